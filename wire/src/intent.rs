@@ -1,0 +1,87 @@
+//! Intents: everything somebody agrees to, in one value with one hash.
+
+use der::Sequence;
+use der::asn1::OctetString;
+
+use crate::codec::{encoded, numbered};
+use crate::event::EventKind;
+use crate::{Hash32, UserId};
+
+numbered! {
+    /// What kind of name a certificate carries.
+    NameKind {
+        /// The user id itself, as CN and as `avouch://realm/uid`.
+        UserId = 1, "user-id";
+        /// rfc822Name, an e-mail address.
+        Rfc822 = 2, "rfc822";
+        /// otherName UPN.
+        Upn = 3, "upn";
+    }
+}
+
+/// One name that the certificate will carry.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+pub struct Name {
+    /// What it is.
+    pub kind: NameKind,
+    /// The name.
+    pub value: String,
+}
+
+/// What is asked for. Statements sign its hash, so an approval of it is an approval of nothing
+/// else: another key, another state of the identity and another policy each give another hash.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+pub struct Intent {
+    /// Format version, 1.
+    pub version: u8,
+    /// The event asked for.
+    pub verb: EventKind,
+    /// Whom it is about.
+    #[asn1(context_specific = "0", optional = "true", tag_mode = "EXPLICIT")]
+    pub subject: Option<UserId>,
+    /// Leaf hash of the identity's latest event; none for an identity that does not exist yet.
+    #[asn1(context_specific = "1", optional = "true", tag_mode = "EXPLICIT")]
+    pub head: Option<Hash32>,
+    /// Sequence number that the resulting event will have.
+    pub sequence: u64,
+    /// SHA-256 of the certification request, where one belongs to it.
+    #[asn1(context_specific = "2", optional = "true", tag_mode = "EXPLICIT")]
+    pub csr: Option<Hash32>,
+    /// SHA-256 of the new SubjectPublicKeyInfo, where a certificate follows.
+    #[asn1(context_specific = "3", optional = "true", tag_mode = "EXPLICIT")]
+    pub new_spki: Option<Hash32>,
+    /// All names that the certificate will carry.
+    pub names: Vec<Name>,
+    /// Name of the certificate profile; empty where no certificate follows.
+    pub profile: String,
+    /// Hash of the policy that the signer saw.
+    pub policy: Hash32,
+    /// Commitment to the recovery key that will hold afterwards, where the intent sets one.
+    #[asn1(context_specific = "4", optional = "true", tag_mode = "EXPLICIT")]
+    pub recovery_commitment: Option<Hash32>,
+    /// What the verb needs besides (for a revocation its [`crate::event::Revoked`] body), DER.
+    #[asn1(context_specific = "5", optional = "true", tag_mode = "EXPLICIT")]
+    pub body: Option<OctetString>,
+    /// 16 to 64 random bytes.
+    pub nonce: OctetString,
+    /// After this the intent counts for nothing; seconds since 1970.
+    pub expiry: u64,
+}
+encoded!(
+    Intent,
+    "intent",
+    limit = 16 * 1024,
+    check = |intent| {
+        let n = intent.nonce.as_bytes().len();
+        if !(16..=64).contains(&n) {
+            return Err(("nonce", format!("has {n} bytes; 16 to 64 are allowed")));
+        }
+        if intent.verb.is_of_identity() != intent.subject.is_some() {
+            return Err(("subject", format!("does not fit the verb {}", intent.verb)));
+        }
+        if intent.names.len() > 16 {
+            return Err(("names", format!("{} names; at most 16 are allowed", intent.names.len())));
+        }
+        Ok(())
+    }
+);

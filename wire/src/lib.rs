@@ -1,0 +1,29 @@
+//! The formats that Avouch signs, logs, stores and sends.
+//!
+//! Everything here is pure: bytes in, types out, and back. A value of one of these types has been
+//! parsed whole; nothing is checked "later". What is signed or logged is DER (X.690), decoded
+//! strictly and only accepted when encoding it again gives the same bytes, so that one value has
+//! one encoding and one hash. Frozen examples of each format are in `wire/vectors/`.
+//!
+//! * [`event`], [`intent`], [`statement`], [`leaf`], [`genesis`], [`rules`]: what is signed and logged;
+//! * [`trust`]: what a client knows out of band;
+//! * [`problem`]: every refusal and failure a caller can meet, with its stable code;
+//! * [`socket`], [`frame`]: what gateway and authority say to each other;
+//! * [`rest`]: the JSON shapes of the HTTP API.
+
+mod codec;
+pub mod event;
+pub mod frame;
+pub mod genesis;
+mod ids;
+pub mod intent;
+pub mod leaf;
+pub mod problem;
+pub mod rest;
+pub mod rules;
+pub mod socket;
+pub mod statement;
+pub mod trust;
+
+pub use codec::{Encoded, FormatError};
+pub use ids::{Hash32, IdError, IdempotencyKey, Realm, SerialNumber, UserId};

@@ -1,0 +1,209 @@
+//! Problems (RFC 9457): every refusal and failure that a caller can meet.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! problems {
+    ($($(#[$meta:meta])* $variant:ident = $slug:literal, $status:literal, $title:literal, $page:literal;)+) => {
+        /// A stable code. The problem's type URI ends in it, and the server has a page for each.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum ProblemCode { $(#[doc = $title] $(#[$meta])* $variant,)+ }
+
+        impl ProblemCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The code as it stands at the end of the type URI.
+            #[must_use]
+            pub fn slug(self) -> &'static str {
+                match self { $(Self::$variant => $slug,)+ }
+            }
+
+            /// The HTTP status (RFC 9110 section 15).
+            #[must_use]
+            pub fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)+ }
+            }
+
+            /// One line, the same for every occurrence.
+            #[must_use]
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)+ }
+            }
+
+            /// What it means and what to do, for the page behind the type URI.
+            #[must_use]
+            pub fn explanation(self) -> &'static str {
+                match self { $(Self::$variant => $page,)+ }
+            }
+
+            /// The code with this slug.
+            #[must_use]
+            pub fn from_slug(slug: &str) -> Option<Self> {
+                match slug { $($slug => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+problems! {
+    MalformedRequest = "malformed-request", 400, "The request is malformed",
+        "A parameter, a header or the body is not of the documented form. The detail names it.";
+    BadEncoding = "bad-encoding", 400, "The certification request is not valid DER",
+        "The bytes are not a PKCS#10 CertificationRequest (RFC 2986) in DER. The offset is the byte at which decoding failed. Send what `openssl req -new` writes, as PEM or with `-outform DER`.";
+    WrongPemLabel = "wrong-pem-label", 400, "The PEM block is not a certification request",
+        "The label must be CERTIFICATE REQUEST (or NEW CERTIFICATE REQUEST). A certificate, a public key or, worse, a private key was sent.";
+    TrailingBytes = "trailing-bytes", 400, "Bytes follow the certification request",
+        "Exactly one request is taken, with nothing after it. The offset is where the surplus begins.";
+    Oversize = "oversize", 413, "The request is too large",
+        "The limit is in the detail. No sound certification request comes near it.";
+    BadSignature = "bad-signature", 422, "Proof of possession failed",
+        "The request's own signature does not verify under the public key in it, so whoever made it does not hold the private key, or the request was altered.";
+    Sha1 = "sha1", 422, "The certification request is signed with SHA-1",
+        "SHA-1 and older digests are broken. Sign the request with SHA-256 or better (`openssl req -sha256`).";
+    UnsupportedAlgorithm = "unsupported-algorithm", 422, "The signature algorithm is not supported",
+        "Requests are signed with RSA (PKCS#1 v1.5 or PSS) or ECDSA and SHA-256, SHA-384 or SHA-512.";
+    UnsupportedKey = "unsupported-key", 422, "The key is of a kind that cannot serve an identity",
+        "An identity must be able to receive: P-256, P-384 and RSA of 2048 to 4096 bits are accepted. Ed25519 can sign but nobody can encrypt to it.";
+    WeakKey = "weak-key", 422, "The key is weak",
+        "The detail says how: too small, a small or even exponent, close or shared primes, the ROCA fingerprint, a point off the curve, a known compromised key. Make a new key with a current program.";
+    WrongSubject = "wrong-subject", 422, "The certification request names somebody else",
+        "The subject must be empty or hold exactly one common name, equal to the user id byte for byte.";
+    UnsupportedVersion = "unsupported-version", 422, "The certification request has an unknown version",
+        "RFC 2986 knows version 1 (encoded as 0) only.";
+    RefusedName = "refused-name", 422, "A requested name is not allowed",
+        "The profile does not allow this name, or it was not verified.";
+    IdentityChangeRequired = "identity-change-required", 409, "This identity has another key",
+        "An identity's key is not replaced by enrolling again: otherwise whoever controls a server could do it. The holder of the old key may rekey, the holder of the recovery key recover, and somebody who has neither asks for a switch.";
+    KeyInUse = "key-in-use", 409, "The key belongs to another identity",
+        "One key serves one identity, ever. Make a new key.";
+    KeyWasUsed = "key-was-used", 409, "The key is a past key of this identity",
+        "A key once left is not taken up again. Make a new key.";
+    IdentitySuspended = "identity-suspended", 409, "The identity is suspended",
+        "No certificate is issued for it until it is resumed, recovered or switched.";
+    IdentityRetired = "identity-retired", 409, "The identity is retired",
+        "A retired id is never used again.";
+    IdempotencyConflict = "idempotency-conflict", 409, "The Idempotency-Key was used for another request",
+        "The same key must come with the same request. Use a new key for a new request.";
+    AlreadyRevoked = "already-revoked", 409, "The certificate is revoked already",
+        "Nothing was changed.";
+    EvidenceRequired = "evidence-required", 403, "Nobody vouches for this request",
+        "Transport alone proves nothing. An enrolment needs an agent's statement, an ID token or an officer's signature (under `allow_transport_evidence`, in development, an agent's TLS certificate); a revocation needs the holder's or an officer's statement.";
+    EvidenceRefused = "evidence-refused", 403, "The evidence does not count",
+        "A statement's signature, signer, role, installation, verb, intent or time does not fit. The detail says which was expected and which was found.";
+    StaleIntent = "stale-intent", 409, "The identity has moved on",
+        "The intent was made for another state of the identity or another policy. Fetch the present state, look at it, and sign again.";
+    HsmRequired = "hsm-required", 403, "Only an HSM-held issuing key may move an identity",
+        "The issuing key is a software key, or a software token without `allow_software_token`. Whoever copies such a key could move identities, so the policy refuses.";
+    NotOffered = "not-offered", 403, "This policy does not offer that",
+        "The verb is not offered by this version or this policy.";
+    UnknownIdentity = "unknown-identity", 404, "No such identity",
+        "Ids are compared byte for byte. Percent-encode them in paths.";
+    UnknownCertificate = "unknown-certificate", 404, "No such certificate",
+        "Serial numbers are 32 hexadecimal digits.";
+    UnknownIssuer = "unknown-issuer", 404, "No such issuer",
+        "GET /api/v1/issuers lists them.";
+    UnknownCrl = "unknown-crl", 404, "No such CRL",
+        "The certificate's CRL distribution point names the CRL that covers it.";
+    UnknownRoute = "unknown-route", 404, "There is nothing at this address",
+        "The documentation lists all paths.";
+    MethodNotAllowed = "method-not-allowed", 405, "The method is not allowed here",
+        "The Allow header lists those that are.";
+    NotAcceptable = "not-acceptable", 406, "No representation fits the Accept header",
+        "The detail lists what is offered.";
+    UnsupportedMediaType = "unsupported-media-type", 415, "The body's media type is not taken here",
+        "The detail lists what is.";
+    TooManyRequests = "too-many-requests", 429, "Too many requests",
+        "Wait as long as Retry-After says.";
+    Pending = "pending", 503, "Recorded, not signed yet",
+        "The request is recorded and will be finished. Ask again with the same Idempotency-Key after Retry-After.";
+    HsmUnavailable = "hsm-unavailable", 503, "The HSM is not available",
+        "The request itself is not at fault. What was recorded is finished when the HSM is back. Try again after Retry-After.";
+    StoreUnavailable = "store-unavailable", 503, "The database is not available",
+        "Nothing was changed. Try again after Retry-After.";
+    AuthorityUnavailable = "authority-unavailable", 503, "The authority is not available",
+        "The gateway cannot reach the authority. Try again after Retry-After with the same Idempotency-Key.";
+    Overloaded = "overloaded", 503, "Too much at once",
+        "Nothing was changed. Try again after Retry-After.";
+    Stopped = "stopped", 503, "The authority has stopped issuing",
+        "It found something that it cannot explain and signs nothing until an operator has looked. Its log says what.";
+    Timeout = "timeout", 504, "The authority did not answer in time",
+        "It may still finish. Ask again with the same Idempotency-Key.";
+    Internal = "internal", 500, "Internal error",
+        "A fault of the server. The request id leads to its log.";
+}
+
+/// One problem, as answered with media type `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{detail}")]
+pub struct Problem {
+    /// The stable code.
+    pub code: ProblemCode,
+    /// What happened this time, with its numbers.
+    pub detail: String,
+    /// The rule that refused, by its name in the policy or the section of a standard.
+    pub rule: Option<String>,
+    /// What would have been taken.
+    pub expected: Option<String>,
+    /// What was there instead.
+    pub found: Option<String>,
+    /// What the caller can do.
+    pub remedy: Option<String>,
+    /// Byte offset in the request body's DER.
+    pub offset: Option<u64>,
+    /// Seconds after which a new try makes sense.
+    pub retry_after: Option<u32>,
+}
+
+impl Problem {
+    /// A problem with only a detail.
+    #[must_use]
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            rule: None,
+            expected: None,
+            found: None,
+            remedy: None,
+            offset: None,
+            retry_after: None,
+        }
+    }
+
+    /// Adds what would have been taken, and what was there.
+    #[must_use]
+    pub fn expected(mut self, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        self.expected = Some(expected.into());
+        self.found = Some(found.into());
+        self
+    }
+
+    /// Adds the rule that refused.
+    #[must_use]
+    pub fn rule(mut self, rule: impl Into<String>) -> Self {
+        self.rule = Some(rule.into());
+        self
+    }
+
+    /// Adds what the caller can do.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Adds a byte offset.
+    #[must_use]
+    pub fn offset(mut self, offset: Option<u64>) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    /// Adds a number of seconds to wait.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+}

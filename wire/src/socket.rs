@@ -1,0 +1,180 @@
+//! What a gateway, or the local administrator, says to the authority, and what it answers.
+//!
+//! A connection begins with a [`Hello`] from the caller and a [`Welcome`] from the authority; then
+//! requests go one way and responses the other, in any order, paired by `id`. Each is one frame
+//! ([`crate::frame`]). A caller never sends a digest or a TBS: there is no message for it.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::problem::Problem;
+use crate::{IdempotencyKey, UserId, rest};
+
+/// Version of the messages; both sides must have the same.
+pub const VERSION: u16 = 1;
+
+/// First frame of a caller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`VERSION`].
+    pub version: u16,
+    /// The caller's program and version, for logs.
+    pub program: String,
+}
+
+/// The authority's answer to [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Welcome {
+    /// Go on.
+    Ok {
+        /// Greatest number of requests in flight on this connection; more are answered
+        /// `overloaded`.
+        in_flight: u32,
+    },
+    /// Another version is spoken here; the connection ends.
+    Version {
+        /// The authority's.
+        version: u16,
+    },
+}
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Pairs the response with it; the caller's choice, unique among those in flight.
+    pub id: u64,
+    /// The caller's request id, for logs and problems.
+    pub request_id: String,
+    /// How long the caller will wait, in milliseconds.
+    pub deadline_ms: u32,
+    /// The TLS client certificate's SubjectPublicKeyInfo (DER) and common name, where the peer of
+    /// the gateway showed one.
+    pub peer: Option<Peer>,
+    /// What is asked.
+    pub body: RequestBody,
+}
+
+/// A TLS peer as the gateway saw it. Its word is transport evidence, no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// SubjectPublicKeyInfo, DER.
+    pub spki: ByteBuf,
+    /// Common name, for people.
+    pub name: String,
+}
+
+/// Signed material that comes with a request. Formats: [`crate::intent`], [`crate::statement`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// The intent, DER.
+    pub intent: Option<ByteBuf>,
+    /// Signed statements, DER.
+    pub statements: Vec<ByteBuf>,
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequestBody {
+    /// Enrol, or renew: a certificate for a CSR. Answered with [`ResponseBody::Certificate`].
+    Issue {
+        /// For whom.
+        uid: UserId,
+        /// The PKCS#10 request, DER or PEM, as received.
+        csr: ByteBuf,
+        /// The same key with the same request gives the same certificate.
+        idempotency_key: Option<IdempotencyKey>,
+        /// Who vouches.
+        signed: Signed,
+    },
+    /// Revoke. Answered with [`ResponseBody::Certificate`].
+    Revoke {
+        /// Serial number, 32 hexadecimal digits.
+        serial: String,
+        /// [`crate::event::RevocationReason`] by name.
+        reason: String,
+        /// Who asks.
+        signed: Signed,
+    },
+    /// Answered with [`ResponseBody::Identity`].
+    Identity {
+        /// Whose.
+        uid: UserId,
+    },
+    /// Certificates of an identity, newest first. Answered with [`ResponseBody::Certificates`].
+    Certificates {
+        /// Whose.
+        uid: UserId,
+        /// Where to go on.
+        page: PageRequest,
+    },
+    /// Answered with [`ResponseBody::History`].
+    History {
+        /// Whose.
+        uid: UserId,
+        /// Where to go on.
+        page: PageRequest,
+    },
+    /// Answered with [`ResponseBody::Certificate`].
+    Certificate {
+        /// Serial number, 32 hexadecimal digits.
+        serial: String,
+    },
+    /// Answered with [`ResponseBody::Installation`].
+    Installation,
+    /// Answered with [`ResponseBody::Crl`].
+    Crl {
+        /// Issuer's id.
+        issuer: String,
+        /// Number of the shard.
+        shard: u32,
+    },
+    /// Answered with [`ResponseBody::Health`].
+    Health,
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageRequest {
+    /// Cursor from the page before.
+    pub cursor: Option<String>,
+    /// Greatest number of entries, 1 to 1000.
+    pub limit: u32,
+}
+
+/// One response.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// The request's id.
+    pub id: u64,
+    /// The answer.
+    pub result: Result<ResponseBody, Problem>,
+}
+
+/// What can be answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResponseBody {
+    /// A certificate.
+    Certificate {
+        /// The certificate.
+        certificate: Box<rest::Certificate>,
+        /// Whether this request made it (201), or it was there already (200).
+        created: bool,
+    },
+    /// An identity.
+    Identity(Box<rest::Identity>),
+    /// Certificates.
+    Certificates(rest::Page<rest::Certificate>),
+    /// History.
+    History(rest::Page<rest::HistoryEntry>),
+    /// The installation.
+    Installation(Box<rest::Installation>),
+    /// A CRL.
+    Crl {
+        /// The CertificateList (RFC 5280 section 5), DER.
+        der: ByteBuf,
+        /// nextUpdate, seconds since 1970; caches need not ask before.
+        next_update: u64,
+    },
+    /// Health.
+    Health(rest::Health),
+}
