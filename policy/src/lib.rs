@@ -1,1 +1,27 @@
-//! stub
+//! Who may do what, decided from facts alone.
+//!
+//! This crate has no input or output, no clock, no randomness and no cryptography: time and facts
+//! are arguments. The authority decides with it, and auditors, monitors and clients decide again.
+//!
+//! * [`State`] is what the log says about one identity and the installation around it;
+//! * a [`Fact`] is something proven by signed bytes; only the `evidence` crate makes them;
+//! * [`decide`] answers a [`Request`] with an [`Approved`] or a [`Refusal`];
+//! * [`apply`] replays one logged event, by the same rules.
+//!
+//! The rules of one engine version live in one module ([`v1`]). Events name the version that
+//! decided them, so a changed rule is a new module and the old one stays.
+
+pub mod fact;
+mod protection;
+mod refusal;
+mod state;
+pub mod v1;
+
+pub use fact::Fact;
+pub use protection::{NotHsmHeld, hsm_held};
+pub use refusal::Refusal;
+pub use state::{Identity, Installation, InstallationError, Key, KeyUse, State, Status, Time};
+pub use v1::{Approved, Request, apply, decide};
+
+/// The engine version that new events are decided by.
+pub const ENGINE: u8 = 1;

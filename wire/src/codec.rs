@@ -1,5 +1,6 @@
 //! One strict way in and one way out for every DER format of this crate.
 
+use der::asn1::OctetString;
 use der::{Decode, Encode};
 
 use crate::Hash32;
@@ -53,6 +54,15 @@ pub enum FormatError {
         /// Greatest length allowed.
         limit: usize,
     },
+}
+
+/// An OCTET STRING for a field of these formats.
+///
+/// # Panics
+/// Beyond DER's length limit of 256 MiB, far above every format's own.
+#[must_use]
+pub fn octets(bytes: &[u8]) -> OctetString {
+    OctetString::new(bytes).expect("fields of these formats are far below DER's length limit")
 }
 
 /// A format with exactly one encoding for each value.

@@ -137,10 +137,10 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Wraps received bytes; `None` beyond DER's length limit.
+    /// Wraps received bytes.
     #[must_use]
-    pub fn new(kind: EvidenceKind, data: &[u8]) -> Option<Self> {
-        Some(Self { kind, data: OctetString::new(data).ok()? })
+    pub fn new(kind: EvidenceKind, data: &[u8]) -> Self {
+        Self { kind, data: crate::octets(data) }
     }
 
     /// How an event names this piece.

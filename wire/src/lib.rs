@@ -25,5 +25,5 @@ pub mod socket;
 pub mod statement;
 pub mod trust;
 
-pub use codec::{Encoded, FormatError};
+pub use codec::{Encoded, FormatError, octets};
 pub use ids::{Hash32, IdError, IdempotencyKey, Realm, SerialNumber, UserId};

@@ -1,0 +1,90 @@
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use wire::UserId;
+use wire::event::EventKind;
+use wire::statement::Role;
+
+use super::*;
+
+/// SubjectPublicKeyInfo of a P-256 key, up to its 65-byte point (RFC 5480 section 2).
+const P256_PREFIX: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+struct Signer {
+    key: EcdsaKeyPair,
+    spki: Vec<u8>,
+}
+
+impl Signer {
+    fn new() -> Self {
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let spki = [&P256_PREFIX, key.public_key().as_ref()].concat();
+        Self { key, spki }
+    }
+
+    fn sign(&self, statement: Statement) -> SignedStatement {
+        sign_statement(statement, &self.spki, SignatureAlgorithm::EcdsaP256Sha256, |message| {
+            self.key.sign(&SystemRandom::new(), message).map(|s| s.as_ref().to_vec())
+        })
+        .unwrap()
+    }
+}
+
+fn intent(nonce: u8) -> Intent {
+    Intent {
+        version: 1,
+        verb: EventKind::Renew,
+        subject: Some(UserId::parse("alice").unwrap()),
+        head: Some(Hash32::of(b"head")),
+        sequence: 1,
+        csr: None,
+        new_spki: None,
+        names: Vec::new(),
+        profile: String::new(),
+        policy: Hash32::of(b"policy"),
+        recovery_commitment: None,
+        body: None,
+        nonce: octets(&[nonce; 16]),
+        expiry: 1,
+    }
+}
+
+fn about(intent: &Intent) -> Statement {
+    Statement::new(Hash32::of(b"genesis"), EventKind::Renew, Role::CurrentKey, intent.hash())
+}
+
+#[test]
+fn a_statement_counts_for_its_own_intent_and_its_own_signer_only() {
+    let (alice, mallory) = (Signer::new(), Signer::new());
+    let (mine, other) = (intent(1), intent(2));
+    let signed = alice.sign(about(&mine)).to_canonical();
+    assert!(statement(&signed, &mine.to_canonical(), &alice.spki).is_ok());
+    assert!(matches!(
+        statement(&signed, &other.to_canonical(), &alice.spki),
+        Err(StatementError::Intent { .. })
+    ));
+    assert!(matches!(
+        statement(&signed, &mine.to_canonical(), &mallory.spki),
+        Err(StatementError::Signer { .. })
+    ));
+}
+
+#[test]
+fn changing_the_verb_or_the_signature_breaks_the_statement() {
+    let alice = Signer::new();
+    let mine = intent(1);
+    let mut veto = alice.sign(about(&mine));
+    veto.statement.verb = EventKind::Veto;
+    assert_eq!(
+        statement(&veto.to_canonical(), &mine.to_canonical(), &alice.spki),
+        Err(StatementError::Signature)
+    );
+    let mut rsa = alice.sign(about(&mine));
+    rsa.algorithm = SignatureAlgorithm::RsaPkcs1Sha256;
+    assert_eq!(
+        statement(&rsa.to_canonical(), &mine.to_canonical(), &alice.spki),
+        Err(StatementError::Algorithm(SignatureAlgorithm::RsaPkcs1Sha256))
+    );
+}

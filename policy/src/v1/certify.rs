@@ -1,0 +1,159 @@
+//! Enrol and renew: a certificate over a key.
+
+use wire::event::EventKind;
+use wire::problem::ProblemCode;
+use wire::statement::Role;
+use wire::{Hash32, UserId};
+
+use super::guard::{self, Act};
+use super::{After, Approved};
+use crate::{Fact, Identity, Key, KeyUse, Refusal, State, Status, Time};
+
+pub(super) fn decide(
+    state: &State<'_>,
+    uid: &UserId,
+    spki: Hash32,
+    csr: Hash32,
+    facts: &[Fact],
+    time: Time,
+) -> Result<Approved, Refusal> {
+    guard::possession(facts, spki, csr)?;
+    match &state.identity {
+        None => enrol(state, uid, spki, csr, facts, time),
+        Some(identity) => renew(state, identity, spki, csr, facts, time),
+    }
+}
+
+/// None → active, key 0.
+fn enrol(
+    state: &State<'_>,
+    uid: &UserId,
+    spki: Hash32,
+    csr: Hash32,
+    facts: &[Fact],
+    time: Time,
+) -> Result<Approved, Refusal> {
+    if let KeyUse::Known { .. } = &state.key_use {
+        return Err(Refusal {
+            code: ProblemCode::KeyInUse,
+            rule: "one-key-one-identity",
+            detail: "the key in the request is, or was, another identity's".to_owned(),
+            expected: "a key that no identity of this installation ever had".to_owned(),
+            found: format!("key {spki} of another identity"),
+            remedy: "make a new key for this identity",
+        });
+    }
+    let act = Act { verb: EventKind::Enrol, uid, csr: Some(csr), spki: Some(spki), body: None };
+    let is_agent = |key| state.installation.agent(key).is_some();
+    let vouched = guard::signed(state, facts, Role::Agent, is_agent, &act, time)?;
+    if !vouched && !guard::transport(state, facts) {
+        return Err(unvouched(
+            "enrolment",
+            "an enrolment agent's signed statement over this request".to_owned(),
+            "ask an enrolment agent of this installation to vouch for you",
+        ));
+    }
+    let key = Key { spki, number: 0, possession_proven: true };
+    Ok(Approved {
+        kind: EventKind::Enrol,
+        uid: uid.clone(),
+        sequence: 0,
+        previous: None,
+        policy: state.installation.rules_hash(),
+        spki,
+        after: After { status: Status::Active, key: Some(key) },
+        recovery_commitment: None,
+    })
+}
+
+/// Same key, new certificate.
+fn renew(
+    state: &State<'_>,
+    identity: &Identity,
+    spki: Hash32,
+    csr: Hash32,
+    facts: &[Fact],
+    time: Time,
+) -> Result<Approved, Refusal> {
+    let key = current_key(state, identity, spki)?;
+    let act = Act {
+        verb: EventKind::Renew,
+        uid: &identity.uid,
+        csr: Some(csr),
+        spki: Some(spki),
+        body: None,
+    };
+    let is_current = |signer| signer == key.spki;
+    let signed = guard::signed(state, facts, Role::CurrentKey, is_current, &act, time)?;
+    if !signed && !guard::transport(state, facts) {
+        return Err(unvouched(
+            "renewal",
+            format!("a statement signed by the identity's current key {}", key.spki),
+            "sign the renewal with the key itself",
+        ));
+    }
+    Ok(Approved {
+        kind: EventKind::Renew,
+        uid: identity.uid.clone(),
+        sequence: identity.sequence + 1,
+        previous: Some(identity.head),
+        policy: state.installation.rules_hash(),
+        spki,
+        after: After { status: Status::Active, key: Some(Key { possession_proven: true, ..key }) },
+        recovery_commitment: identity.recovery_commitment,
+    })
+}
+
+/// The identity's key, if a request over `spki` may be a renewal at all.
+fn current_key(state: &State<'_>, identity: &Identity, spki: Hash32) -> Result<Key, Refusal> {
+    let refuse = |code, rule, detail: &str, expected: String, remedy| {
+        let (detail, found) = (detail.to_owned(), format!("key {spki}"));
+        Err(Refusal { code, rule, detail, expected, found, remedy })
+    };
+    match (identity.status, identity.key) {
+        (Status::Retired, _) => refuse(
+            ProblemCode::IdentityRetired,
+            "retired-stays-retired",
+            "the identity is retired",
+            "an id that was never used".to_owned(),
+            "enrol under another id",
+        ),
+        (Status::Active, Some(key)) if key.spki == spki => Ok(key),
+        (Status::Active, Some(key)) => match &state.key_use {
+            KeyUse::Known { by } if *by == identity.uid => refuse(
+                ProblemCode::KeyWasUsed,
+                "no-way-back-to-a-past-key",
+                "the key in the request is a past key of this identity",
+                format!("the current key {}", key.spki),
+                "renew with the current key",
+            ),
+            _ => refuse(
+                ProblemCode::IdentityChangeRequired,
+                "one-identity-one-key",
+                "this identity has another key, and enrolling again does not replace it",
+                format!("the current key {}", key.spki),
+                "renew with the current key; whoever has the old key may rekey, whoever has the \
+                 recovery key recover, whoever has neither asks for a switch",
+            ),
+        },
+        (Status::Suspended, _) | (Status::Active, None) => refuse(
+            ProblemCode::IdentitySuspended,
+            "suspended-gets-no-certificate",
+            "the identity is suspended and gets no certificate",
+            "an active identity".to_owned(),
+            "recover it with its recovery key, or ask for a switch",
+        ),
+    }
+}
+
+fn unvouched(what: &str, expected: String, remedy: &'static str) -> Refusal {
+    Refusal {
+        code: ProblemCode::EvidenceRequired,
+        rule: "transport-is-not-evidence",
+        detail: format!("nothing that was signed vouches for this {what}"),
+        expected,
+        found: "no signed statement, and this policy does not let the transport's word stand alone"
+            .to_owned(),
+        remedy,
+    }
+}

@@ -1,0 +1,65 @@
+//! Revoke: the key goes, the identity is suspended and can be recovered or switched.
+
+use wire::event::{EventKind, RevocationReason, Revoked};
+use wire::problem::ProblemCode;
+use wire::statement::Role;
+use wire::{Encoded, Hash32, SerialNumber, UserId, octets};
+
+use super::guard::{self, Act};
+use super::{After, Approved};
+use crate::{Fact, Refusal, State, Status, Time};
+
+pub(super) fn decide(
+    state: &State<'_>,
+    uid: &UserId,
+    serial: SerialNumber,
+    spki: Hash32,
+    reason: RevocationReason,
+    facts: &[Fact],
+    time: Time,
+) -> Result<Approved, Refusal> {
+    let Some(identity) = &state.identity else {
+        return Err(Refusal {
+            code: ProblemCode::UnknownIdentity,
+            rule: "identity-exists",
+            detail: "there is no such identity".to_owned(),
+            expected: "an enrolled identity".to_owned(),
+            found: "none".to_owned(),
+            remedy: "check the id; ids are compared byte for byte",
+        });
+    };
+    let Some(key) = identity.key.filter(|key| key.spki == spki) else {
+        return Err(Refusal {
+            code: ProblemCode::AlreadyRevoked,
+            rule: "revoke-once",
+            detail: "the certificate's key is not the identity's key any more".to_owned(),
+            expected: "a certificate over the identity's current key".to_owned(),
+            found: format!("a certificate over key {spki}"),
+            remedy: "nothing needs to be done: clients refuse the certificate already",
+        });
+    };
+    let body = Revoked { version: 1, serial: octets(serial.as_bytes()), reason }.to_canonical();
+    let act = Act { verb: EventKind::Revoke, uid, csr: None, spki: None, body: Some(&body) };
+    let is_current = |signer| signer == key.spki;
+    let signed = guard::signed(state, facts, Role::CurrentKey, is_current, &act, time)?;
+    if !signed && !guard::transport(state, facts) {
+        return Err(Refusal {
+            code: ProblemCode::EvidenceRequired,
+            rule: "transport-is-not-evidence",
+            detail: "nothing that was signed asks for this revocation".to_owned(),
+            expected: format!("a statement signed by the identity's current key {}", key.spki),
+            found: "no signed statement".to_owned(),
+            remedy: "sign the revocation with the key itself, or turn to an officer",
+        });
+    }
+    Ok(Approved {
+        kind: EventKind::Revoke,
+        uid: uid.clone(),
+        sequence: identity.sequence + 1,
+        previous: Some(identity.head),
+        policy: state.installation.rules_hash(),
+        spki,
+        after: After { status: Status::Suspended, key: None },
+        recovery_commitment: identity.recovery_commitment,
+    })
+}

@@ -1,0 +1,440 @@
+//! One fixed value of each format. Nothing here may change: the files in `wire/vectors/` are made
+//! of these values, and whoever implements the formats again compares against those files.
+
+use serde_bytes::ByteBuf;
+use wire::event::{
+    Certified, Event, EventKind, Evidence, EvidenceKind, RevocationReason, Revoked,
+    TransportSource, TransportWord,
+};
+use wire::genesis::{
+    Cosigner, CosignerKind, Genesis, InstallationKey, KeyPurpose, Keyholder, Protection, Provider,
+};
+use wire::intent::{Intent, Name, NameKind};
+use wire::leaf::{Leaf, LeafKind, blinded_id, commitment};
+use wire::problem::{Problem, ProblemCode};
+use wire::rules::Rules;
+use wire::socket::{
+    Hello, PageRequest, Peer, Request, RequestBody, Response, ResponseBody, Signed, VERSION,
+    Welcome,
+};
+use wire::statement::{Role, SignatureAlgorithm, SignedStatement, Statement};
+use wire::trust::TrustFile;
+use wire::{Encoded, Hash32, IdempotencyKey, Realm, SerialNumber, UserId, octets, rest};
+
+/// 2026-01-02T03:04:05Z, in seconds.
+pub const NOW: u64 = 1_767_323_045;
+/// The per-identity key behind blinded ids.
+pub const BLINDING_KEY: [u8; 32] = [0x42; 32];
+/// The salt of the event's commitment.
+pub const SALT: [u8; 32] = [0x5a; 32];
+
+/// The realm.
+pub fn realm() -> Realm {
+    Realm::parse("files.example.org").unwrap()
+}
+
+/// The user: not ASCII, so that the encoding of names is pinned too.
+pub fn uid() -> UserId {
+    UserId::parse("zoë@example.org").unwrap()
+}
+
+/// A P-256 SubjectPublicKeyInfo over the curve's base point (FIPS 186-4 D.1.2.3): a real key whose
+/// private half is 1.
+pub fn spki() -> Vec<u8> {
+    hex::decode(concat!(
+        "3059301306072a8648ce3d020106082a8648ce3d03010703420004",
+        "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296",
+        "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
+    ))
+    .unwrap()
+}
+
+/// Stands for bytes that the formats carry and do not look into.
+pub fn opaque(what: &str) -> Vec<u8> {
+    format!("<{what}>").into_bytes()
+}
+
+/// The certificate's serial number.
+pub fn serial() -> SerialNumber {
+    SerialNumber::new(0x0100, 7, [1, 2, 3, 4, 5, 6, 7, 8]).unwrap()
+}
+
+/// The genesis body, with every list filled and every optional field set.
+pub fn genesis() -> Genesis {
+    let holder = |name: &str, scope: &[&str]| Keyholder {
+        name: name.into(),
+        spki: octets(&spki()),
+        scope: scope.iter().map(|s| (*s).to_owned()).collect(),
+    };
+    let token = Protection {
+        on_token: true,
+        local: true,
+        always_sensitive: true,
+        never_extractable: true,
+        modifiable: false,
+        manufacturer: "Example HSM".into(),
+        model: "Model 1".into(),
+        token_serial: "0123456789abcdef".into(),
+        software_token: false,
+    };
+    let key = |purpose, certificate: &[u8], protection: &Protection| InstallationKey {
+        purpose,
+        id: octets(&[purpose as u8; 16]),
+        spki: octets(&spki()),
+        certificate: octets(certificate),
+        protection: protection.clone(),
+    };
+    Genesis {
+        version: 1,
+        realm: realm(),
+        log_number: 0x0100,
+        nonce: octets(&[0x11; 32]),
+        rules: Rules::standard(),
+        roster: vec![holder("Olga", &[]), holder("Omar", &[]), holder("Oskar", &[])],
+        agents: vec![holder("agent", &["enrol"])],
+        providers: vec![Provider {
+            issuer: "https://login.example.org".into(),
+            audience: "avouch".into(),
+            jwks: octets(br#"{"keys":[]}"#),
+        }],
+        cosigners: vec![Cosigner {
+            kind: CosignerKind::Auditor,
+            vkey: "auditor.example.org+8d0a3a55+BE4hZwOHIyQqVzv0DkWDe9i6QjFBVbZb1GYhsQGqSDMX"
+                .into(),
+        }],
+        keys: vec![
+            key(KeyPurpose::Root, &opaque("root certificate"), &token),
+            key(KeyPurpose::Issuing, &opaque("issuing certificate"), &token),
+            key(KeyPurpose::Log, b"", &token),
+        ],
+        previous_log: Some(Hash32::of(b"previous checkpoint")),
+        escrow: Some(octets(&opaque("escrow certificate"))),
+    }
+}
+
+/// Leaf 0's event.
+pub fn genesis_event() -> Event {
+    Event {
+        version: 1,
+        engine: 1,
+        kind: EventKind::Genesis,
+        time_ms: NOW * 1000,
+        subject: None,
+        sequence: 0,
+        previous: None,
+        policy: Rules::standard().hash(),
+        intent: None,
+        evidence: vec![],
+        body: octets(&genesis().to_canonical()),
+    }
+}
+
+/// The word of a TLS client.
+pub fn transport_word() -> TransportWord {
+    TransportWord {
+        version: 1,
+        source: TransportSource::Mtls,
+        peer: Hash32::of(&spki()),
+        name: "agent".into(),
+    }
+}
+
+/// What the agent agrees to when it enrols.
+pub fn enrol_intent() -> Intent {
+    Intent {
+        version: 1,
+        verb: EventKind::Enrol,
+        subject: Some(uid()),
+        head: None,
+        sequence: 0,
+        csr: Some(Hash32::of(&opaque("certification request"))),
+        new_spki: Some(Hash32::of(&spki())),
+        names: vec![
+            Name { kind: NameKind::UserId, value: uid().to_string() },
+            Name { kind: NameKind::Rfc822, value: "zoe@example.org".into() },
+        ],
+        profile: "person".into(),
+        policy: Rules::standard().hash(),
+        recovery_commitment: Some(Hash32::of(b"recovery key")),
+        body: None,
+        nonce: octets(&[0x22; 16]),
+        expiry: NOW + 3600,
+    }
+}
+
+/// What the holder agrees to when she revokes.
+pub fn revoke_intent() -> Intent {
+    Intent {
+        verb: EventKind::Revoke,
+        head: Some(enrol_leaf().leaf_hash()),
+        sequence: 1,
+        csr: None,
+        new_spki: None,
+        names: vec![],
+        profile: String::new(),
+        recovery_commitment: None,
+        body: Some(octets(&revoked().to_canonical())),
+        ..enrol_intent()
+    }
+}
+
+/// The agent's statement.
+pub fn statement() -> Statement {
+    Statement::new(genesis_event().hash(), EventKind::Enrol, Role::Agent, enrol_intent().hash())
+}
+
+/// The agent's statement, signed. The signature is made up: this crate verifies none.
+pub fn signed_statement() -> SignedStatement {
+    SignedStatement {
+        version: 1,
+        statement: statement(),
+        signer: Hash32::of(&spki()),
+        algorithm: SignatureAlgorithm::EcdsaP256Sha256,
+        signature: octets(&hex::decode("3006020101020102").unwrap()),
+        remark: Some("shown a passport, in person".into()),
+    }
+}
+
+/// The body of the enrolment.
+pub fn certified() -> Certified {
+    Certified {
+        version: 1,
+        spki: Hash32::of(&spki()),
+        issuer: Hash32::of(b"issuing key"),
+        serial: octets(serial().as_bytes()),
+        not_before: NOW - 300,
+        not_after: NOW + 365 * 86_400,
+        profile: "person".into(),
+        tbs: Hash32::of(&opaque("TBSCertificate")),
+        possession_proven: true,
+        recovery_commitment: Some(Hash32::of(b"recovery key")),
+    }
+}
+
+/// The enrolment.
+pub fn enrol_event() -> Event {
+    let csr = Evidence::new(EvidenceKind::Csr, &opaque("certification request"));
+    let by = Evidence::new(EvidenceKind::Statement, &signed_statement().to_canonical());
+    Event {
+        version: 1,
+        engine: 1,
+        kind: EventKind::Enrol,
+        time_ms: NOW * 1000 + 123,
+        subject: Some(uid()),
+        sequence: 0,
+        previous: None,
+        policy: Rules::standard().hash(),
+        intent: Some(octets(&enrol_intent().to_canonical())),
+        evidence: vec![csr.reference(), by.reference()],
+        body: octets(&certified().to_canonical()),
+    }
+}
+
+/// The enrolment's leaf.
+pub fn enrol_leaf() -> Leaf {
+    Leaf {
+        version: 1,
+        engine: 1,
+        kind: LeafKind::Event,
+        blinded_id: blinded_id(&BLINDING_KEY, &uid()),
+        commitment: commitment(&SALT, &enrol_event().to_canonical()),
+    }
+}
+
+/// The leaf that ends a checkpoint.
+pub fn map_root_leaf() -> Leaf {
+    Leaf {
+        version: 1,
+        engine: 1,
+        kind: LeafKind::MapRoot,
+        blinded_id: Hash32::from_bytes([0; 32]),
+        commitment: Hash32::of(b"root of the map"),
+    }
+}
+
+/// The body of the revocation.
+pub fn revoked() -> Revoked {
+    Revoked {
+        version: 1,
+        serial: octets(serial().as_bytes()),
+        reason: RevocationReason::KeyCompromise,
+    }
+}
+
+/// The revocation.
+pub fn revoke_event() -> Event {
+    Event {
+        kind: EventKind::Revoke,
+        time_ms: (NOW + 60) * 1000,
+        sequence: 1,
+        previous: Some(enrol_leaf().leaf_hash()),
+        intent: Some(octets(&revoke_intent().to_canonical())),
+        evidence: vec![
+            Evidence::new(EvidenceKind::Transport, &transport_word().to_canonical()).reference(),
+        ],
+        body: octets(&revoked().to_canonical()),
+        ..enrol_event()
+    }
+}
+
+/// The trust file.
+pub fn trust_file() -> TrustFile {
+    TrustFile::new(
+        realm(),
+        genesis_event().hash(),
+        &opaque("root certificate"),
+        "log.example.org+5ca1ab1e+AU4hZwOHIyQqVzv0DkWDe9i6QjFBVbZb1GYhsQGqSDMX".into(),
+        "log log.example.org+5ca1ab1e\nquorum none\n".into(),
+        86_400,
+        "https://avouch.example.org".into(),
+    )
+    .unwrap()
+}
+
+/// A gateway's first frame.
+pub fn hello() -> Hello {
+    Hello { version: VERSION, program: "avouch-gateway 0.1.0".into() }
+}
+
+/// The authority's first frames.
+pub fn welcomes() -> Vec<(&'static str, Welcome)> {
+    vec![("ok", Welcome::Ok { in_flight: 256 }), ("version", Welcome::Version { version: 2 })]
+}
+
+/// One request of each kind, by name.
+pub fn requests() -> Vec<(&'static str, Request)> {
+    let page = PageRequest { cursor: Some("17".into()), limit: 100 };
+    let signed = Signed {
+        intent: Some(ByteBuf::from(enrol_intent().to_canonical())),
+        statements: vec![ByteBuf::from(signed_statement().to_canonical())],
+    };
+    let bodies = vec![
+        (
+            "issue",
+            RequestBody::Issue {
+                uid: uid(),
+                csr: ByteBuf::from(opaque("certification request")),
+                idempotency_key: Some(IdempotencyKey::parse("once-only").unwrap()),
+                signed: signed.clone(),
+            },
+        ),
+        (
+            "revoke",
+            RequestBody::Revoke {
+                serial: serial().to_string(),
+                reason: "key-compromise".into(),
+                signed,
+            },
+        ),
+        ("identity", RequestBody::Identity { uid: uid() }),
+        ("certificates", RequestBody::Certificates { uid: uid(), page: page.clone() }),
+        ("history", RequestBody::History { uid: uid(), page }),
+        ("certificate", RequestBody::Certificate { serial: serial().to_string() }),
+        ("installation", RequestBody::Installation),
+        ("crl", RequestBody::Crl { issuer: "0123456789abcdef".into(), shard: 3 }),
+        ("health", RequestBody::Health),
+    ];
+    let peer = Peer { spki: ByteBuf::from(spki()), name: "agent".into() };
+    let request = |(name, body)| {
+        let peer = Some(peer.clone());
+        (name, Request { id: 300, request_id: "r-1".into(), deadline_ms: 30_000, peer, body })
+    };
+    bodies.into_iter().map(request).collect()
+}
+
+/// One response of each kind, by name.
+pub fn responses() -> Vec<(&'static str, Response)> {
+    let spki_sha256 = Hash32::of(&spki());
+    let certificate = rest::Certificate {
+        serial: serial().to_string(),
+        uid: uid(),
+        event: "enrol".into(),
+        sequence: 0,
+        leaf_index: 7,
+        status: rest::CertificateStatus::Revoked,
+        revocation_reason: Some("key-compromise".into()),
+        revoked_at: Some("2026-01-02T03:05:05Z".into()),
+        spki_sha256,
+        not_before: "2026-01-02T02:59:05Z".into(),
+        not_after: "2027-01-02T03:04:05Z".into(),
+        issuer: "0123456789abcdef".into(),
+        certificate: Some("-----BEGIN CERTIFICATE-----\n".into()),
+        chain: vec!["-----BEGIN CERTIFICATE-----\n".into()],
+        evidence: vec!["transport".into()],
+    };
+    let identity = rest::Identity {
+        uid: uid(),
+        status: rest::IdentityStatus::Active,
+        sequence: 1,
+        head: enrol_leaf().leaf_hash(),
+        key: Some(rest::IdentityKey {
+            spki_sha256,
+            number: 0,
+            algorithm: "P-256".into(),
+            possession_proven: true,
+        }),
+        serial: Some(serial().to_string()),
+        created: "2026-01-02T03:04:05Z".into(),
+        updated: "2026-01-02T03:05:05Z".into(),
+    };
+    let entry = rest::HistoryEntry {
+        at: "2026-01-02T03:06:05Z".into(),
+        outcome: rest::Outcome::Refused,
+        event: "enrol".into(),
+        sequence: None,
+        leaf_index: None,
+        serial: None,
+        spki_sha256: Some(Hash32::of(b"another key")),
+        evidence: vec!["transport".into()],
+        problem: Some("identity-change-required".into()),
+        detail: Some("the identity has another key".into()),
+    };
+    let installation = rest::Installation {
+        realm: realm(),
+        genesis: genesis_event().hash(),
+        ladder: "hsm".into(),
+        warnings: vec!["software token".into()],
+        max_status_age: 86_400,
+        root: "-----BEGIN CERTIFICATE-----\n".into(),
+        issuers: vec![rest::Issuer {
+            id: "0123456789abcdef".into(),
+            subject: "CN=Issuing CA".into(),
+            algorithm: "P-256".into(),
+            certificate: "-----BEGIN CERTIFICATE-----\n".into(),
+            crl_shards: 1,
+            protection: "held by the HSM".into(),
+        }],
+    };
+    let health = rest::Health {
+        ready: false,
+        parts: vec![rest::HealthPart { name: "hsm".into(), ok: false, detail: "gone".into() }],
+    };
+    let problem = Problem::new(ProblemCode::HsmUnavailable, "the worker is restarting")
+        .rule("hsm")
+        .expected("a session", "none")
+        .remedy("try again")
+        .offset(Some(12))
+        .retry_after(2);
+    let ok = vec![
+        (
+            "certificate",
+            ResponseBody::Certificate { certificate: Box::new(certificate.clone()), created: true },
+        ),
+        ("identity", ResponseBody::Identity(Box::new(identity))),
+        (
+            "certificates",
+            ResponseBody::Certificates(rest::Page { items: vec![certificate], next: None }),
+        ),
+        (
+            "history",
+            ResponseBody::History(rest::Page { items: vec![entry], next: Some("18".into()) }),
+        ),
+        ("installation", ResponseBody::Installation(Box::new(installation))),
+        ("crl", ResponseBody::Crl { der: ByteBuf::from(opaque("crl")), next_update: NOW + 3600 }),
+        ("health", ResponseBody::Health(health)),
+    ];
+    let mut all: Vec<_> =
+        ok.into_iter().map(|(name, body)| (name, Response { id: 300, result: Ok(body) })).collect();
+    all.push(("problem", Response { id: 300, result: Err(problem) }));
+    all
+}

@@ -1,0 +1,301 @@
+//! The formats are frozen: each file in `wire/vectors/` is compared byte for byte with the value
+//! it was made of, read back, and (for DER) read by OpenSSL.
+//!
+//! `AVOUCH_WRITE_VECTORS=1 cargo test -p avouch-wire --test vectors` writes the files anew. A
+//! difference in an existing file is a new format and needs a new version number.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use wire::event::{Certified, Event, Revoked, TransportWord};
+use wire::genesis::Genesis;
+use wire::intent::Intent;
+use wire::leaf::{Leaf, blinded_id, commitment};
+use wire::rules::Rules;
+use wire::statement::{SignedStatement, Statement};
+use wire::trust::TrustFile;
+use wire::{Encoded, Hash32, frame};
+
+mod samples;
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors").join(name)
+}
+
+/// Compares with the frozen file, or writes it when that was asked for.
+fn frozen(name: &str, bytes: &[u8]) {
+    let path = file(name);
+    if std::env::var_os("AVOUCH_WRITE_VECTORS").is_some() {
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let found = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert_eq!(
+        hex::encode(found),
+        hex::encode(bytes),
+        "{name} changed: a changed format needs a new version"
+    );
+}
+
+/// One DER format's file: same bytes, same value, DER in OpenSSL's eyes.
+fn frozen_der<T: Encoded + PartialEq + std::fmt::Debug>(name: &str, value: &T) {
+    let name = format!("{name}.der");
+    frozen(&name, &value.to_canonical());
+    let bytes = std::fs::read(file(&name)).unwrap();
+    assert_eq!(&T::from_canonical(&bytes).unwrap(), value, "{name}");
+    let openssl = Command::new("openssl")
+        .args(["asn1parse", "-inform", "DER", "-in"])
+        .arg(file(&name))
+        .output()
+        .expect("openssl is installed (`make setup`)");
+    assert!(openssl.status.success(), "{name}: {}", String::from_utf8_lossy(&openssl.stderr));
+    // OpenSSL has read the whole file when its first line says so.
+    let text = String::from_utf8(openssl.stdout).unwrap();
+    let first = text.lines().next().unwrap();
+    let number = |key: &str| -> usize {
+        let rest = &first[first.find(key).unwrap() + key.len()..];
+        rest.trim_start().split([' ', ':']).next().unwrap().parse().unwrap()
+    };
+    assert_eq!(number("hl=") + number(" l="), bytes.len(), "{name}: {first}");
+}
+
+#[test]
+fn events() {
+    frozen_der("event-genesis", &samples::genesis_event());
+    frozen_der("event-enrol", &samples::enrol_event());
+    frozen_der("event-revoke", &samples::revoke_event());
+}
+
+#[test]
+fn bodies() {
+    frozen_der("body-genesis", &samples::genesis());
+    frozen_der("body-certified", &samples::certified());
+    frozen_der("body-revoked", &samples::revoked());
+    frozen_der("transport-word", &samples::transport_word());
+    frozen_der("rules-standard", &Rules::standard());
+}
+
+#[test]
+fn intents_and_statements() {
+    frozen_der("intent-enrol", &samples::enrol_intent());
+    frozen_der("intent-revoke", &samples::revoke_intent());
+    frozen_der("statement", &samples::statement());
+    frozen_der("signed-statement", &samples::signed_statement());
+}
+
+#[test]
+fn leaves() {
+    frozen_der("leaf-event", &samples::enrol_leaf());
+    frozen_der("leaf-map-root", &samples::map_root_leaf());
+}
+
+#[test]
+fn trust_file() {
+    frozen("trust.json", samples::trust_file().to_text().as_bytes());
+    let text = std::fs::read_to_string(file("trust.json")).unwrap();
+    assert_eq!(TrustFile::parse(&text).unwrap(), samples::trust_file());
+}
+
+fn frozen_message<T>(name: &str, message: &T, limit: usize)
+where
+    T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    let name = format!("socket-{name}.bin");
+    frozen(&name, &frame::encode(message, limit).unwrap());
+    let bytes = std::fs::read(file(&name)).unwrap();
+    assert_eq!(&frame::decode::<T>(&bytes, limit).unwrap(), message, "{name}");
+}
+
+#[test]
+fn socket_messages() {
+    frozen_message("hello", &samples::hello(), frame::MAX_REQUEST);
+    for (name, welcome) in samples::welcomes() {
+        frozen_message(&format!("welcome-{name}"), &welcome, frame::MAX_RESPONSE);
+    }
+    for (name, request) in samples::requests() {
+        frozen_message(&format!("request-{name}"), &request, frame::MAX_REQUEST);
+    }
+    for (name, response) in samples::responses() {
+        frozen_message(&format!("response-{name}"), &response, frame::MAX_RESPONSE);
+    }
+}
+
+/// Names and numbers are as frozen as encodings: statements sign them and URIs end in them.
+#[test]
+fn the_index_describes_every_file_and_pins_what_is_derived() {
+    let hash = |bytes: &[u8]| Hash32::of(bytes).to_string();
+    let der = |file: &str, format: &str, about: &str, sha256: Hash32| json!({ "file": file, "format": format, "about": about, "sha256": sha256.to_string() });
+    let mut files = vec![
+        der(
+            "event-genesis.der",
+            Event::FORMAT,
+            "leaf 0; its hash names the installation",
+            samples::genesis_event().hash(),
+        ),
+        der(
+            "event-enrol.der",
+            Event::FORMAT,
+            "an enrolment by an agent's statement",
+            samples::enrol_event().hash(),
+        ),
+        der(
+            "event-revoke.der",
+            Event::FORMAT,
+            "the revocation that follows, by transport evidence",
+            samples::revoke_event().hash(),
+        ),
+        der(
+            "body-genesis.der",
+            Genesis::FORMAT,
+            "body of event-genesis, every list and option filled",
+            samples::genesis().hash(),
+        ),
+        der(
+            "body-certified.der",
+            Certified::FORMAT,
+            "body of event-enrol",
+            samples::certified().hash(),
+        ),
+        der(
+            "body-revoked.der",
+            Revoked::FORMAT,
+            "body of event-revoke and of intent-revoke",
+            samples::revoked().hash(),
+        ),
+        der(
+            "transport-word.der",
+            TransportWord::FORMAT,
+            "evidence of event-revoke",
+            samples::transport_word().hash(),
+        ),
+        der(
+            "rules-standard.der",
+            Rules::FORMAT,
+            "the preset `standard`; its hash is the policy hash",
+            Rules::standard().hash(),
+        ),
+        der(
+            "intent-enrol.der",
+            Intent::FORMAT,
+            "what the agent agrees to",
+            samples::enrol_intent().hash(),
+        ),
+        der(
+            "intent-revoke.der",
+            Intent::FORMAT,
+            "what the holder agrees to",
+            samples::revoke_intent().hash(),
+        ),
+        der(
+            "statement.der",
+            Statement::FORMAT,
+            "the bytes that the agent signs",
+            samples::statement().hash(),
+        ),
+        der(
+            "signed-statement.der",
+            SignedStatement::FORMAT,
+            "the statement with a made-up signature",
+            samples::signed_statement().hash(),
+        ),
+        der(
+            "leaf-event.der",
+            Leaf::FORMAT,
+            "the leaf of event-enrol",
+            samples::enrol_leaf().hash(),
+        ),
+        der(
+            "leaf-map-root.der",
+            Leaf::FORMAT,
+            "the last leaf of a checkpoint",
+            samples::map_root_leaf().hash(),
+        ),
+        der(
+            "trust.json",
+            "trust file",
+            "JSON; sha256 is of the text, the fingerprint is below",
+            Hash32::of(samples::trust_file().to_text().as_bytes()),
+        ),
+    ];
+    let mut socket = |name: String, about: &str, payload: Vec<u8>| {
+        files.push(json!({
+            "file": format!("socket-{name}.bin"), "format": "socket message, postcard",
+            "about": about, "sha256": hash(&payload),
+        }));
+    };
+    let small = frame::MAX_REQUEST;
+    let great = frame::MAX_RESPONSE;
+    socket(
+        "hello".into(),
+        "the caller's first frame",
+        frame::encode(&samples::hello(), small).unwrap(),
+    );
+    for (name, m) in samples::welcomes() {
+        socket(
+            format!("welcome-{name}"),
+            "the authority's first frame",
+            frame::encode(&m, great).unwrap(),
+        );
+    }
+    for (name, m) in samples::requests() {
+        socket(format!("request-{name}"), "a request", frame::encode(&m, small).unwrap());
+    }
+    for (name, m) in samples::responses() {
+        socket(format!("response-{name}"), "a response", frame::encode(&m, great).unwrap());
+    }
+    let uid = samples::uid();
+    let event = samples::enrol_event().to_canonical();
+    let names = |all: Vec<(u8, &str)>| -> Value {
+        all.into_iter()
+            .map(|(n, name)| (name.to_owned(), Value::from(n)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    let index = json!({
+        "files": files,
+        "derived": {
+            "user id": uid.as_str(),
+            "user id in a path": uid.percent_encoded(),
+            "blinding key": hex::encode(samples::BLINDING_KEY),
+            "blinded id": blinded_id(&samples::BLINDING_KEY, &uid).to_string(),
+            "salt": hex::encode(samples::SALT),
+            "commitment to event-enrol": commitment(&samples::SALT, &event).to_string(),
+            "leaf hash of leaf-event": samples::enrol_leaf().leaf_hash().to_string(),
+            "leaf hash of leaf-map-root": samples::map_root_leaf().leaf_hash().to_string(),
+            "fingerprint of trust.json": samples::trust_file().fingerprint().to_string(),
+        },
+        "numbers": {
+            "event kinds": names(wire::event::EventKind::ALL.iter().map(|k| (k.number(), k.name())).collect()),
+            "evidence kinds": names(wire::event::EvidenceKind::ALL.iter().map(|k| (k.number(), k.name())).collect()),
+            "transport sources": names(wire::event::TransportSource::ALL.iter().map(|k| (k.number(), k.name())).collect()),
+            "revocation reasons": names(wire::event::RevocationReason::ALL.iter().map(|k| (k.number(), k.name())).collect()),
+            "roles": names(wire::statement::Role::ALL.iter().map(|k| (k.number(), k.name())).collect()),
+            "signature algorithms": names(wire::statement::SignatureAlgorithm::ALL.iter().map(|k| (k.number(), k.name())).collect()),
+            "name kinds": names(wire::intent::NameKind::ALL.iter().map(|k| (k.number(), k.name())).collect()),
+            "leaf kinds": names(wire::leaf::LeafKind::ALL.iter().map(|k| (k.number(), k.name())).collect()),
+            "key purposes": names(wire::genesis::KeyPurpose::ALL.iter().map(|k| (k.number(), k.name())).collect()),
+            "cosigner kinds": names(wire::genesis::CosignerKind::ALL.iter().map(|k| (k.number(), k.name())).collect()),
+        },
+    });
+    let mut text = serde_json::to_string_pretty(&index).unwrap();
+    text.push('\n');
+    if std::env::var_os("AVOUCH_WRITE_VECTORS").is_some() {
+        std::fs::write(file("index.json"), &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(file("index.json")).unwrap(), text);
+
+    let listed: std::collections::BTreeSet<String> = index["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["file"].as_str().unwrap().to_owned())
+        .chain(["index.json".into(), "README.md".into()])
+        .collect();
+    let present: std::collections::BTreeSet<String> = std::fs::read_dir(file(""))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(present, listed);
+}
