@@ -137,7 +137,9 @@ impl Certificate {
                 Extensions::read(&list)?
             }
             Some(explicit) => {
-                return Err(explicit.error(format!("extensions in a version {version} certificate")));
+                return Err(
+                    explicit.error(format!("extensions in a version {version} certificate"))
+                );
             }
         };
         fields.finish()?;
@@ -165,7 +167,7 @@ impl Certificate {
 
     /// Reads all certificates of a PEM text, or the one of a DER file.
     pub fn from_pem_or_der(input: &[u8]) -> Result<Vec<Self>, ParseError> {
-        crate::pem::blocks(input, &["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"])?
+        crate::pem::blocks(input, &["CERTIFICATE", "X509 CERTIFICATE"])?
             .iter()
             .map(|der| Self::from_der(der))
             .collect()

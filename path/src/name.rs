@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::asn1::{OCTET_STRING, Oid, ParseError, Reader, SEQUENCE, SET, Tlv, context, context_primitive};
+use crate::asn1::{
+    OCTET_STRING, Oid, ParseError, Reader, SEQUENCE, SET, Tlv, context, context_primitive,
+};
 use crate::oid;
 
 /// A distinguished name (RFC 5280 4.1.2.4).

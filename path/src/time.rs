@@ -31,9 +31,7 @@ pub(crate) fn read(tlv: &Tlv<'_>) -> Result<i64, ParseError> {
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
-    digits
-        .iter()
-        .try_fold(0, |sum, d| d.is_ascii_digit().then(|| sum * 10 + i64::from(d - b'0')))
+    digits.iter().try_fold(0, |sum, d| d.is_ascii_digit().then(|| sum * 10 + i64::from(d - b'0')))
 }
 
 fn is_leap(year: i64) -> bool {

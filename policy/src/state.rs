@@ -38,6 +38,7 @@ impl Time {
 pub struct Installation {
     genesis: Hash32,
     realm: Realm,
+    base_url: String,
     log_number: u16,
     rules: Rules,
     rules_hash: Hash32,
@@ -84,6 +85,7 @@ impl Installation {
             genesis: event.hash(),
             rules_hash: body.rules.hash(),
             realm: body.realm,
+            base_url: body.base_url,
             log_number: body.log_number,
             rules: body.rules,
             agents: body.agents,
@@ -101,6 +103,12 @@ impl Installation {
     #[must_use]
     pub fn realm(&self) -> &Realm {
         &self.realm
+    }
+
+    /// Where CRLs and issuing certificates are served, without a trailing slash.
+    #[must_use]
+    pub fn base_url(&self) -> &str {
+        &self.base_url
     }
 
     /// First 16 bits of every serial number.

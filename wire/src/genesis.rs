@@ -106,6 +106,9 @@ pub struct Genesis {
     pub version: u8,
     /// The installation's name in `avouch://realm/uid`.
     pub realm: Realm,
+    /// Where CRLs and issuing certificates are served, without a trailing slash. It stands in every
+    /// certificate, so it is fixed here.
+    pub base_url: String,
     /// First 16 bits of every serial number, 0x0100 to 0x7FFF.
     pub log_number: u16,
     /// 32 random bytes: two installations never share a genesis hash.

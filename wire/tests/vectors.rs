@@ -4,6 +4,8 @@
 //! `AVOUCH_WRITE_VECTORS=1 cargo test -p avouch-wire --test vectors` writes the files anew. A
 //! difference in an existing file is a new format and needs a new version number.
 
+extern crate avouch_wire as wire;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -247,12 +249,12 @@ fn the_index_describes_every_file_and_pins_what_is_derived() {
     }
     let uid = samples::uid();
     let event = samples::enrol_event().to_canonical();
-    let names = |all: Vec<(u8, &str)>| -> Value {
-        all.into_iter()
-            .map(|(n, name)| (name.to_owned(), Value::from(n)))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
-    };
+    macro_rules! numbers {
+        ($type:ty) => {{
+            let pairs = <$type>::ALL.iter().map(|k| (k.name().to_owned(), k.number().into()));
+            Value::Object(pairs.collect())
+        }};
+    }
     let index = json!({
         "files": files,
         "derived": {
@@ -267,16 +269,16 @@ fn the_index_describes_every_file_and_pins_what_is_derived() {
             "fingerprint of trust.json": samples::trust_file().fingerprint().to_string(),
         },
         "numbers": {
-            "event kinds": names(wire::event::EventKind::ALL.iter().map(|k| (k.number(), k.name())).collect()),
-            "evidence kinds": names(wire::event::EvidenceKind::ALL.iter().map(|k| (k.number(), k.name())).collect()),
-            "transport sources": names(wire::event::TransportSource::ALL.iter().map(|k| (k.number(), k.name())).collect()),
-            "revocation reasons": names(wire::event::RevocationReason::ALL.iter().map(|k| (k.number(), k.name())).collect()),
-            "roles": names(wire::statement::Role::ALL.iter().map(|k| (k.number(), k.name())).collect()),
-            "signature algorithms": names(wire::statement::SignatureAlgorithm::ALL.iter().map(|k| (k.number(), k.name())).collect()),
-            "name kinds": names(wire::intent::NameKind::ALL.iter().map(|k| (k.number(), k.name())).collect()),
-            "leaf kinds": names(wire::leaf::LeafKind::ALL.iter().map(|k| (k.number(), k.name())).collect()),
-            "key purposes": names(wire::genesis::KeyPurpose::ALL.iter().map(|k| (k.number(), k.name())).collect()),
-            "cosigner kinds": names(wire::genesis::CosignerKind::ALL.iter().map(|k| (k.number(), k.name())).collect()),
+            "event kinds": numbers!(wire::event::EventKind),
+            "evidence kinds": numbers!(wire::event::EvidenceKind),
+            "transport sources": numbers!(wire::event::TransportSource),
+            "revocation reasons": numbers!(wire::event::RevocationReason),
+            "roles": numbers!(wire::statement::Role),
+            "signature algorithms": numbers!(wire::statement::SignatureAlgorithm),
+            "name kinds": numbers!(wire::intent::NameKind),
+            "leaf kinds": numbers!(wire::leaf::LeafKind),
+            "key purposes": numbers!(wire::genesis::KeyPurpose),
+            "cosigner kinds": numbers!(wire::genesis::CosignerKind),
         },
     });
     let mut text = serde_json::to_string_pretty(&index).unwrap();
