@@ -22,25 +22,25 @@ use wire::trust::TrustFile;
 use wire::{Encoded, Hash32, IdempotencyKey, Realm, SerialNumber, UserId, octets, rest};
 
 /// 2026-01-02T03:04:05Z, in seconds.
-pub const NOW: u64 = 1_767_323_045;
+pub(crate) const NOW: u64 = 1_767_323_045;
 /// The per-identity key behind blinded ids.
-pub const BLINDING_KEY: [u8; 32] = [0x42; 32];
+pub(crate) const BLINDING_KEY: [u8; 32] = [0x42; 32];
 /// The salt of the event's commitment.
-pub const SALT: [u8; 32] = [0x5a; 32];
+pub(crate) const SALT: [u8; 32] = [0x5a; 32];
 
 /// The realm.
-pub fn realm() -> Realm {
+pub(crate) fn realm() -> Realm {
     Realm::parse("files.example.org").unwrap()
 }
 
 /// The user: not ASCII, so that the encoding of names is pinned too.
-pub fn uid() -> UserId {
+pub(crate) fn uid() -> UserId {
     UserId::parse("zoë@example.org").unwrap()
 }
 
 /// A P-256 SubjectPublicKeyInfo over the curve's base point (FIPS 186-4 D.1.2.3): a real key whose
 /// private half is 1.
-pub fn spki() -> Vec<u8> {
+pub(crate) fn spki() -> Vec<u8> {
     hex::decode(concat!(
         "3059301306072a8648ce3d020106082a8648ce3d03010703420004",
         "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296",
@@ -50,17 +50,17 @@ pub fn spki() -> Vec<u8> {
 }
 
 /// Stands for bytes that the formats carry and do not look into.
-pub fn opaque(what: &str) -> Vec<u8> {
+pub(crate) fn opaque(what: &str) -> Vec<u8> {
     format!("<{what}>").into_bytes()
 }
 
 /// The certificate's serial number.
-pub fn serial() -> SerialNumber {
+pub(crate) fn serial() -> SerialNumber {
     SerialNumber::new(0x0100, 7, [1, 2, 3, 4, 5, 6, 7, 8]).unwrap()
 }
 
 /// The genesis body, with every list filled and every optional field set.
-pub fn genesis() -> Genesis {
+pub(crate) fn genesis() -> Genesis {
     let holder = |name: &str, scope: &[&str]| Keyholder {
         name: name.into(),
         spki: octets(&spki()),
@@ -87,6 +87,7 @@ pub fn genesis() -> Genesis {
     Genesis {
         version: 1,
         realm: realm(),
+        base_url: "https://avouch.example.org".into(),
         log_number: 0x0100,
         nonce: octets(&[0x11; 32]),
         rules: Rules::standard(),
@@ -113,7 +114,7 @@ pub fn genesis() -> Genesis {
 }
 
 /// Leaf 0's event.
-pub fn genesis_event() -> Event {
+pub(crate) fn genesis_event() -> Event {
     Event {
         version: 1,
         engine: 1,
@@ -130,7 +131,7 @@ pub fn genesis_event() -> Event {
 }
 
 /// The word of a TLS client.
-pub fn transport_word() -> TransportWord {
+pub(crate) fn transport_word() -> TransportWord {
     TransportWord {
         version: 1,
         source: TransportSource::Mtls,
@@ -140,7 +141,7 @@ pub fn transport_word() -> TransportWord {
 }
 
 /// What the agent agrees to when it enrols.
-pub fn enrol_intent() -> Intent {
+pub(crate) fn enrol_intent() -> Intent {
     Intent {
         version: 1,
         verb: EventKind::Enrol,
@@ -163,7 +164,7 @@ pub fn enrol_intent() -> Intent {
 }
 
 /// What the holder agrees to when she revokes.
-pub fn revoke_intent() -> Intent {
+pub(crate) fn revoke_intent() -> Intent {
     Intent {
         verb: EventKind::Revoke,
         head: Some(enrol_leaf().leaf_hash()),
@@ -179,12 +180,12 @@ pub fn revoke_intent() -> Intent {
 }
 
 /// The agent's statement.
-pub fn statement() -> Statement {
+pub(crate) fn statement() -> Statement {
     Statement::new(genesis_event().hash(), EventKind::Enrol, Role::Agent, enrol_intent().hash())
 }
 
 /// The agent's statement, signed. The signature is made up: this crate verifies none.
-pub fn signed_statement() -> SignedStatement {
+pub(crate) fn signed_statement() -> SignedStatement {
     SignedStatement {
         version: 1,
         statement: statement(),
@@ -196,7 +197,7 @@ pub fn signed_statement() -> SignedStatement {
 }
 
 /// The body of the enrolment.
-pub fn certified() -> Certified {
+pub(crate) fn certified() -> Certified {
     Certified {
         version: 1,
         spki: Hash32::of(&spki()),
@@ -212,7 +213,7 @@ pub fn certified() -> Certified {
 }
 
 /// The enrolment.
-pub fn enrol_event() -> Event {
+pub(crate) fn enrol_event() -> Event {
     let csr = Evidence::new(EvidenceKind::Csr, &opaque("certification request"));
     let by = Evidence::new(EvidenceKind::Statement, &signed_statement().to_canonical());
     Event {
@@ -231,7 +232,7 @@ pub fn enrol_event() -> Event {
 }
 
 /// The enrolment's leaf.
-pub fn enrol_leaf() -> Leaf {
+pub(crate) fn enrol_leaf() -> Leaf {
     Leaf {
         version: 1,
         engine: 1,
@@ -242,7 +243,7 @@ pub fn enrol_leaf() -> Leaf {
 }
 
 /// The leaf that ends a checkpoint.
-pub fn map_root_leaf() -> Leaf {
+pub(crate) fn map_root_leaf() -> Leaf {
     Leaf {
         version: 1,
         engine: 1,
@@ -253,7 +254,7 @@ pub fn map_root_leaf() -> Leaf {
 }
 
 /// The body of the revocation.
-pub fn revoked() -> Revoked {
+pub(crate) fn revoked() -> Revoked {
     Revoked {
         version: 1,
         serial: octets(serial().as_bytes()),
@@ -262,7 +263,7 @@ pub fn revoked() -> Revoked {
 }
 
 /// The revocation.
-pub fn revoke_event() -> Event {
+pub(crate) fn revoke_event() -> Event {
     Event {
         kind: EventKind::Revoke,
         time_ms: (NOW + 60) * 1000,
@@ -278,7 +279,7 @@ pub fn revoke_event() -> Event {
 }
 
 /// The trust file.
-pub fn trust_file() -> TrustFile {
+pub(crate) fn trust_file() -> TrustFile {
     TrustFile::new(
         realm(),
         genesis_event().hash(),
@@ -292,17 +293,17 @@ pub fn trust_file() -> TrustFile {
 }
 
 /// A gateway's first frame.
-pub fn hello() -> Hello {
+pub(crate) fn hello() -> Hello {
     Hello { version: VERSION, program: "avouch-gateway 0.1.0".into() }
 }
 
 /// The authority's first frames.
-pub fn welcomes() -> Vec<(&'static str, Welcome)> {
+pub(crate) fn welcomes() -> Vec<(&'static str, Welcome)> {
     vec![("ok", Welcome::Ok { in_flight: 256 }), ("version", Welcome::Version { version: 2 })]
 }
 
 /// One request of each kind, by name.
-pub fn requests() -> Vec<(&'static str, Request)> {
+pub(crate) fn requests() -> Vec<(&'static str, Request)> {
     let page = PageRequest { cursor: Some("17".into()), limit: 100 };
     let signed = Signed {
         intent: Some(ByteBuf::from(enrol_intent().to_canonical())),
@@ -343,7 +344,7 @@ pub fn requests() -> Vec<(&'static str, Request)> {
 }
 
 /// One response of each kind, by name.
-pub fn responses() -> Vec<(&'static str, Response)> {
+pub(crate) fn responses() -> Vec<(&'static str, Response)> {
     let spki_sha256 = Hash32::of(&spki());
     let certificate = rest::Certificate {
         serial: serial().to_string(),
