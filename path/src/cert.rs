@@ -284,7 +284,7 @@ impl Extensions {
             let value = extension.value;
             let mut content = value.reader();
             let body = content.next();
-            let mut whole = || -> Result<Tlv<'_>, ParseError> {
+            let whole = || -> Result<Tlv<'_>, ParseError> {
                 let body = body.clone()?;
                 content.clone().finish()?;
                 Ok(body)

@@ -5,8 +5,8 @@
 //! hostile input costs bounded time and memory.
 //!
 //! ```
-//! use path::{Certificate, Options, Purpose, verify};
-//! # fn main() -> Result<(), path::ParseError> {
+//! use avouch_path::{Certificate, Options, Purpose, verify};
+//! # fn main() -> Result<(), avouch_path::ParseError> {
 //! let nonsense = Certificate::from_der(b"nonsense");
 //! assert!(nonsense.is_err());
 //! # let (leaf, untrusted, roots) = match nonsense { Ok(c) => (c, vec![], vec![]), _ => return Ok(()) };
@@ -42,6 +42,3 @@ pub use search::verify;
 pub use sig::{Curve, MAX_RSA_BITS, MIN_RSA_BITS, PublicKey, SignatureError};
 pub use time::rfc3339;
 pub use validate::{Options, Purpose, Revocation};
-
-#[cfg(test)]
-mod tests;

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::asn1::{
     OCTET_STRING, Oid, ParseError, Reader, SEQUENCE, SET, Tlv, context, context_primitive,
 };
+use crate::cert::Certificate;
 use crate::oid;
 
 /// A distinguished name (RFC 5280 4.1.2.4).
@@ -131,13 +132,13 @@ fn text(value: &Tlv<'_>) -> Option<String> {
         // TeletexString: read as Latin-1, as everybody does.
         0x14 => Some(value.value.iter().map(|octet| char::from(*octet)).collect()),
         // UniversalString.
-        0x1c if value.value.len() % 4 == 0 => value
+        0x1c if value.value.len().is_multiple_of(4) => value
             .value
             .chunks_exact(4)
             .map(|c| char::from_u32(u32::from_be_bytes([c[0], c[1], c[2], c[3]])))
             .collect(),
         // BMPString.
-        0x1e if value.value.len() % 2 == 0 => {
+        0x1e if value.value.len().is_multiple_of(2) => {
             let units = value.value.chunks_exact(2).map(|c| u16::from_be_bytes([c[0], c[1]]));
             char::decode_utf16(units).collect::<Result<_, _>>().ok()
         }
@@ -187,7 +188,7 @@ pub enum GeneralName {
     Uri(String),
     /// iPAddress: 4 or 16 octets, with a mask in name constraints 8 or 32.
     Ip(Vec<u8>),
-    /// A form that is only recognised: x400Address [3], ediPartyName [5], registeredID [8].
+    /// A form that is only recognised, by its tag: x400Address, ediPartyName, registeredID.
     Unsupported(u8, Vec<u8>),
 }
 
@@ -321,8 +322,8 @@ impl PointName {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AuthorityKeyId {
     pub(crate) key_id: Option<Vec<u8>>,
-    pub(crate) issuer: Option<Vec<GeneralName>>,
-    pub(crate) serial: Option<Vec<u8>>,
+    issuer: Option<Vec<GeneralName>>,
+    serial: Option<Vec<u8>>,
 }
 
 impl AuthorityKeyId {
@@ -336,6 +337,27 @@ impl AuthorityKeyId {
         let serial = fields.optional(context_primitive(2))?.map(|t| t.value.to_vec());
         fields.finish()?;
         Ok(Self { key_id, issuer, serial })
+    }
+
+    /// How well a certificate fits what the identifier names: 0 well, 1 nothing is known, 2 badly.
+    /// A hint only, since the signature decides.
+    pub(crate) fn distance(&self, issuer: &Certificate) -> u8 {
+        let by_key = match (self.key_id.as_deref(), issuer.subject_key_id()) {
+            (Some(wanted), Some(own)) => Some(wanted == own),
+            _ => None,
+        };
+        let by_serial = match (&self.issuer, self.serial.as_deref()) {
+            (Some(names), Some(serial)) => {
+                let named = names.contains(&GeneralName::Directory(issuer.issuer.clone()));
+                Some(named && serial == issuer.serial())
+            }
+            _ => None,
+        };
+        match (by_key, by_serial) {
+            (Some(false), _) | (_, Some(false)) => 2,
+            (None, None) => 1,
+            _ => 0,
+        }
     }
 }
 

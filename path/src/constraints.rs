@@ -1,0 +1,260 @@
+//! Name constraints (RFC 5280 4.2.1.10).
+
+use crate::asn1::{ParseError, SEQUENCE, Tlv, context, context_primitive};
+use crate::name::{GeneralName, Name};
+use crate::oid;
+
+/// The subtrees a CA's certificate permits and excludes.
+#[derive(Clone, Debug)]
+pub(crate) struct NameConstraints {
+    permitted: Vec<GeneralName>,
+    excluded: Vec<GeneralName>,
+}
+
+/// Why a name is not allowed; both names in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Breach {
+    /// None of the permitted subtrees of its form holds it.
+    NotPermitted(String),
+    Excluded {
+        name: String,
+        subtree: String,
+    },
+    /// Constraints on this form exist, but it cannot be compared.
+    Unprocessable(String),
+    /// The comparisons allowed for one path are used up.
+    TooMuchWork,
+}
+
+impl NameConstraints {
+    pub(crate) fn read(tlv: &Tlv<'_>) -> Result<Self, ParseError> {
+        let mut fields = tlv.expect(SEQUENCE, "name constraints")?.reader();
+        let permitted = subtrees(fields.optional(context(0))?)?;
+        let excluded = subtrees(fields.optional(context(1))?)?;
+        fields.finish()?;
+        if permitted.is_empty() && excluded.is_empty() {
+            // RFC 5280 4.2.1.10: one of the two must be there.
+            return Err(tlv.error("name constraints without any subtree"));
+        }
+        Ok(Self { permitted, excluded })
+    }
+
+    /// Holds one name against all subtrees of its form. `budget` counts comparisons down.
+    pub(crate) fn check(&self, name: &GeneralName, budget: &mut usize) -> Result<(), Breach> {
+        let mut of_form = 0;
+        let mut inside = false;
+        for subtree in self.permitted.iter().filter(|s| same_form(s, name)) {
+            spend(budget)?;
+            of_form += 1;
+            inside = inside || matches(name, subtree, Side::Permitted)?;
+        }
+        if of_form > 0 && !inside {
+            return Err(Breach::NotPermitted(name.to_string()));
+        }
+        for subtree in self.excluded.iter().filter(|s| same_form(s, name)) {
+            spend(budget)?;
+            if matches(name, subtree, Side::Excluded)? {
+                return Err(Breach::Excluded {
+                    name: name.to_string(),
+                    subtree: subtree.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds all names of a certificate against the subtrees.
+    pub(crate) fn check_all(
+        &self,
+        subject: &Name,
+        alternative_names: &[GeneralName],
+        budget: &mut usize,
+    ) -> Result<(), Breach> {
+        if !subject.is_empty() {
+            self.check(&GeneralName::Directory(subject.clone()), budget)?;
+        }
+        for name in alternative_names {
+            self.check(name, budget)?;
+        }
+        // Old certificates carry the address in the subject (RFC 5280 4.2.1.10). It is checked
+        // also where there are alternative names: software that reads it there would believe it.
+        for address in subject.attributes(oid::EMAIL_ADDRESS) {
+            self.check(&GeneralName::Email(address.to_owned()), budget)?;
+        }
+        Ok(())
+    }
+}
+
+fn spend(budget: &mut usize) -> Result<(), Breach> {
+    *budget = budget.checked_sub(1).ok_or(Breach::TooMuchWork)?;
+    Ok(())
+}
+
+fn subtrees(list: Option<Tlv<'_>>) -> Result<Vec<GeneralName>, ParseError> {
+    let Some(list) = list else { return Ok(Vec::new()) };
+    let mut reader = list.reader();
+    let mut out = Vec::new();
+    while !reader.is_empty() {
+        let subtree = reader.expect(SEQUENCE, "general subtree")?;
+        let mut fields = subtree.reader();
+        let base = GeneralName::read(&fields.next()?)?;
+        // RFC 5280 4.2.1.10: minimum must be zero and maximum absent.
+        if let Some(minimum) = fields.optional(context_primitive(0))?
+            && minimum.unsigned()? != 0
+        {
+            return Err(subtree.error("a subtree with a minimum other than 0"));
+        }
+        if fields.optional(context_primitive(1))?.is_some() {
+            return Err(subtree.error("a subtree with a maximum"));
+        }
+        fields.finish()?;
+        if let GeneralName::Ip(octets) = &base {
+            check_mask(octets).map_err(|what| subtree.error(what))?;
+        }
+        out.push(base);
+    }
+    if out.is_empty() {
+        return Err(list.error("an empty list of subtrees"));
+    }
+    Ok(out)
+}
+
+fn check_mask(octets: &[u8]) -> Result<(), &'static str> {
+    let mask = match octets.len() {
+        8 => u128::from(u32::from_be_bytes([octets[4], octets[5], octets[6], octets[7]])) << 96,
+        32 => octets[16..].iter().fold(0, |sum, octet| (sum << 8) | u128::from(*octet)),
+        _ => return Err("an address range that is neither 8 nor 32 octets"),
+    };
+    if mask.leading_ones() == mask.count_ones() {
+        Ok(())
+    } else {
+        Err("an address range whose mask has gaps")
+    }
+}
+
+fn same_form(subtree: &GeneralName, name: &GeneralName) -> bool {
+    match (subtree, name) {
+        (GeneralName::Other(a, _), GeneralName::Other(b, _)) => a == b,
+        (GeneralName::Unsupported(a, _), GeneralName::Unsupported(b, _)) => a == b,
+        _ => std::mem::discriminant(subtree) == std::mem::discriminant(name),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Permitted,
+    Excluded,
+}
+
+fn matches(name: &GeneralName, subtree: &GeneralName, side: Side) -> Result<bool, Breach> {
+    let unprocessable = || Breach::Unprocessable(name.to_string());
+    match (name, subtree) {
+        (GeneralName::Directory(name), GeneralName::Directory(base)) => Ok(name.is_within(base)),
+        (GeneralName::Dns(host), GeneralName::Dns(base)) => {
+            dns(host, base, side).ok_or_else(unprocessable)
+        }
+        (GeneralName::Email(address), GeneralName::Email(base)) => {
+            email(address, base).ok_or_else(unprocessable)
+        }
+        (GeneralName::Uri(uri), GeneralName::Uri(base)) => {
+            uri_host(uri).and_then(|host| host_in(&host, base)).ok_or_else(unprocessable)
+        }
+        (GeneralName::Ip(address), GeneralName::Ip(range)) => match address.len() {
+            4 | 16 => Ok(range.len() == 2 * address.len() && in_range(address, range)),
+            _ => Err(unprocessable()),
+        },
+        _ => Err(unprocessable()),
+    }
+}
+
+fn in_range(address: &[u8], range: &[u8]) -> bool {
+    let (base, mask) = range.split_at(range.len() / 2);
+    address.iter().zip(base).zip(mask).all(|((a, b), m)| a & m == b & m)
+}
+
+/// A host name of letters, digits, hyphens and underscores; lower case. A wildcard only as its
+/// whole first label.
+fn host_name(text: &str, wildcard: bool) -> Option<String> {
+    let rest = if wildcard { text.strip_prefix("*.").unwrap_or(text) } else { text };
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.len() <= 63
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    (text.len() <= 253 && rest.split('.').all(label)).then(|| text.to_ascii_lowercase())
+}
+
+fn below(host: &str, domain: &str) -> bool {
+    host.len() > domain.len()
+        && host.ends_with(domain)
+        && host.as_bytes()[host.len() - domain.len() - 1] == b'.'
+}
+
+/// Zero or more labels added to the left match (RFC 5280 4.2.1.10); with a leading dot, which the
+/// RFC does not define here but issuers write, one or more.
+fn dns(host: &str, base: &str, side: Side) -> Option<bool> {
+    let host = host_name(host, true)?;
+    if base.is_empty() {
+        return Some(true);
+    }
+    if let Some(domain) = base.strip_prefix('.') {
+        return Some(below(&host, &host_name(domain, false)?));
+    }
+    let base = host_name(base, false)?;
+    // A wildcard stands for every name one label longer, so it touches an excluded one of those.
+    let touches = match host.strip_prefix("*.") {
+        Some(parent) if side == Side::Excluded => below(&base, parent),
+        _ => false,
+    };
+    Some(host == base || below(&host, &base) || touches)
+}
+
+/// A constraint with `@` is one mailbox, with a leading dot every host below, else one host.
+fn email(address: &str, base: &str) -> Option<bool> {
+    // The local part may hold a quoted @: the last one separates.
+    let (local, host) = address.rsplit_once('@')?;
+    if local.is_empty() {
+        return None;
+    }
+    match base.rsplit_once('@') {
+        Some((base_local, base_host)) => {
+            Some(local == base_local && host_name(host, false)? == host_name(base_host, false)?)
+        }
+        None => host_in(&host_name(host, false)?, base),
+    }
+}
+
+/// One host, or with a leading dot every host below it.
+fn host_in(host: &str, base: &str) -> Option<bool> {
+    if base.is_empty() {
+        return Some(true);
+    }
+    match base.strip_prefix('.') {
+        Some(domain) => Some(below(host, &host_name(domain, false)?)),
+        None => Some(host == host_name(base, false)?),
+    }
+}
+
+/// The host of a URI; one without an authority, or with an address for a host, has none
+/// (RFC 5280 4.2.1.10: such a certificate is to be rejected).
+fn uri_host(uri: &str) -> Option<String> {
+    let (scheme, rest) = uri.split_once("://")?;
+    let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    if !scheme_ok {
+        return None;
+    }
+    let authority = &rest[..rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len())];
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => host,
+    };
+    if host.parse::<std::net::Ipv4Addr>().is_ok() {
+        return None;
+    }
+    host_name(host, false)
+}
+
+#[cfg(test)]
+mod tests;

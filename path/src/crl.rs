@@ -1,0 +1,340 @@
+//! Certificate revocation lists (RFC 5280 section 5), read once and indexed by serial number.
+
+use std::ops::Range;
+
+use crate::asn1::{
+    BIT_STRING, ENUMERATED, INTEGER, OCTET_STRING, Oid, ParseError, Reader, SEQUENCE, Tlv, context,
+    context_primitive,
+};
+use crate::cert::{RawExtension, sha256};
+use crate::name::{AuthorityKeyId, GeneralName, Name, PointName};
+use crate::sig::SignatureAlgorithm;
+use crate::{oid, time};
+
+/// More than any list in use.
+pub const MAX_CRL: usize = 64 * 1024 * 1024;
+
+/// A parsed CRL. Nothing about it has been verified.
+#[derive(Clone, Debug)]
+pub struct Crl {
+    der: Vec<u8>,
+    tbs: Range<usize>,
+    fingerprint: [u8; 32],
+    pub(crate) issuer: Name,
+    pub(crate) this_update: i64,
+    pub(crate) next_update: Option<i64>,
+    pub(crate) algorithm: SignatureAlgorithm,
+    pub(crate) algorithms_agree: bool,
+    signature: Range<usize>,
+    number: Option<Vec<u8>>,
+    pub(crate) authority_key_id: AuthorityKeyId,
+    pub(crate) point: Option<IssuingPoint>,
+    pub(crate) is_delta: bool,
+    /// Critical extensions, of the list or an entry, that are not processed here.
+    pub(crate) unknown_critical: Vec<Oid>,
+    /// Sorted by serial number.
+    entries: Vec<Entry>,
+    /// The issuers that entries of an indirect CRL name.
+    entry_issuers: Vec<Name>,
+}
+
+/// IssuingDistributionPoint (RFC 5280 5.2.5).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IssuingPoint {
+    pub(crate) name: Option<PointName>,
+    pub(crate) only_users: bool,
+    pub(crate) only_cas: bool,
+    pub(crate) reasons: Option<u16>,
+    pub(crate) indirect: bool,
+    pub(crate) only_attributes: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    serial: Range<usize>,
+    since: i64,
+    reason: Option<u8>,
+    /// Index into `entry_issuers`; none means the issuer of the list.
+    issuer: Option<usize>,
+}
+
+/// What a CRL says of a certificate it lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// Seconds since 1970.
+    pub since: i64,
+    /// CRLReason (RFC 5280 5.3.1), where the entry names one.
+    pub reason: Option<u8>,
+}
+
+impl Revocation {
+    /// certificateHold: the only reason that may end.
+    pub(crate) const HOLD: u8 = 6;
+
+    /// The reason by its name in the RFC.
+    pub fn reason_name(&self) -> &'static str {
+        match self.reason {
+            Some(1) => "keyCompromise",
+            Some(2) => "cACompromise",
+            Some(3) => "affiliationChanged",
+            Some(4) => "superseded",
+            Some(5) => "cessationOfOperation",
+            Some(6) => "certificateHold",
+            Some(8) => "removeFromCRL",
+            Some(9) => "privilegeWithdrawn",
+            Some(10) => "aACompromise",
+            _ => "unspecified",
+        }
+    }
+}
+
+impl Crl {
+    /// Reads one DER CRL and nothing after it; at most [`MAX_CRL`] bytes.
+    pub fn from_der(der: &[u8]) -> Result<Self, ParseError> {
+        if der.len() > MAX_CRL {
+            let what = format!("a CRL of {} bytes; the limit is {MAX_CRL}", der.len());
+            return Err(ParseError::new(MAX_CRL, what));
+        }
+        let mut input = Reader::new(der);
+        let outer = input.expect(SEQUENCE, "certificate list")?;
+        input.finish()?;
+        let mut outer = outer.reader();
+        let tbs = outer.expect(SEQUENCE, "tbsCertList")?;
+        let outer_algorithm = outer.expect(SEQUENCE, "signatureAlgorithm")?;
+        let signature = outer.expect(BIT_STRING, "signature")?;
+        outer.finish()?;
+        let signature_octets = signature.bit_octets()?;
+        let signature_end = signature.offset + signature.raw.len();
+
+        let mut fields = tbs.reader();
+        let version = match fields.optional(INTEGER)? {
+            None => 1,
+            Some(number) if number.unsigned()? == 1 => 2,
+            Some(number) => return Err(number.error("a CRL version other than 2")),
+        };
+        let inner_algorithm = fields.expect(SEQUENCE, "signature algorithm")?;
+        let issuer = Name::read(&fields.expect(SEQUENCE, "issuer")?)?;
+        let this_update = time::read(&fields.next()?)?;
+        let next_update = match fields.peek() {
+            Some(crate::asn1::UTC_TIME | crate::asn1::GENERALIZED_TIME) => {
+                Some(time::read(&fields.next()?)?)
+            }
+            _ => None,
+        };
+        let mut crl = Self {
+            tbs: tbs.range(),
+            fingerprint: sha256(der),
+            issuer,
+            this_update,
+            next_update,
+            algorithm: SignatureAlgorithm::read(&outer_algorithm)?,
+            algorithms_agree: outer_algorithm.raw == inner_algorithm.raw,
+            signature: signature_end - signature_octets.len()..signature_end,
+            number: None,
+            authority_key_id: AuthorityKeyId::default(),
+            point: None,
+            is_delta: false,
+            unknown_critical: Vec::new(),
+            entries: Vec::new(),
+            entry_issuers: Vec::new(),
+            der: Vec::new(),
+        };
+        if let Some(list) = fields.optional(SEQUENCE)? {
+            crl.read_entries(list.reader(), version)?;
+        }
+        if let Some(explicit) = fields.optional(context(0))? {
+            if version != 2 {
+                return Err(explicit.error("extensions in a version 1 CRL"));
+            }
+            let mut inner = explicit.reader();
+            let list = inner.expect(SEQUENCE, "CRL extensions")?;
+            inner.finish()?;
+            crl.read_extensions(list.reader())?;
+        }
+        fields.finish()?;
+        crl.entries.sort_by(|a, b| der[a.serial.clone()].cmp(&der[b.serial.clone()]));
+        crl.der = der.to_vec();
+        Ok(crl)
+    }
+
+    /// Reads all CRLs of a PEM text, or the one of a DER file.
+    pub fn from_pem_or_der(input: &[u8]) -> Result<Vec<Self>, ParseError> {
+        crate::pem::blocks(input, &["X509 CRL", "CRL"])?
+            .iter()
+            .map(|der| Self::from_der(der))
+            .collect()
+    }
+
+    /// Who signed it, it says.
+    pub fn issuer(&self) -> &Name {
+        &self.issuer
+    }
+
+    /// When it was made, in seconds since 1970.
+    pub fn this_update(&self) -> i64 {
+        self.this_update
+    }
+
+    /// When the next one is due at the latest, in seconds since 1970.
+    pub fn next_update(&self) -> Option<i64> {
+        self.next_update
+    }
+
+    /// The octets of its cRLNumber, big-endian.
+    pub fn number(&self) -> Option<&[u8]> {
+        self.number.as_deref()
+    }
+
+    /// How many certificates it lists.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Lists none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// SHA-256 of the DER.
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
+
+    /// What the list says of this serial number of this issuer.
+    pub(crate) fn find(&self, issuer: &Name, serial: &[u8]) -> Option<Revocation> {
+        let key = |entry: &Entry| &self.der[entry.serial.clone()];
+        let start = self.entries.partition_point(|entry| key(entry) < serial);
+        self.entries[start..]
+            .iter()
+            .take_while(|entry| key(entry) == serial)
+            .find(|entry| match entry.issuer {
+                Some(index) => self.entry_issuers[index] == *issuer,
+                None => self.issuer == *issuer,
+            })
+            .map(|entry| Revocation { since: entry.since, reason: entry.reason })
+    }
+
+    pub(crate) fn tbs(&self) -> &[u8] {
+        &self.der[self.tbs.clone()]
+    }
+
+    pub(crate) fn signature(&self) -> &[u8] {
+        &self.der[self.signature.clone()]
+    }
+
+    fn read_entries(&mut self, mut list: Reader<'_>, version: u8) -> Result<(), ParseError> {
+        let mut issuer = None;
+        while !list.is_empty() {
+            let entry = list.expect(SEQUENCE, "revoked certificate")?;
+            let mut fields = entry.reader();
+            let serial = fields.expect(INTEGER, "serial number")?;
+            serial.integer()?;
+            let since = time::read(&fields.next()?)?;
+            let mut reason = None;
+            if let Some(extensions) = fields.optional(SEQUENCE)? {
+                if version != 2 {
+                    return Err(extensions.error("entry extensions in a version 1 CRL"));
+                }
+                for extension in RawExtension::read_all(extensions.reader())? {
+                    match extension.oid.as_bytes() {
+                        oid::CRL_REASON => {
+                            let code = only(&extension.value)?.expect(ENUMERATED, "CRL reason")?;
+                            match code.value {
+                                [code] => reason = Some(*code),
+                                _ => return Err(code.error("a malformed CRL reason")),
+                            }
+                        }
+                        oid::INVALIDITY_DATE => {}
+                        oid::CERTIFICATE_ISSUER => {
+                            issuer = Some(self.entry_issuer(&only(&extension.value)?)?);
+                        }
+                        _ if extension.critical => self.note_unknown(extension.oid),
+                        _ => {}
+                    }
+                }
+            }
+            fields.finish()?;
+            let end = serial.offset + serial.raw.len();
+            let serial = end - serial.value.len()..end;
+            self.entries.push(Entry { serial, since, reason, issuer });
+        }
+        Ok(())
+    }
+
+    /// The issuer that this entry and those after it are about (RFC 5280 5.3.3).
+    fn entry_issuer(&mut self, names: &Tlv<'_>) -> Result<usize, ParseError> {
+        let all = GeneralName::read_all(names.expect(SEQUENCE, "certificate issuer")?.reader())?;
+        let name = all
+            .into_iter()
+            .find_map(|name| match name {
+                GeneralName::Directory(name) => Some(name),
+                _ => None,
+            })
+            .ok_or_else(|| names.error("a certificate issuer without a directory name"))?;
+        if self.entry_issuers.last() != Some(&name) {
+            self.entry_issuers.push(name);
+        }
+        Ok(self.entry_issuers.len() - 1)
+    }
+
+    fn note_unknown(&mut self, oid: Oid) {
+        if self.unknown_critical.len() < 8 {
+            self.unknown_critical.push(oid);
+        }
+    }
+
+    fn read_extensions(&mut self, list: Reader<'_>) -> Result<(), ParseError> {
+        for extension in RawExtension::read_all(list)? {
+            match extension.oid.as_bytes() {
+                oid::AUTHORITY_KEY_ID => {
+                    self.authority_key_id = AuthorityKeyId::read(&only(&extension.value)?)?;
+                }
+                oid::CRL_NUMBER => {
+                    let number = only(&extension.value)?.expect(INTEGER, "CRL number")?;
+                    self.number = Some(number.integer()?.to_vec());
+                }
+                oid::ISSUING_DISTRIBUTION_POINT => {
+                    self.point = Some(IssuingPoint::read(&only(&extension.value)?)?);
+                }
+                oid::DELTA_CRL_INDICATOR => self.is_delta = true,
+                oid::ISSUER_ALT_NAME => {}
+                _ if extension.critical => self.note_unknown(extension.oid),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl IssuingPoint {
+    fn read(tlv: &Tlv<'_>) -> Result<Self, ParseError> {
+        let mut fields = tlv.expect(SEQUENCE, "issuing distribution point")?.reader();
+        let mut out = Self::default();
+        if let Some(outer) = fields.optional(context(0))? {
+            out.name = Some(PointName::read(&outer)?);
+        }
+        let flag = |fields: &mut Reader<'_>, n| -> Result<bool, ParseError> {
+            Ok(match fields.optional(context_primitive(n))? {
+                Some(tlv) => tlv.boolean()?,
+                None => false,
+            })
+        };
+        out.only_users = flag(&mut fields, 1)?;
+        out.only_cas = flag(&mut fields, 2)?;
+        if let Some(reasons) = fields.optional(context_primitive(3))? {
+            out.reasons = Some(reasons.flags()?);
+        }
+        out.indirect = flag(&mut fields, 4)?;
+        out.only_attributes = flag(&mut fields, 5)?;
+        fields.finish()?;
+        Ok(out)
+    }
+}
+
+/// The one value inside an extension's OCTET STRING.
+fn only<'a>(octets: &Tlv<'a>) -> Result<Tlv<'a>, ParseError> {
+    let mut reader = octets.expect(OCTET_STRING, "extension value")?.reader();
+    let value = reader.next()?;
+    reader.finish()?;
+    Ok(value)
+}

@@ -1,0 +1,267 @@
+//! Finding a path (RFC 4158): from the leaf upwards, likely issuers first, within a budget.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::cert::Certificate;
+use crate::crl::Crl;
+use crate::name::Name;
+use crate::report::{Failure, PathEntry, Report};
+use crate::sig;
+use crate::validate::{self, Options, Verdict, same_entity};
+
+/// Signatures verified for one leaf, its CRLs' included.
+const MAX_SIGNATURES: usize = 200;
+/// Certificates visited in the search.
+const MAX_STEPS: usize = 2_000;
+/// Names held against subtrees.
+const MAX_COMPARISONS: usize = 250_000;
+
+type Fingerprint = [u8; 32];
+
+/// The budget of one verification, and the signatures already seen.
+pub(crate) struct Work {
+    signatures: usize,
+    steps: usize,
+    pub(crate) comparisons: usize,
+    exhausted: bool,
+    certificates: HashMap<(Fingerprint, Fingerprint), Result<(), Failure>>,
+    crls: HashMap<(usize, Fingerprint), Result<(), Failure>>,
+}
+
+impl Work {
+    fn new() -> Self {
+        Self {
+            signatures: 0,
+            steps: 0,
+            comparisons: MAX_COMPARISONS,
+            exhausted: false,
+            certificates: HashMap::new(),
+            crls: HashMap::new(),
+        }
+    }
+
+    fn spent(&self) -> Failure {
+        Failure::TooMuchWork { signatures: self.signatures, steps: self.steps }
+    }
+
+    fn count_signature(&mut self) -> Result<(), Failure> {
+        if self.signatures == MAX_SIGNATURES {
+            self.exhausted = true;
+            return Err(self.spent());
+        }
+        self.signatures += 1;
+        Ok(())
+    }
+
+    /// The signature of one certificate by another's key.
+    pub(crate) fn signature(
+        &mut self,
+        certificate: &Certificate,
+        issuer: &Certificate,
+    ) -> Result<(), Failure> {
+        let key = (*certificate.fingerprint(), *issuer.fingerprint());
+        if let Some(known) = self.certificates.get(&key) {
+            return known.clone();
+        }
+        if !certificate.algorithms_agree {
+            return Err(Failure::AlgorithmsDiffer);
+        }
+        self.count_signature()?;
+        let result = sig::verify(
+            &certificate.algorithm,
+            &issuer.key,
+            certificate.tbs(),
+            certificate.signature(),
+        )
+        .map_err(Failure::from);
+        self.certificates.insert(key, result.clone());
+        result
+    }
+
+    /// The signature of a CRL, known by its place in the list given.
+    pub(crate) fn crl_signature(
+        &mut self,
+        index: usize,
+        crl: &Crl,
+        issuer: &Certificate,
+    ) -> Result<(), Failure> {
+        let key = (index, *issuer.fingerprint());
+        if let Some(known) = self.crls.get(&key) {
+            return known.clone();
+        }
+        self.count_signature()?;
+        let result = sig::verify(&crl.algorithm, &issuer.key, crl.tbs(), crl.signature())
+            .map_err(Failure::from);
+        self.crls.insert(key, result.clone());
+        result
+    }
+}
+
+/// Looks for a path from `leaf` over `untrusted` to one of `roots` on which every check passes.
+///
+/// The report shows that path, or of those refused the one that came closest. The order of the
+/// inputs matters for speed only. Roots are held to their own validity, constraints and usages.
+/// Never more than 200 signatures are verified and 2,000 certificates visited, whatever is given.
+pub fn verify(
+    leaf: &Certificate,
+    untrusted: &[Certificate],
+    roots: &[Certificate],
+    crls: &[Crl],
+    options: &Options,
+) -> Report {
+    let mut search = Search::new(untrusted, roots, crls, options);
+    let mut path = vec![leaf];
+    let found = search.extend(&mut path);
+    let signatures = search.work.signatures;
+    let (path, verdict) = match found {
+        Some(verdict) => (path, verdict),
+        None => search.refusal(leaf),
+    };
+    let entries = path.iter().map(|c| PathEntry::of(c)).collect();
+    Report::new(options.at, options.purpose, entries, verdict.checks, verdict.failure, signatures)
+}
+
+struct Search<'a> {
+    by_subject: HashMap<&'a Name, Vec<&'a Certificate>>,
+    anchors: HashSet<Fingerprint>,
+    crls: &'a [Crl],
+    options: &'a Options,
+    work: Work,
+    /// The complete path that came closest to being accepted.
+    refused: Option<(Vec<&'a Certificate>, Verdict)>,
+    /// Without a complete one: the longest that could not go on, and why.
+    dead_end: Option<(Vec<&'a Certificate>, Failure)>,
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        untrusted: &'a [Certificate],
+        roots: &'a [Certificate],
+        crls: &'a [Crl],
+        options: &'a Options,
+    ) -> Self {
+        let mut by_subject: HashMap<&Name, Vec<&Certificate>> = HashMap::new();
+        let mut seen = HashSet::new();
+        for certificate in roots.iter().chain(untrusted) {
+            if seen.insert(*certificate.fingerprint()) {
+                by_subject.entry(&certificate.subject).or_default().push(certificate);
+            }
+        }
+        Self {
+            by_subject,
+            anchors: roots.iter().map(|root| *root.fingerprint()).collect(),
+            crls,
+            options,
+            work: Work::new(),
+            refused: None,
+            dead_end: None,
+        }
+    }
+
+    /// Goes on from the last certificate of `path`; on success `path` is the path found.
+    fn extend(&mut self, path: &mut Vec<&'a Certificate>) -> Option<Verdict> {
+        self.work.steps += 1;
+        if self.work.steps > MAX_STEPS {
+            self.work.exhausted = true;
+        }
+        if self.work.exhausted {
+            return None;
+        }
+        let last = *path.last()?;
+        if self.anchors.contains(last.fingerprint()) {
+            let verdict = validate::path(path, self.crls, self.options, &mut self.work);
+            if verdict.failure.is_none() {
+                return Some(verdict);
+            }
+            self.note_refused(path, verdict);
+            return None;
+        }
+        if path.len() == self.options.max_depth {
+            self.note_dead_end(path, Failure::TooDeep { max: self.options.max_depth });
+            return None;
+        }
+        let mut issuers: Vec<_> = self
+            .by_subject
+            .get(&last.issuer)
+            .into_iter()
+            .flatten()
+            .copied()
+            .filter(|issuer| !path.iter().any(|above| same_entity(above, issuer)))
+            .collect();
+        if issuers.is_empty() {
+            self.note_dead_end(path, Failure::NoIssuer { issuer: last.issuer.to_string() });
+        }
+        issuers.sort_by_key(|issuer| self.unlikeliness(last, issuer));
+        for issuer in issuers {
+            if let Err(failure) = self.work.signature(last, issuer) {
+                path.push(issuer);
+                self.note_dead_end(path, failure);
+                path.pop();
+                continue;
+            }
+            path.push(issuer);
+            if let Some(verdict) = self.extend(path) {
+                return Some(verdict);
+            }
+            path.pop();
+            if self.work.exhausted {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Smaller is tried earlier: key identifiers that match, then anchors, then what is valid now.
+    fn unlikeliness(&self, certificate: &Certificate, issuer: &Certificate) -> [u8; 4] {
+        let key_id = certificate.extensions.authority_key_id.distance(issuer);
+        let anchor = u8::from(!self.anchors.contains(issuer.fingerprint()));
+        let valid = (issuer.not_before..=issuer.not_after).contains(&self.options.at);
+        [key_id, anchor, u8::from(!valid), u8::from(!issuer.is_ca())]
+    }
+
+    fn note_refused(&mut self, path: &[&'a Certificate], verdict: Verdict) {
+        // A refusal that says more than «no chain» counts more, then the fewest faults.
+        let order = |v: &Verdict| {
+            let chain = v.failure.as_ref().is_some_and(|(_, f)| f.class().rank() == 0);
+            (chain, v.failures)
+        };
+        if self.refused.as_ref().is_none_or(|(_, seen)| order(&verdict) < order(seen)) {
+            self.refused = Some((path.to_vec(), verdict));
+        }
+    }
+
+    fn note_dead_end(&mut self, path: &[&'a Certificate], failure: Failure) {
+        let longer = |(seen, _): &(Vec<&Certificate>, Failure)| path.len() > seen.len();
+        if self.dead_end.as_ref().is_none_or(longer) {
+            self.dead_end = Some((path.to_vec(), failure));
+        }
+    }
+
+    /// The path and the verdict to show for a search without success.
+    fn refusal(mut self, leaf: &'a Certificate) -> (Vec<&'a Certificate>, Verdict) {
+        const CHECK: (&str, &str) = ("path-building", "6.1");
+        if self.work.exhausted {
+            let mut verdict = Verdict::new();
+            verdict.record(0, CHECK.0, CHECK.1, Err(self.work.spent()));
+            return (vec![leaf], verdict);
+        }
+        if let Some(refused) = self.refused.take() {
+            return refused;
+        }
+        let (path, failure) = self
+            .dead_end
+            .take()
+            .unwrap_or_else(|| (vec![leaf], Failure::NoIssuer { issuer: leaf.issuer.to_string() }));
+        let mut verdict = Verdict::new();
+        // A signature that failed is the fault of the certificate below the last.
+        let at_signature =
+            matches!(failure, Failure::Signature(_) | Failure::AlgorithmsDiffer) && path.len() > 1;
+        let failed = if at_signature { path.len() - 2 } else { path.len() - 1 };
+        let check = if at_signature { ("signature", "6.1.3 (a) (1)") } else { CHECK };
+        verdict.record(failed, check.0, check.1, Err(failure));
+        for index in (0..failed).rev() {
+            verdict.record(index, "signature", "6.1.3 (a) (1)", Ok(None));
+        }
+        (path, verdict)
+    }
+}
