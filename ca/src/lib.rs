@@ -1,1 +1,2 @@
-//! stub
+//! The authority.
+pub mod store;

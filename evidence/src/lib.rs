@@ -7,7 +7,6 @@ mod statement;
 
 use policy::Fact;
 use policy::fact::mint;
-use wire::Hash32;
 use wire::event::TransportWord;
 
 pub use statement::{StatementError, sign_statement, statement, verify_signature};
@@ -16,8 +15,7 @@ pub use statement::{StatementError, sign_statement, statement, verify_signature}
 /// section 3): [`x509::Csr`] exists only after its signature has been verified.
 #[must_use]
 pub fn possession(csr: &x509::Csr) -> Fact {
-    let (spki, csr) = (csr.spki_hash(), csr.hash());
-    mint::possession(Hash32::from_bytes(spki), Hash32::from_bytes(csr))
+    mint::possession(csr.spki_hash(), csr.hash())
 }
 
 /// A transport's word proves that somebody was let in, and nothing more.

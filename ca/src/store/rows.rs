@@ -1,0 +1,241 @@
+//! What goes into the store and comes out of it. Rows are plain data: what decisions make of them
+//! is checked where they are decided on.
+
+use std::collections::HashMap;
+
+use policy::Identity;
+use tlog::StoredHash;
+use wire::event::{Event, EventKind, EvidenceRef, RevocationReason};
+use wire::leaf::Leaf;
+use wire::{Hash32, IdempotencyKey, SerialNumber, UserId};
+
+/// Leaf 0.
+#[derive(Debug, Clone)]
+pub struct GenesisRow {
+    /// The leaf.
+    pub leaf: Leaf,
+    /// Its salt.
+    pub salt: [u8; 32],
+    /// The event.
+    pub event: Event,
+}
+
+/// An identity as stored.
+#[derive(Debug, Clone)]
+pub struct IdentityRow {
+    /// State after the latest event.
+    pub identity: Identity,
+    /// The key of its blinded id.
+    pub blinding_key: [u8; 32],
+    /// Time of its first event, milliseconds since 1970.
+    pub created_ms: u64,
+    /// Time of its latest event, milliseconds since 1970.
+    pub updated_ms: u64,
+}
+
+/// A public key that an identity has or had.
+#[derive(Debug, Clone)]
+pub struct KeyRow {
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub hash: Hash32,
+    /// Whose it is or was.
+    pub uid: UserId,
+    /// SubjectPublicKeyInfo, DER.
+    pub spki: Vec<u8>,
+    /// `P-256`, `RSA-2048`, …
+    pub algorithm: String,
+}
+
+/// What an idempotency key was used for.
+#[derive(Debug, Clone, Copy)]
+pub struct IdempotencyRow {
+    /// Hash of the request.
+    pub request: Hash32,
+    /// The leaf it led to.
+    pub leaf_index: u64,
+}
+
+/// Rows that decisions on a group rest on.
+#[derive(Debug, Default)]
+pub struct Books {
+    /// Identities that exist.
+    pub identities: HashMap<UserId, IdentityRow>,
+    /// Keys that are known.
+    pub keys: HashMap<Hash32, KeyRow>,
+    /// Idempotency keys that were used.
+    pub idempotency: HashMap<IdempotencyKey, IdempotencyRow>,
+}
+
+/// One event to append, with everything that follows from it.
+#[derive(Debug)]
+pub struct NewEvent {
+    /// Its leaf's index.
+    pub leaf_index: u64,
+    /// Its leaf.
+    pub leaf: Leaf,
+    /// The salt of the leaf's commitment.
+    pub salt: [u8; 32],
+    /// The event.
+    pub event: Event,
+    /// Evidence that the event names, by its hash.
+    pub evidence: Vec<(EvidenceRef, Vec<u8>)>,
+    /// The identity afterwards; none for events of the installation.
+    pub identity: Option<IdentityRow>,
+    /// A key seen for the first time.
+    pub new_key: Option<KeyRow>,
+    /// The certificate to be signed.
+    pub certificate: Option<CertificateRow>,
+    /// Revocation of every certificate over a key.
+    pub revocation: Option<Revocation>,
+    /// The caller's idempotency key with the hash of its request.
+    pub idempotency: Option<(IdempotencyKey, Hash32)>,
+}
+
+/// Revocation of every certificate over a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Revocation {
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub key: Hash32,
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+    /// Why.
+    pub reason: RevocationReason,
+}
+
+/// A group of events that is appended in one transaction.
+#[derive(Debug)]
+pub struct RecordGroup {
+    /// Leaves in the log when the decisions were made.
+    pub expected_size: u64,
+    /// The events, in order of their leaves.
+    pub events: Vec<NewEvent>,
+    /// Hashes of the subtrees that they complete.
+    pub hashes: Vec<StoredHash>,
+}
+
+/// A certificate as stored.
+#[derive(Debug, Clone)]
+pub struct CertificateRow {
+    /// Leaf of the event that it follows from.
+    pub leaf_index: u64,
+    /// Its serial number.
+    pub serial: SerialNumber,
+    /// Whom it names.
+    pub uid: UserId,
+    /// The event that it follows from.
+    pub kind: EventKind,
+    /// That event's number.
+    pub sequence: u64,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub key: Hash32,
+    /// SHA-256 of the issuing key's SubjectPublicKeyInfo.
+    pub issuer: Hash32,
+    /// CRL shard.
+    pub shard: u32,
+    /// notBefore, seconds since 1970.
+    pub not_before: u64,
+    /// notAfter, seconds since 1970.
+    pub not_after: u64,
+    /// Kinds of evidence, by name, separated by spaces.
+    pub vouched: String,
+    /// The signed certificate, DER; none while it is unfinished.
+    pub certificate: Option<Vec<u8>>,
+    /// When (milliseconds since 1970) and why it was revoked.
+    pub revoked: Option<(u64, RevocationReason)>,
+}
+
+/// One event as stored, with its evidence.
+#[derive(Debug, Clone)]
+pub struct EventRow {
+    /// Its leaf's index.
+    pub leaf_index: u64,
+    /// Its leaf.
+    pub leaf: Leaf,
+    /// The salt of the leaf's commitment.
+    pub salt: [u8; 32],
+    /// The event.
+    pub event: Event,
+    /// Its evidence, in the order the event names it.
+    pub evidence: Vec<(EvidenceRef, Vec<u8>)>,
+}
+
+/// A recorded event whose certificate is not stored.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    /// Its leaf's index.
+    pub leaf_index: u64,
+    /// Whose.
+    pub uid: UserId,
+}
+
+/// A refused request, for the history.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Whose identity it was about.
+    pub uid: UserId,
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+    /// What was asked for.
+    pub verb: String,
+    /// SHA-256 of the key in the request.
+    pub key: Option<Hash32>,
+    /// The problem's code.
+    pub code: String,
+    /// The refusal in words.
+    pub detail: String,
+    /// Kinds of evidence, by name, separated by spaces.
+    pub vouched: String,
+}
+
+/// One line of a history.
+#[derive(Debug, Clone)]
+pub enum HistoryRow {
+    /// An event of the log.
+    Accepted {
+        /// Its leaf's index.
+        leaf_index: u64,
+        /// The event.
+        event: Event,
+    },
+    /// A refusal.
+    Refused(Refused),
+}
+
+/// Place of a line in a history; they are ordered by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HistoryCursor {
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+    /// 0 for accepted events, 1 for refusals.
+    pub source: u8,
+    /// The event's sequence number, or the refusal's own.
+    pub number: u64,
+}
+
+/// An entry of a CRL.
+#[derive(Debug, Clone, Copy)]
+pub struct RevokedRow {
+    /// Serial number.
+    pub serial: SerialNumber,
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+    /// Why.
+    pub reason: RevocationReason,
+}
+
+/// A CRL as stored.
+#[derive(Debug, Clone)]
+pub struct CrlRow {
+    /// SHA-256 of the issuing key's SubjectPublicKeyInfo.
+    pub issuer: Hash32,
+    /// Number of the shard.
+    pub shard: u32,
+    /// CRL number (RFC 5280 section 5.2.3).
+    pub number: u64,
+    /// Leaves in the log that it covers.
+    pub size: u64,
+    /// nextUpdate, seconds since 1970.
+    pub next_update: u64,
+    /// CertificateList, DER.
+    pub crl: Vec<u8>,
+}
