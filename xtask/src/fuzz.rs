@@ -6,11 +6,11 @@
 //! works too.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::manifest;
-use crate::run::{Tally, cargo, output, root};
+use crate::run::{Tally, cargo, failed, output, root, say};
 
 const FLAGS: &[&str] = &[
     "--cfg=fuzzing",
@@ -55,8 +55,11 @@ pub(crate) fn smoke(tally: &mut Tally, each: Duration, only: &[String]) -> Resul
     let host = host()?;
     let target = manifest::workspace()?.target.join("fuzz");
     let fuzz = root().join("fuzz");
+    // The same versions as everywhere; cargo adds the fuzzing engine to the copy.
+    std::fs::copy(root().join("Cargo.lock"), fuzz.join("Cargo.lock"))
+        .map_err(|e| format!("fuzz/Cargo.lock: {e}"))?;
     let mut build = cargo();
-    build.current_dir(&fuzz).args(["build", "--locked", "--quiet", "--bins", "--target", &host]);
+    build.current_dir(&fuzz).args(["build", "--quiet", "--bins", "--target", &host]);
     build.env("CARGO_TARGET_DIR", &target).env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
     tally.stage("fuzz targets: build", &mut build)?;
     for name in all.iter().filter(|name| only.is_empty() || only.contains(name)) {
@@ -75,6 +78,7 @@ fn run(
 ) -> Result<(), String> {
     let corpus = fuzz.join("corpus").join(name);
     let artifacts = fuzz.join("artifacts").join(name);
+    say(&format!("fuzz {name}"));
     for folder in [&corpus, &artifacts] {
         std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     }
@@ -84,7 +88,17 @@ fn run(
     command.arg(format!("-artifact_prefix={}/", artifacts.display()));
     command.args(["-timeout=10", "-rss_limit_mb=1024", "-max_len=20000", "-verbosity=0"]);
     command.arg("-print_final_stats=1");
-    tally.stage(&format!("fuzz {name}"), &mut command)
+    let output = command.stdin(Stdio::null()).output().map_err(|e| failed(&command, &e))?;
+    let log = String::from_utf8_lossy(&output.stderr);
+    let units = log.lines().find_map(|l| l.strip_prefix("stat::number_of_executed_units: "));
+    let runs = units.map_or("no", str::trim);
+    if !output.status.success() {
+        let lines: Vec<&str> = log.lines().collect();
+        eprintln!("{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+        eprintln!("what makes {name} fail is in {}", artifacts.display());
+    }
+    tally.note(&format!("fuzz {name} ({runs} runs)"), output.status.success() && runs != "no");
+    Ok(())
 }
 
 /// Folders of seeds: the target's own, and for formats of ours their test vectors.

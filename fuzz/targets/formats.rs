@@ -1,0 +1,37 @@
+//! Everything that is signed or logged, and the trust file: what is taken is canonical.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wire::Encoded;
+use wire::event::{Certified, Event, Revoked, TransportWord};
+use wire::genesis::Genesis;
+use wire::intent::Intent;
+use wire::leaf::Leaf;
+use wire::rules::Rules;
+use wire::statement::{SignedStatement, Statement};
+use wire::trust::TrustFile;
+
+fn check<T: Encoded>(data: &[u8]) {
+    if let Ok(value) = T::from_canonical(data) {
+        assert!(value.to_canonical() == data, "{}: two encodings", T::FORMAT);
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    check::<Event>(data);
+    check::<Genesis>(data);
+    check::<Certified>(data);
+    check::<Revoked>(data);
+    check::<TransportWord>(data);
+    check::<Rules>(data);
+    check::<Intent>(data);
+    check::<Statement>(data);
+    check::<SignedStatement>(data);
+    check::<Leaf>(data);
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(trust) = TrustFile::parse(text)
+    {
+        let again = TrustFile::parse(&trust.to_text()).expect("written by ourselves");
+        assert_eq!(again.fingerprint(), trust.fingerprint());
+    }
+});
