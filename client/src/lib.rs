@@ -1,1 +1,18 @@
-//! stub
+//! The client: verifies before it seals.
+//!
+//! * [`recipient`]: is this certificate really that person's? Only a
+//!   [`VerifiedRecipient`](recipient::VerifiedRecipient) can be sealed to.
+//! * [`cms`]: sealing and opening.
+//! * [`contacts`]: which key each person was known under.
+//! * [`keys`]: keys of one's own, and certification requests.
+//! * [`fetch`]: talking to a server.
+//! * [`files`], [`pem`]: writing what must not be lost or seen.
+
+mod asn1;
+pub mod cms;
+pub mod contacts;
+pub mod fetch;
+pub mod files;
+pub mod keys;
+pub mod pem;
+pub mod recipient;

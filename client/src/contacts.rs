@@ -1,0 +1,271 @@
+//! The local contacts: which key each person was known under.
+//!
+//! A JSON file of version 1, readable by its owner only, replaced whole at each change. A person is
+//! known by the genesis event of the installation and the user id.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use path::{Certificate, rfc3339};
+use serde::{Deserialize, Serialize};
+use wire::{Hash32, UserId};
+
+use crate::files::{Existing, write_private};
+use crate::recipient::{RecipientRefusal, VerifiedRecipient};
+
+const VERSION: u32 = 1;
+/// The largest file that is read, in bytes.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+/// Kept evidence; beyond it the oldest goes.
+const MAX_EVIDENCE: usize = 1000;
+
+/// Why the contacts could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ContactsError {
+    /// The file system, with the path.
+    #[error("{0}")]
+    File(#[from] io::Error),
+    /// Not a contacts file. It is left as it is.
+    #[error("{}: not a contacts file: {why}", .path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Written by a later version of this program. It is left as it is.
+    #[error("{}: version {found}; this program knows version {VERSION}", .path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version in it.
+        found: u64,
+    },
+}
+
+/// A person known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contact {
+    /// Hash of the installation's genesis event.
+    pub genesis: Hash32,
+    /// The person.
+    pub uid: UserId,
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub spki_sha256: Hash32,
+    /// When first verified.
+    pub first_seen: String,
+    /// When last verified.
+    pub last_seen: String,
+}
+
+/// A certificate that claimed a known person under another key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// Hash of the installation's genesis event.
+    pub genesis: Hash32,
+    /// The person it names.
+    pub uid: UserId,
+    /// The key that was known.
+    pub expected: Hash32,
+    /// The key it certifies.
+    pub found: Hash32,
+    /// The certificate in DER, hexadecimal.
+    pub certificate: String,
+    /// When first seen.
+    pub at: String,
+}
+
+/// How a key compares with what is known of a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// The person is not known.
+    Unknown,
+    /// Known under this key.
+    Same,
+    /// Known under this other key.
+    Other(Hash32),
+}
+
+/// The contacts in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contacts {
+    version: u32,
+    #[serde(default)]
+    contacts: Vec<Contact>,
+    #[serde(default)]
+    evidence: Vec<Evidence>,
+}
+
+impl Contacts {
+    /// No contacts.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { version: VERSION, contacts: Vec::new(), evidence: Vec::new() }
+    }
+
+    /// Reads the file; one that does not exist holds no contacts.
+    ///
+    /// # Errors
+    /// See [`ContactsError`]. A file that cannot be understood is an error, never «no contacts».
+    pub fn load(path: &Path) -> Result<Self, ContactsError> {
+        let format = |why: String| ContactsError::Format { path: path.to_owned(), why };
+        let length = match fs::metadata(path) {
+            Ok(metadata) => metadata.len(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::new()),
+            Err(e) => return Err(named(path, &e).into()),
+        };
+        if length > MAX_FILE {
+            return Err(format(format!("{length} bytes; at most {MAX_FILE} are read")));
+        }
+        let text = fs::read(path).map_err(|e| named(path, &e))?;
+        let value: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|e| format(e.to_string()))?;
+        // The version first: what follows may mean anything in another one.
+        match value.get("version").and_then(serde_json::Value::as_u64) {
+            Some(version) if version == u64::from(VERSION) => {}
+            Some(found) => return Err(ContactsError::Version { path: path.to_owned(), found }),
+            None => return Err(format("no version".into())),
+        }
+        serde_json::from_value(value).map_err(|e| format(e.to_string()))
+    }
+
+    /// Reads the file, changes it and writes it, while no other process does.
+    ///
+    /// # Errors
+    /// See [`ContactsError`]; then nothing is written.
+    pub fn update<T>(path: &Path, change: impl FnOnce(&mut Self) -> T) -> Result<T, ContactsError> {
+        let mut lock = path.as_os_str().to_owned();
+        lock.push(".lock");
+        let lock_path = PathBuf::from(lock);
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(|e| named(&lock_path, &e))?;
+        lock.lock().map_err(|e| named(&lock_path, &e))?;
+        let mut contacts = Self::load(path)?;
+        let before = contacts.clone();
+        let result = change(&mut contacts);
+        if contacts != before {
+            let text = serde_json::to_vec_pretty(&contacts)
+                .map_err(|e| ContactsError::File(io::Error::other(e)))?;
+            write_private(path, &text, Existing::Replace)?;
+        }
+        Ok(result)
+    }
+
+    /// How this key compares with what is known of the person.
+    #[must_use]
+    pub fn check(&self, genesis: Hash32, uid: &UserId, spki_sha256: Hash32) -> Pin {
+        match self.find(genesis, uid) {
+            None => Pin::Unknown,
+            Some(contact) if contact.spki_sha256 == spki_sha256 => Pin::Same,
+            Some(contact) => Pin::Other(contact.spki_sha256),
+        }
+    }
+
+    /// Remembers the person under this key as of `now`, or notes that the key is still the same.
+    ///
+    /// # Errors
+    /// The person is known under another key by now: that is kept, and so is this certificate, as
+    /// evidence.
+    pub fn pin(&mut self, recipient: &VerifiedRecipient, now: i64) -> Result<(), RecipientRefusal> {
+        let (genesis, uid) = (recipient.genesis(), recipient.uid());
+        let found = recipient.spki_sha256();
+        let at = rfc3339(now);
+        if let Some(contact) =
+            self.contacts.iter_mut().find(|c| c.genesis == genesis && c.uid == *uid)
+        {
+            let expected = contact.spki_sha256;
+            if expected == found {
+                contact.last_seen = at;
+                return Ok(());
+            }
+            let certificate = recipient.certificate();
+            self.keep_evidence(genesis, uid, (expected, found), certificate, now);
+            return Err(RecipientRefusal::IdentityChanged {
+                uid: uid.clone(),
+                expected,
+                found,
+                certificate: Box::new(certificate.clone()),
+            });
+        }
+        self.contacts.push(Contact {
+            genesis,
+            uid: uid.clone(),
+            spki_sha256: found,
+            first_seen: at.clone(),
+            last_seen: at,
+        });
+        Ok(())
+    }
+
+    /// Keeps what a refusal shows of a changed identity; does nothing for other refusals.
+    pub fn keep_refusal(&mut self, genesis: Hash32, refusal: &RecipientRefusal, now: i64) {
+        if let RecipientRefusal::IdentityChanged { uid, expected, found, certificate } = refusal {
+            self.keep_evidence(genesis, uid, (*expected, *found), certificate, now);
+        }
+    }
+
+    fn keep_evidence(
+        &mut self,
+        genesis: Hash32,
+        uid: &UserId,
+        (expected, found): (Hash32, Hash32),
+        certificate: &Certificate,
+        now: i64,
+    ) {
+        let certificate = hex::encode(certificate.der());
+        if self.evidence.iter().any(|e| e.certificate == certificate && e.expected == expected) {
+            return;
+        }
+        if self.evidence.len() == MAX_EVIDENCE {
+            self.evidence.remove(0);
+        }
+        self.evidence.push(Evidence {
+            genesis,
+            uid: uid.clone(),
+            expected,
+            found,
+            certificate,
+            at: rfc3339(now),
+        });
+    }
+
+    /// Forgets a person; the next key is taken on the authority's word again. Whether there was
+    /// anything to forget.
+    pub fn forget(&mut self, genesis: Hash32, uid: &UserId) -> bool {
+        let before = self.contacts.len();
+        self.contacts.retain(|c| c.genesis != genesis || c.uid != *uid);
+        self.contacts.len() != before
+    }
+
+    /// What is known of a person.
+    #[must_use]
+    pub fn find(&self, genesis: Hash32, uid: &UserId) -> Option<&Contact> {
+        self.contacts.iter().find(|c| c.genesis == genesis && c.uid == *uid)
+    }
+
+    /// All contacts, in the order in which they were met.
+    #[must_use]
+    pub fn contacts(&self) -> &[Contact] {
+        &self.contacts
+    }
+
+    /// All evidence, oldest first.
+    #[must_use]
+    pub fn evidence(&self) -> &[Evidence] {
+        &self.evidence
+    }
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}

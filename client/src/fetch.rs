@@ -1,0 +1,477 @@
+//! Talking to a server. Nothing it answers is believed: see [`verify_recipient`].
+//!
+//! [`verify_recipient`]: crate::recipient::verify_recipient
+
+use std::time::Duration;
+
+use path::{Certificate, Crl, ParseError};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
+use serde::de::DeserializeOwned;
+use wire::UserId;
+use wire::problem::ProblemCode;
+use wire::rest::{self, HistoryEntry, Identity, IdentityStatus, Page, ProblemJson};
+
+use crate::recipient::{Material, RecipientRefusal};
+
+/// The largest answer of each kind that is read, in bytes.
+const MAX_JSON: usize = 4 * 1024 * 1024;
+const MAX_CHAIN: usize = 256 * 1024;
+const MAX_CRL: usize = 32 * 1024 * 1024;
+/// Pages of one list that are followed.
+const MAX_PAGES: usize = 1000;
+
+/// How to reach a server.
+#[derive(Default)]
+pub struct ServerOptions {
+    /// CA certificates for TLS, PEM; without them the system's are taken.
+    pub tls_roots: Option<Vec<u8>>,
+    /// Certificate chain and private key (PKCS#8) to show the server, PEM.
+    pub identity: Option<(Vec<u8>, zeroize::Zeroizing<Vec<u8>>)>,
+    /// For a whole request; 30 s when not given.
+    pub timeout: Option<Duration>,
+}
+
+/// Why a request got no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// An address that is not one.
+    #[error("{url:?} is not the address of a server (https://HOST[:PORT]): {why}")]
+    Address {
+        /// What was given.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// TLS certificates or keys that cannot be read.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// No connection, or it broke.
+    #[error("{url}: {why}")]
+    Transport {
+        /// What was asked for.
+        url: String,
+        /// Every cause in turn.
+        why: String,
+    },
+    /// The server refused, and says why (RFC 9457).
+    #[error("{}{}", .problem.detail, retry(*.retry_after))]
+    Problem {
+        /// The answer.
+        problem: Box<ProblemJson>,
+        /// When to try again, in seconds.
+        retry_after: Option<u32>,
+    },
+    /// Another status, without a problem in the body.
+    #[error("{url}: the server answered {status}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// A larger answer than is read.
+    #[error("{url}: the answer is longer than {limit} bytes")]
+    TooLarge {
+        /// What was asked for.
+        url: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// An answer that makes no sense.
+    #[error("{url}: the answer cannot be understood: {why}")]
+    Answer {
+        /// What was asked for.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+fn retry(seconds: Option<u32>) -> String {
+    seconds.map(|s| format!(" (try again in {s} s)")).unwrap_or_default()
+}
+
+impl FetchError {
+    /// The command line's exit code: 1, 2, 3, 10, 20 or 21.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Address { .. } | Self::Tls(_) => 1,
+            Self::Problem { problem, .. } => match ProblemCode::from_slug(&problem.code) {
+                Some(ProblemCode::UnknownIdentity) => 10,
+                Some(ProblemCode::HsmUnavailable) => 3,
+                Some(ProblemCode::Pending) => 21,
+                _ if matches!(problem.status, 403 | 409 | 422) => 20,
+                _ => 2,
+            },
+            _ => 2,
+        }
+    }
+
+    /// The code of the problem, if the server named one.
+    #[must_use]
+    pub fn problem_code(&self) -> Option<ProblemCode> {
+        match self {
+            Self::Problem { problem, .. } => ProblemCode::from_slug(&problem.code),
+            _ => None,
+        }
+    }
+}
+
+/// Why there is nothing to verify.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialError {
+    /// The server could not be asked.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The server says that there is nobody to seal to.
+    #[error(transparent)]
+    Refused(#[from] RecipientRefusal),
+}
+
+impl MaterialError {
+    /// The command line's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Fetch(e) => e.exit_code(),
+            Self::Refused(e) => e.exit_code(),
+        }
+    }
+}
+
+/// A server, by its address.
+#[derive(Clone, Debug)]
+pub struct Server {
+    base: Url,
+    client: Client,
+}
+
+impl Server {
+    /// A server at `https://HOST[:PORT]`. Nothing is sent yet. Redirects are not followed.
+    ///
+    /// # Errors
+    /// [`FetchError::Address`] and [`FetchError::Tls`].
+    pub fn new(address: &str, options: &ServerOptions) -> Result<Self, FetchError> {
+        let bad = |why: String| FetchError::Address { url: address.to_owned(), why };
+        let base = Url::parse(address).map_err(|e| bad(e.to_string()))?;
+        if base.scheme() != "https" || base.host_str().is_none() {
+            return Err(bad("only https is spoken".into()));
+        }
+        if base.path() != "/" || base.query().is_some() || base.fragment().is_some() {
+            return Err(bad("nothing may follow host and port".into()));
+        }
+        let tls = |e: reqwest::Error| FetchError::Tls(causes(&e));
+        let timeout = options.timeout.unwrap_or(Duration::from_secs(30));
+        let mut builder = Client::builder()
+            .user_agent(concat!("avouch/", env!("CARGO_PKG_VERSION")))
+            .https_only(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(timeout.min(Duration::from_secs(10)))
+            .timeout(timeout);
+        if let Some(pem) = &options.tls_roots {
+            let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(tls)?;
+            if roots.is_empty() {
+                return Err(FetchError::Tls("no CA certificate in the PEM file".into()));
+            }
+            builder = builder.tls_certs_only(roots);
+        }
+        if let Some((chain, key)) = &options.identity {
+            let mut both = zeroize::Zeroizing::new(Vec::with_capacity(chain.len() + key.len() + 1));
+            both.extend_from_slice(key);
+            both.push(b'\n');
+            both.extend_from_slice(chain);
+            builder = builder.identity(reqwest::Identity::from_pem(&both).map_err(tls)?);
+        }
+        Ok(Self { base, client: builder.build().map_err(tls)? })
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// What the server says of an identity.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn identity(&self, uid: &UserId) -> Result<Identity, FetchError> {
+        self.get_json(&identity_path(uid, "")).await
+    }
+
+    /// All certificates of an identity.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn certificates(&self, uid: &UserId) -> Result<Vec<rest::Certificate>, FetchError> {
+        self.get_pages(&identity_path(uid, "/certificates")).await
+    }
+
+    /// The history of an identity.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn history(&self, uid: &UserId) -> Result<Vec<HistoryEntry>, FetchError> {
+        self.get_pages(&identity_path(uid, "/history")).await
+    }
+
+    /// Sends a certification request (DER); with the same idempotency key again it gets the same
+    /// answer.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn request_certificate(
+        &self,
+        uid: &UserId,
+        request: Vec<u8>,
+        idempotency_key: Option<&str>,
+    ) -> Result<rest::Certificate, FetchError> {
+        let path = identity_path(uid, "/certificates");
+        let mut sent = self
+            .request(Method::POST, &path)?
+            .header(CONTENT_TYPE, "application/pkcs10")
+            .header(ACCEPT, "application/json")
+            .body(request);
+        if let Some(key) = idempotency_key {
+            sent = sent.header("Idempotency-Key", key);
+        }
+        self.json(sent, &path).await
+    }
+
+    /// The same with statements that vouch for it.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn request_certificate_signed(
+        &self,
+        uid: &UserId,
+        request: &rest::CertificateRequest,
+        idempotency_key: Option<&str>,
+    ) -> Result<rest::Certificate, FetchError> {
+        self.post_json(&identity_path(uid, "/certificates"), request, idempotency_key).await
+    }
+
+    /// Asks for the revocation of a certificate, by its serial number in hexadecimal.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn revoke(
+        &self,
+        serial: &str,
+        request: &rest::RevocationRequest,
+    ) -> Result<rest::Certificate, FetchError> {
+        let serial = serial.to_ascii_lowercase();
+        if serial.is_empty() || !serial.bytes().all(|b| b.is_ascii_hexdigit()) {
+            let why = "a serial number is written in hexadecimal".to_owned();
+            return Err(FetchError::Address { url: serial, why });
+        }
+        self.post_json(&format!("/api/v1/certificates/{serial}/revocation"), request, None).await
+    }
+
+    /// The issuing certificates of an issuer.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn issuer_chain(&self, issuer: &str) -> Result<Vec<Certificate>, FetchError> {
+        let path = format!("/api/v1/issuers/{}/chain.pem", segment(issuer));
+        let body = self.get(&path, "application/pem-certificate-chain", MAX_CHAIN).await?;
+        Certificate::from_pem_or_der(&body).map_err(|e| self.unreadable(&path, &e))
+    }
+
+    /// The CRL that its distribution point names for this certificate, fetched from this server
+    /// whatever host the point names: a certificate does not send its reader elsewhere.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn crl_for(&self, certificate: &Certificate) -> Result<Vec<Crl>, FetchError> {
+        let path = certificate
+            .crl_uris()
+            .filter_map(|uri| Url::parse(uri).ok())
+            .map(|uri| uri.path().to_owned())
+            .find(|path| path.starts_with("/api/v1/issuers/"))
+            .ok_or_else(|| FetchError::Answer {
+                url: self.address().to_owned(),
+                why: "the certificate names no CRL of this server".into(),
+            })?;
+        let body = self.get(&path, "application/pkix-crl", MAX_CRL).await?;
+        Crl::from_pem_or_der(&body).map_err(|e| self.unreadable(&path, &e))
+    }
+
+    /// Everything needed to verify a person's current certificate.
+    ///
+    /// # Errors
+    /// The server could not be asked, or says that there is nobody to seal to.
+    pub async fn material(&self, uid: &UserId) -> Result<Material, MaterialError> {
+        let identity = match self.identity(uid).await {
+            Err(e) if e.problem_code() == Some(ProblemCode::UnknownIdentity) => {
+                return Err(RecipientRefusal::NoSuchIdentity { uid: uid.clone() }.into());
+            }
+            other => other?,
+        };
+        let inactive =
+            |status| MaterialError::from(RecipientRefusal::NotActive { uid: uid.clone(), status });
+        match identity.status {
+            IdentityStatus::Active => {}
+            IdentityStatus::Suspended => return Err(inactive("suspended")),
+            IdentityStatus::Retired => return Err(inactive("retired")),
+        }
+        let serial = identity.serial.ok_or_else(|| inactive("without a key"))?;
+        let found = self
+            .certificates(uid)
+            .await?
+            .into_iter()
+            .find(|certificate| certificate.serial == serial)
+            .and_then(|certificate| Some((certificate.certificate?, certificate.chain)));
+        let Some((leaf, chain)) = found else {
+            return Err(inactive("without an issued certificate"));
+        };
+        let path = identity_path(uid, "/certificates");
+        let read = |pem: &str| {
+            Certificate::from_pem_or_der(pem.as_bytes()).map_err(|e| self.unreadable(&path, &e))
+        };
+        let certificate = read(&leaf)?.into_iter().next().ok_or_else(|| FetchError::Answer {
+            url: path.clone(),
+            why: "no certificate".into(),
+        })?;
+        let mut issuers = Vec::new();
+        for pem in &chain {
+            issuers.extend(read(pem)?);
+        }
+        let crls = self.crl_for(&certificate).await?;
+        Ok(Material { certificate, chain: issuers, crls })
+    }
+
+    fn unreadable(&self, path: &str, error: &ParseError) -> FetchError {
+        FetchError::Answer { url: self.url_text(path), why: error.to_string() }
+    }
+
+    fn url_text(&self, path: &str) -> String {
+        format!("{}{path}", self.address())
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, FetchError> {
+        let text = self.url_text(path);
+        let url =
+            Url::parse(&text).map_err(|e| FetchError::Address { url: text, why: e.to_string() })?;
+        Ok(self.client.request(method, url))
+    }
+
+    async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, FetchError> {
+        let request = self.request(Method::GET, path)?.header(ACCEPT, "application/json");
+        self.json(request, path).await
+    }
+
+    async fn get_pages<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, FetchError> {
+        let mut items = Vec::new();
+        let mut next = path.to_owned();
+        for _ in 0..MAX_PAGES {
+            let page: Page<T> = self.get_json(&next).await?;
+            items.extend(page.items);
+            match page.next {
+                Some(cursor) => next = format!("{path}?cursor={}", segment(&cursor)),
+                None => return Ok(items),
+            }
+        }
+        Err(FetchError::Answer { url: self.url_text(path), why: "the list never ends".into() })
+    }
+
+    async fn get(&self, path: &str, accept: &str, limit: usize) -> Result<Vec<u8>, FetchError> {
+        let request = self.request(Method::GET, path)?.header(ACCEPT, accept);
+        self.send(request, path, limit).await
+    }
+
+    async fn post_json<B: serde::Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+        idempotency_key: Option<&str>,
+    ) -> Result<T, FetchError> {
+        let body = serde_json::to_vec(body)
+            .map_err(|e| FetchError::Answer { url: path.to_owned(), why: e.to_string() })?;
+        let mut request = self
+            .request(Method::POST, path)?
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json")
+            .body(body);
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        self.json(request, path).await
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        path: &str,
+    ) -> Result<T, FetchError> {
+        let body = self.send(request, path, MAX_JSON).await?;
+        serde_json::from_slice(&body)
+            .map_err(|e| FetchError::Answer { url: self.url_text(path), why: e.to_string() })
+    }
+
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        path: &str,
+        limit: usize,
+    ) -> Result<Vec<u8>, FetchError> {
+        let url = self.url_text(path);
+        let transport =
+            |e: reqwest::Error| FetchError::Transport { url: url.clone(), why: causes(&e) };
+        let mut response = request.send().await.map_err(transport)?;
+        let status = response.status();
+        let is_problem = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(transport)? {
+            if body.len() + chunk.len() > limit {
+                return Err(FetchError::TooLarge { url, limit });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if status == StatusCode::OK || status == StatusCode::CREATED {
+            return Ok(body);
+        }
+        match serde_json::from_slice(&body) {
+            Ok(problem) if is_problem => {
+                Err(FetchError::Problem { problem: Box::new(problem), retry_after })
+            }
+            _ => Err(FetchError::Status { url, status: status.as_u16() }),
+        }
+    }
+}
+
+fn identity_path(uid: &UserId, rest: &str) -> String {
+    // A segment of dots would be taken for a step in the path (RFC 3986 section 5.2.4), encoded
+    // or not, so such ids travel with every octet encoded twice over by nobody: they are refused
+    // by the URL's parser and reported as what they are.
+    format!("/api/v1/identities/{}{rest}", uid.percent_encoded())
+}
+
+/// Percent-encodes everything but unreserved characters.
+fn segment(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// An error with all its causes, which say what really happened.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,255 @@
+//! Verifying a person's certificate before anything is sealed to it.
+
+use path::{
+    Certificate, Class, Crl, Curve, GeneralName, Options, ParseError, PublicKey, Purpose, Report,
+    Revocation, key_usage, verify,
+};
+use wire::trust::TrustFile;
+use wire::{Hash32, UserId};
+
+use crate::contacts::{Contacts, Pin};
+
+/// What is needed to judge a person's certificate, wherever it came from; nothing in it is trusted.
+#[derive(Clone, Debug)]
+pub struct Material {
+    /// The person's certificate.
+    pub certificate: Certificate,
+    /// Issuing certificates, in any order.
+    pub chain: Vec<Certificate>,
+    /// CRLs that may speak of the certificate.
+    pub crls: Vec<Crl>,
+}
+
+/// A person and a certificate that passed every check. Only such can be sealed to, and only
+/// [`verify_recipient`] makes one.
+#[derive(Clone, Debug)]
+pub struct VerifiedRecipient {
+    uid: UserId,
+    genesis: Hash32,
+    certificate: Certificate,
+    new_contact: bool,
+}
+
+impl VerifiedRecipient {
+    /// The person.
+    #[must_use]
+    pub fn uid(&self) -> &UserId {
+        &self.uid
+    }
+
+    /// The genesis event of the installation that vouches for it.
+    #[must_use]
+    pub fn genesis(&self) -> Hash32 {
+        self.genesis
+    }
+
+    /// The certificate.
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    #[must_use]
+    pub fn spki_sha256(&self) -> Hash32 {
+        Hash32::from_bytes(self.certificate.spki_hash())
+    }
+
+    /// The person was not among the contacts: the key is taken on the authority's word, for the
+    /// first time.
+    #[must_use]
+    pub fn is_new_contact(&self) -> bool {
+        self.new_contact
+    }
+}
+
+/// Why nothing is sealed to a person. Each names the check that failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RecipientRefusal {
+    /// The trust file's root is not a certificate.
+    #[error("the trust file's root certificate cannot be read: {0}")]
+    TrustRoot(ParseError),
+    /// The authority knows no such identity.
+    #[error("{uid}: no such identity")]
+    NoSuchIdentity {
+        /// The person asked for.
+        uid: UserId,
+    },
+    /// The identity is suspended, retired or without a key.
+    #[error("{uid}: the identity is {status}")]
+    NotActive {
+        /// The person asked for.
+        uid: UserId,
+        /// What it is instead.
+        status: &'static str,
+    },
+    /// Chain, validity, purpose or revocation; the report says which.
+    #[error("{uid}: {}", .report.failure().map(ToString::to_string).unwrap_or_default())]
+    Path {
+        /// The person asked for.
+        uid: UserId,
+        /// Every check of the path that came closest.
+        report: Box<Report>,
+    },
+    /// The certificate names somebody else.
+    #[error("{uid}: the certificate's {field} is {found}, not {expected}")]
+    Name {
+        /// The person asked for.
+        uid: UserId,
+        /// Which name.
+        field: &'static str,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The key is of a kind, or certified for a use, that does not allow encrypting to it.
+    #[error("{uid}: a {key} key without key usage {missing} cannot be encrypted to")]
+    KeyUsage {
+        /// The person asked for.
+        uid: UserId,
+        /// The kind of key.
+        key: String,
+        /// What its key usage lacks.
+        missing: &'static str,
+    },
+    /// The person is known under another key.
+    #[error(
+        "{uid}: the key is not the one known (known {expected}, now {found}); nothing proves that \
+         it was the person who changed it"
+    )]
+    IdentityChanged {
+        /// The person asked for.
+        uid: UserId,
+        /// Hash of the key among the contacts.
+        expected: Hash32,
+        /// Hash of the key in the certificate.
+        found: Hash32,
+        /// The certificate, for evidence.
+        certificate: Box<Certificate>,
+    },
+}
+
+impl RecipientRefusal {
+    /// The command line's exit code: 1, 10, 11, 12, 13, 14 or 16.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::TrustRoot(_) => 1,
+            Self::NoSuchIdentity { .. } => 10,
+            Self::NotActive { .. } => Class::Revoked.exit_code(),
+            Self::Path { report, .. } => report.exit_code(),
+            Self::Name { .. } | Self::KeyUsage { .. } => Class::Chain.exit_code(),
+            Self::IdentityChanged { .. } => 14,
+        }
+    }
+
+    /// A stable name of the check that failed, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TrustRoot(_) => "trust-file",
+            Self::NoSuchIdentity { .. } => "no-such-identity",
+            Self::NotActive { .. } => "not-active",
+            Self::Path { report, .. } => report.failure().map_or("chain", path::Failure::code),
+            Self::Name { .. } => "wrong-name",
+            Self::KeyUsage { .. } => "key-usage",
+            Self::IdentityChanged { .. } => "identity-changed",
+        }
+    }
+}
+
+/// Checks, as of `now` (seconds since 1970), that this is the certificate of exactly this person:
+/// a path to the trust file's root and to nothing else, validity, purpose e-mail protection, not
+/// revoked by a CRL no older than the trust file allows, common name and URI, a key that can be
+/// encrypted to, and the same key as among the contacts, if the person is there.
+///
+/// The contacts are not changed: see [`Contacts::pin`].
+///
+/// # Errors
+/// The first check that fails.
+pub fn verify_recipient(
+    trust: &TrustFile,
+    contacts: &Contacts,
+    uid: &UserId,
+    material: Material,
+    now: i64,
+) -> Result<VerifiedRecipient, RecipientRefusal> {
+    let root = Certificate::from_der(trust.root()).map_err(RecipientRefusal::TrustRoot)?;
+    let Material { certificate, chain, crls } = material;
+    let options = Options::at(now)
+        .purpose(Purpose::Email)
+        .revocation(Revocation::Leaf)
+        .max_status_age(i64::try_from(trust.max_status_age()).unwrap_or(i64::MAX));
+    let report = verify(&certificate, &chain, &[root], &crls, &options);
+    if !report.is_valid() {
+        return Err(RecipientRefusal::Path { uid: uid.clone(), report: Box::new(report) });
+    }
+    check_name(trust, uid, &certificate)?;
+    check_usage(uid, &certificate)?;
+    let found = Hash32::from_bytes(certificate.spki_hash());
+    let new_contact = match contacts.check(trust.genesis(), uid, found) {
+        Pin::Unknown => true,
+        Pin::Same => false,
+        Pin::Other(expected) => {
+            return Err(RecipientRefusal::IdentityChanged {
+                uid: uid.clone(),
+                expected,
+                found,
+                certificate: Box::new(certificate),
+            });
+        }
+    };
+    Ok(VerifiedRecipient { uid: uid.clone(), genesis: trust.genesis(), certificate, new_contact })
+}
+
+/// One common name, the id byte for byte, and one URI of ours that says the same.
+fn check_name(
+    trust: &TrustFile,
+    uid: &UserId,
+    certificate: &Certificate,
+) -> Result<(), RecipientRefusal> {
+    let refuse = |field, expected: &str, found: Vec<&str>| {
+        Err(RecipientRefusal::Name {
+            uid: uid.clone(),
+            field,
+            expected: format!("{expected:?}"),
+            found: if found.is_empty() { "missing".into() } else { format!("{found:?}") },
+        })
+    };
+    let names: Vec<&str> = certificate.subject().common_names().collect();
+    if names != [uid.as_str()] {
+        return refuse("common name", uid.as_str(), names);
+    }
+    let expected = format!("avouch://{}/{}", trust.realm(), uid.percent_encoded());
+    let uris: Vec<&str> = certificate
+        .alternative_names()
+        .iter()
+        .filter_map(|name| match name {
+            // Schemes are compared without regard to case (RFC 3986 section 3.1).
+            GeneralName::Uri(uri) if uri.to_ascii_lowercase().starts_with("avouch:") => {
+                Some(uri.as_str())
+            }
+            _ => None,
+        })
+        .collect();
+    if uris != [expected.as_str()] {
+        return refuse("URI", &expected, uris);
+    }
+    Ok(())
+}
+
+fn check_usage(uid: &UserId, certificate: &Certificate) -> Result<(), RecipientRefusal> {
+    let key = certificate.public_key();
+    let (bit, missing) = match key {
+        PublicKey::Rsa { pss_only: false, .. } => (key_usage::KEY_ENCIPHERMENT, "keyEncipherment"),
+        PublicKey::Ec { curve: Curve::P256 | Curve::P384, .. } => {
+            (key_usage::KEY_AGREEMENT, "keyAgreement")
+        }
+        _ => (0, "for encryption (the kind of key has none)"),
+    };
+    if certificate.key_usage().is_some_and(|bits| bits & bit != 0) {
+        return Ok(());
+    }
+    Err(RecipientRefusal::KeyUsage { uid: uid.clone(), key: key.describe(), missing })
+}
