@@ -1,0 +1,228 @@
+//! Connections, from accept to close.
+//!
+//! Accepting never waits for anything but a place: handshakes run in the connection's own task,
+//! and each phase of a connection has its time.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+use wire::socket::Peer;
+
+use crate::config::Limits;
+use crate::edge::ConnectionPeer;
+use crate::tls;
+
+/// Greatest size of a request's header, in bytes: long paths and tokens, nothing more.
+const HEADER_SIZE: u32 = 32 * 1024;
+/// Greatest number of header fields.
+const HEADER_FIELDS: usize = 64;
+/// Requests that one HTTP/2 connection may have open at once.
+const STREAMS: u32 = 128;
+/// Pause after a failed accept, which mostly means that file descriptors ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What both listeners share.
+#[derive(Debug, Clone)]
+pub(crate) struct Hall {
+    pub(crate) limits: Arc<Limits>,
+    /// Places for connections.
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) tasks: TaskTracker,
+    /// Accept no more; finish what is in flight.
+    pub(crate) closing: CancellationToken,
+    /// Drop everything.
+    pub(crate) closed: CancellationToken,
+}
+
+impl Hall {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(limits.connections)),
+            limits: Arc::new(limits),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            closed: CancellationToken::new(),
+        }
+    }
+
+    /// Accepts until the hall is closing; with TLS where `tls` is given.
+    pub(crate) async fn accept(self, listener: TcpListener, tls: Option<TlsAcceptor>, app: Router) {
+        let closing = self.closing.clone();
+        let accepting = async {
+            loop {
+                // The semaphore is never closed.
+                let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let connection =
+                            self.clone().serve(stream, tls.clone(), app.clone(), place);
+                        self.tasks.spawn(connection);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        };
+        closing.run_until_cancelled(accepting).await;
+    }
+
+    async fn serve(
+        self,
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        app: Router,
+        _place: OwnedSemaphorePermit,
+    ) {
+        // Answers are small and whole; waiting to gather more only delays them.
+        let _ = stream.set_nodelay(true);
+        let Some(acceptor) = tls else {
+            return self.converse(stream, false, None, app).await;
+        };
+        let handshake = tokio::time::timeout(self.limits.handshake, acceptor.accept(stream));
+        let stream = match self.closing.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(stream))) => stream,
+            Some(Ok(Err(error))) => return tracing::debug!(%error, "a TLS handshake failed"),
+            Some(Err(_)) => return tracing::debug!("a TLS handshake took too long"),
+            None => return,
+        };
+        let (_, session) = stream.get_ref();
+        let http2 = session.alpn_protocol() == Some(tls::H2);
+        let peer = match session.peer_certificates().and_then(<[_]>::first).map(tls::peer) {
+            None => None,
+            Some(Ok(peer)) => Some(Arc::new(peer)),
+            Some(Err(error)) => {
+                return tracing::warn!(%error, "a client certificate that TLS took is not DER");
+            }
+        };
+        self.converse(stream, http2, peer, app).await;
+    }
+
+    /// HTTP until the connection ends, is idle too long, or the hall closes.
+    async fn converse<S>(self, stream: S, http2: bool, peer: Option<Arc<Peer>>, app: Router)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let activity = Arc::new(Activity::new());
+        let peer = ConnectionPeer(peer);
+        let service = service_fn(|request: Request<Incoming>| {
+            let working = Activity::begin(&activity);
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer.clone());
+            let response = app.clone().oneshot(request);
+            async move {
+                let response = response.await;
+                drop(working);
+                response as Result<_, Infallible>
+            }
+        });
+        let builder = self.protocol(http2);
+        let mut connection =
+            std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let finished = tokio::select! {
+            result = connection.as_mut() => Some(result),
+            () = self.closing.cancelled() => None,
+            () = activity.idle(self.limits.idle) => None,
+        };
+        let result = match finished {
+            Some(result) => result,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                // What is in flight has its own deadline, after which only a peer that does not
+                // read can hold the connection.
+                let last = self.limits.request + self.limits.header;
+                tokio::select! {
+                    result = connection.as_mut() => result,
+                    () = self.closed.cancelled() => return,
+                    () = tokio::time::sleep(last) => return,
+                }
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(error, "a connection ended with an error");
+        }
+    }
+
+    /// The protocol is settled by ALPN, so nothing waits for a first byte to guess it from.
+    fn protocol(&self, http2: bool) -> auto::Builder<TokioExecutor> {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header)
+            .max_headers(HEADER_FIELDS)
+            .max_buf_size(HEADER_SIZE as usize);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(HEADER_SIZE)
+            .keep_alive_interval(self.limits.header)
+            .keep_alive_timeout(self.limits.header);
+        if http2 { builder.http2_only() } else { builder.http1_only() }
+    }
+}
+
+/// When a connection last had a request.
+#[derive(Debug)]
+struct Activity {
+    working: AtomicUsize,
+    since: Mutex<Instant>,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self { working: AtomicUsize::new(0), since: Mutex::new(Instant::now()) }
+    }
+
+    fn begin(this: &Arc<Self>) -> Working {
+        this.working.fetch_add(1, Ordering::Relaxed);
+        Working(Arc::clone(this))
+    }
+
+    fn touch(&self) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Resolves when there was no request for that long.
+    async fn idle(&self, long: Duration) {
+        loop {
+            let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+            let busy = self.working.load(Ordering::Relaxed) > 0;
+            let until = if busy { Instant::now() } else { since } + long;
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}
+
+/// A request being worked on.
+#[derive(Debug)]
+struct Working(Arc<Activity>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.working.fetch_sub(1, Ordering::Relaxed);
+    }
+}

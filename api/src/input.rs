@@ -1,0 +1,301 @@
+//! What a request says, parsed whole before anything is done with it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, MatchedPath, Query};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::request::Parts;
+use http::{HeaderMap, Uri};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_bytes::ByteBuf;
+use tokio::time::Instant;
+use wire::problem::{Problem, ProblemCode};
+use wire::rest::CertificateRequest;
+use wire::socket::{PageRequest, Peer, Signed};
+use wire::{IdempotencyKey, SerialNumber, UserId};
+
+use crate::negotiate::JSON;
+use crate::problem::Refusal;
+
+/// RFC 5967 section 3.
+const PKCS10: &str = "application/pkcs10";
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Entries of a page where the caller names no limit, and the most that may be named.
+const PAGE_DEFAULT: u32 = 100;
+const PAGE_MAX: u32 = 1000;
+/// Greatest length of a cursor, in bytes.
+const CURSOR_MAX: usize = 512;
+
+/// Who asks, under which id, and until when; the edge puts it into every request.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) request_id: Arc<str>,
+    pub(crate) peer: Option<Arc<Peer>>,
+    pub(crate) deadline: Instant,
+}
+
+impl<S: Sync> FromRequestParts<S> for Context {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let missing = || Refusal::new(ProblemCode::Internal, "a request without its context");
+        parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+    }
+}
+
+/// The segment of the path that stands where the route has `{name}`, percent-encoded as it came.
+/// axum's own `Path` decodes to UTF-8 first and answers for itself when that fails.
+fn raw_segment<'a>(parts: &'a Parts, name: &str) -> Result<&'a str, Refusal> {
+    let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+    segment(&parts.uri, route, name)
+        .ok_or_else(|| Refusal::new(ProblemCode::Internal, format!("a route without {name}")))
+}
+
+fn segment<'a>(uri: &'a Uri, route: &str, name: &str) -> Option<&'a str> {
+    let index = route.split('/').position(|part| part == name)?;
+    uri.path().split('/').nth(index)
+}
+
+/// `{uid}`.
+#[derive(Debug)]
+pub(crate) struct Uid(pub(crate) UserId);
+
+impl<S: Sync> FromRequestParts<S> for Uid {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let raw = raw_segment(parts, "{uid}")?;
+        let uid = UserId::from_path_segment(raw).map_err(|e| Refusal::malformed(e.to_string()))?;
+        Ok(Self(uid))
+    }
+}
+
+/// `{serial}`, in lower case.
+#[derive(Debug)]
+pub(crate) struct Serial(pub(crate) String);
+
+impl<S: Sync> FromRequestParts<S> for Serial {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let raw = raw_segment(parts, "{serial}")?;
+        let serial = SerialNumber::from_hex(raw).map_err(|error| {
+            Problem::new(ProblemCode::UnknownCertificate, error.to_string())
+                .expected("32 hexadecimal digits", raw)
+        })?;
+        Ok(Self(serial.to_string()))
+    }
+}
+
+/// `{issuer}`, whatever it is; it is looked up, not parsed.
+#[derive(Debug)]
+pub(crate) struct IssuerId(pub(crate) String);
+
+impl<S: Sync> FromRequestParts<S> for IssuerId {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Ok(Self(raw_segment(parts, "{issuer}")?.to_ascii_lowercase()))
+    }
+}
+
+/// `{shard}`: a number, with or without `.crl`.
+#[derive(Debug)]
+pub(crate) struct Shard(pub(crate) u32);
+
+impl<S: Sync> FromRequestParts<S> for Shard {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let raw = raw_segment(parts, "{shard}")?;
+        let number = raw.strip_suffix(".crl").unwrap_or(raw);
+        // Digits only: `parse` would take a plus sign, too.
+        let digits = number.bytes().all(|b| b.is_ascii_digit());
+        let shard = number.parse().ok().filter(|_| digits).ok_or_else(|| {
+            Problem::new(ProblemCode::UnknownCrl, "CRLs have numbers").expected("a number", raw)
+        })?;
+        Ok(Self(shard))
+    }
+}
+
+/// `?cursor=` and `?limit=`.
+#[derive(Debug)]
+pub(crate) struct Page(pub(crate) PageRequest);
+
+impl<S: Sync> FromRequestParts<S> for Page {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        page(&parts.uri).map(Self)
+    }
+}
+
+fn page(uri: &Uri) -> Result<PageRequest, Refusal> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|error| Refusal::malformed(format!("the query: {error}")))?;
+    let (mut cursor, mut limit) = (None, None);
+    for (name, value) in pairs {
+        let slot = match name.as_str() {
+            "cursor" => &mut cursor,
+            "limit" => &mut limit,
+            _ => {
+                let detail = format!("the query parameter {name:?} is not known here");
+                let problem = Problem::new(ProblemCode::MalformedRequest, detail);
+                return Err(problem.expected("cursor, limit", name).into());
+            }
+        };
+        if slot.replace(value).is_some() {
+            return Err(Refusal::malformed(format!("the query parameter {name} stands twice")));
+        }
+    }
+    let limit = match limit {
+        None => PAGE_DEFAULT,
+        Some(text) => {
+            text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit)).ok_or_else(|| {
+                Problem::new(ProblemCode::MalformedRequest, "the query parameter limit")
+                    .expected(format!("a number from 1 to {PAGE_MAX}"), text)
+            })?
+        }
+    };
+    let fits = |c: &String| (1..=CURSOR_MAX).contains(&c.len()) && c.is_ascii();
+    if cursor.as_ref().is_some_and(|cursor| !fits(cursor)) {
+        let detail = "the query parameter cursor is not one that a page gave";
+        return Err(Refusal::malformed(detail));
+    }
+    Ok(PageRequest { cursor, limit })
+}
+
+/// The value of a header that may stand once, as text.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Refusal::malformed(format!("the header {name} stands twice")));
+    }
+    let text = value.to_str().map_err(|_| {
+        Refusal::malformed(format!("the header {name} holds other than visible ASCII characters"))
+    })?;
+    Ok(Some(text))
+}
+
+/// The Idempotency-Key, where there is one.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Refusal> {
+    single(headers, &IDEMPOTENCY_KEY)?
+        .map(|text| IdempotencyKey::parse(text).map_err(|e| Refusal::malformed(e.to_string())))
+        .transpose()
+}
+
+/// The media type of the body, one of `taken`.
+fn media_type(headers: &HeaderMap, taken: &[&'static str]) -> Result<&'static str, Refusal> {
+    let refused = |detail: &str, found: &str| -> Refusal {
+        Problem::new(ProblemCode::UnsupportedMediaType, detail)
+            .expected(taken.join(", "), found)
+            .into()
+    };
+    if let Some(coding) = single(headers, &CONTENT_ENCODING)?
+        && !coding.eq_ignore_ascii_case("identity")
+    {
+        return Err(refused("bodies are taken without a content coding", coding));
+    }
+    let found = single(headers, &CONTENT_TYPE)?.unwrap_or_default();
+    let essence = found.split(';').next().unwrap_or_default().trim();
+    taken.iter().copied().find(|kind| kind.eq_ignore_ascii_case(essence)).ok_or_else(|| {
+        let offered = taken.join(" or ");
+        refused(&format!("Content-Type must be {offered}"), found)
+    })
+}
+
+/// The body, when it is no longer than `limit` bytes and arrives before the deadline.
+async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    deadline: Instant,
+) -> Result<Bytes, Refusal> {
+    let oversize = |found: String| -> Refusal {
+        Problem::new(ProblemCode::Oversize, format!("a body has at most {limit} bytes"))
+            .expected(format!("at most {limit} bytes"), found)
+            .into()
+    };
+    // Refused by its announcement, before the caller sends it all.
+    if let Some(length) = single(headers, &CONTENT_LENGTH)?
+        && length.parse::<u64>().is_ok_and(|length| length > limit as u64)
+    {
+        return Err(oversize(format!("{length} bytes")));
+    }
+    let collected = tokio::time::timeout_at(deadline, Limited::new(body, limit).collect()).await;
+    match collected {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(oversize("more".to_owned())),
+        Ok(Err(error)) => Err(Refusal::malformed(format!("the body ended early: {error}"))),
+        Err(_) => Err(Refusal::malformed("the body did not arrive in time")),
+    }
+}
+
+fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| Refusal::malformed(format!("the body: {error}")))
+}
+
+/// Reads a JSON body.
+pub(crate) async fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    deadline: Instant,
+) -> Result<T, Refusal> {
+    media_type(headers, &[JSON])?;
+    json(&read(headers, body, limit, deadline).await?)
+}
+
+/// A certification request as it came, and who vouches for it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Submission {
+    pub(crate) csr: ByteBuf,
+    pub(crate) signed: Signed,
+}
+
+impl Submission {
+    /// Reads a PKCS#10 request, bare or with statements in JSON. What is in it the authority says.
+    pub(crate) async fn read(
+        headers: &HeaderMap,
+        body: Body,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Self, Refusal> {
+        let kind = media_type(headers, &[PKCS10, JSON])?;
+        let body = read(headers, body, limit, deadline).await?;
+        if kind == PKCS10 {
+            let csr = ByteBuf::from(Vec::from(body));
+            return Ok(Self { csr, signed: Signed::default() });
+        }
+        let request: CertificateRequest = json(&body)?;
+        let signed = signed(request.intent.as_deref(), &request.statements)?;
+        Ok(Self { csr: ByteBuf::from(request.csr.into_bytes()), signed })
+    }
+}
+
+/// Signed material out of its base64.
+pub(crate) fn signed(intent: Option<&str>, statements: &[String]) -> Result<Signed, Refusal> {
+    let decode = |what: &str, text: &str| {
+        STANDARD
+            .decode(text)
+            .map(ByteBuf::from)
+            .map_err(|error| Refusal::malformed(format!("{what} is not base64: {error}")))
+    };
+    let intent = intent.map(|text| decode("intent", text)).transpose()?;
+    let statements = statements
+        .iter()
+        .enumerate()
+        .map(|(index, text)| decode(&format!("statements[{index}]"), text))
+        .collect::<Result<_, _>>()?;
+    Ok(Signed { intent, statements })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! The addresses, and the handlers behind them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
+use serde::Serialize;
+use wire::Hash32;
+use wire::problem::ProblemCode;
+use wire::socket::ResponseBody;
+
+use crate::authority::Authority;
+use crate::cache::{Cell, Shelf};
+use crate::edge::{self, Edge};
+use crate::negotiate::JSON;
+use crate::problem::Refusal;
+
+mod certificates;
+mod health;
+mod identities;
+mod installation;
+mod issuers;
+mod problems;
+
+/// Answers whenever the process runs.
+pub(crate) const LIVE: &str = "/api/v1/health/live";
+
+/// What handlers share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) installation: Cell<installation::Known>,
+    pub(crate) crls: Shelf<issuers::Crl>,
+    pub(crate) body_limit: usize,
+    pub(crate) cache_age: Duration,
+}
+
+type Routes = Router<Arc<App>>;
+
+/// Everything, for HTTPS.
+pub(crate) fn all(app: Arc<App>, edge: Arc<Edge>) -> Router {
+    let routes = issuer_routes()
+        .route(
+            "/api/v1/identities/{uid}/certificates",
+            get(identities::certificates).post(certificates::issue),
+        )
+        .route("/api/v1/identities/{uid}", get(identities::identity))
+        .route("/api/v1/identities/{uid}/history", get(identities::history))
+        .route("/api/v1/certificates/{serial}", get(certificates::certificate))
+        .route("/api/v1/certificates/{serial}/revocation", post(certificates::revoke))
+        .route("/api/v1/trust", get(installation::trust))
+        .route(LIVE, get(health::live))
+        .route("/api/v1/health/ready", get(health::ready))
+        .route("/problems/", get(problems::index))
+        .route("/problems/{slug}", get(problems::page));
+    surround(routes, app, edge)
+}
+
+/// What relying parties fetch over plain HTTP, signed by others and public.
+pub(crate) fn plain(app: Arc<App>, edge: Arc<Edge>) -> Router {
+    surround(issuer_routes(), app, edge)
+}
+
+fn issuer_routes() -> Routes {
+    Router::new()
+        .route("/api/v1/issuers", get(issuers::list))
+        .route("/api/v1/issuers/{issuer}", get(issuers::issuer))
+        .route("/api/v1/issuers/{issuer}/chain.pem", get(issuers::chain))
+        .route("/api/v1/issuers/{issuer}/certificate.der", get(issuers::certificate))
+        .route("/api/v1/issuers/{issuer}/crl", get(issuers::only_crl))
+        .route("/api/v1/issuers/{issuer}/crl/{shard}", get(issuers::crl))
+}
+
+fn surround(routes: Routes, app: Arc<App>, edge: Arc<Edge>) -> Router {
+    routes.fallback(nothing).layer(from_fn_with_state(edge, edge::around)).with_state(app)
+}
+
+async fn nothing() -> Refusal {
+    Refusal::new(ProblemCode::UnknownRoute, "there is nothing at this address")
+}
+
+/// The answer was to another question: a fault of the authority, or of this gateway.
+fn unexpected(answer: &ResponseBody) -> Refusal {
+    let kind = match answer {
+        ResponseBody::Certificate { .. } => "a certificate",
+        ResponseBody::Identity(_) => "an identity",
+        ResponseBody::Certificates(_) => "certificates",
+        ResponseBody::History(_) => "a history",
+        ResponseBody::Installation(_) => "the installation",
+        ResponseBody::Crl { .. } => "a CRL",
+        ResponseBody::Health(_) => "its health",
+    };
+    tracing::error!(kind, "the authority answered another question");
+    Refusal::new(ProblemCode::Internal, format!("the authority answered with {kind}"))
+}
+
+/// A JSON answer.
+fn json<T: Serialize>(value: &T) -> Result<Response, Refusal> {
+    let body = serde_json::to_vec(value)
+        .map_err(|error| Refusal::new(ProblemCode::Internal, error.to_string()))?;
+    Ok(content(JSON, body))
+}
+
+/// An answer of that media type.
+fn content(media_type: &'static str, body: impl IntoResponse) -> Response {
+    let mut response = body.into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// Says that the answer depends on the Accept header.
+fn vary(mut response: Response) -> Response {
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    response
+}
+
+/// A strong entity tag over a representation's bytes; 128 bits suffice against accident.
+fn etag_of(bytes: &[u8]) -> String {
+    format!("\"{}\"", hex::encode(&Hash32::of(bytes).as_bytes()[..16]))
+}
+
+/// Adds what a cache needs to know.
+fn cached(mut response: Response, etag: &str, cache_control: &str) -> Response {
+    let headers = response.headers_mut();
+    // Both are made of visible ASCII here, so neither is refused.
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        headers.insert(ETAG, etag);
+    }
+    if let Ok(cache_control) = HeaderValue::from_str(cache_control) {
+        headers.insert(CACHE_CONTROL, cache_control);
+    }
+    response
+}
