@@ -8,9 +8,9 @@ use path::{Certificate, Crl, ParseError};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
-use wire::UserId;
 use wire::problem::ProblemCode;
-use wire::rest::{self, HistoryEntry, Identity, IdentityStatus, Page, ProblemJson};
+use wire::rest::{self, HistoryEntry, Identity, IdentityStatus, Installation, Page, ProblemJson};
+use wire::{IdempotencyKey, SerialNumber, UserId};
 
 use crate::recipient::{Material, RecipientRefusal};
 
@@ -226,7 +226,7 @@ impl Server {
         &self,
         uid: &UserId,
         request: Vec<u8>,
-        idempotency_key: Option<&str>,
+        idempotency_key: Option<&IdempotencyKey>,
     ) -> Result<rest::Certificate, FetchError> {
         let path = identity_path(uid, "/certificates");
         let mut sent = self
@@ -235,7 +235,7 @@ impl Server {
             .header(ACCEPT, "application/json")
             .body(request);
         if let Some(key) = idempotency_key {
-            sent = sent.header("Idempotency-Key", key);
+            sent = sent.header("Idempotency-Key", key.as_str());
         }
         self.json(sent, &path).await
     }
@@ -248,26 +248,38 @@ impl Server {
         &self,
         uid: &UserId,
         request: &rest::CertificateRequest,
-        idempotency_key: Option<&str>,
+        idempotency_key: Option<&IdempotencyKey>,
     ) -> Result<rest::Certificate, FetchError> {
         self.post_json(&identity_path(uid, "/certificates"), request, idempotency_key).await
     }
 
-    /// Asks for the revocation of a certificate, by its serial number in hexadecimal.
+    /// Asks for the revocation of a certificate, by its serial number.
     ///
     /// # Errors
     /// See [`FetchError`].
     pub async fn revoke(
         &self,
-        serial: &str,
+        serial: SerialNumber,
         request: &rest::RevocationRequest,
     ) -> Result<rest::Certificate, FetchError> {
-        let serial = serial.to_ascii_lowercase();
-        if serial.is_empty() || !serial.bytes().all(|b| b.is_ascii_hexdigit()) {
-            let why = "a serial number is written in hexadecimal".to_owned();
-            return Err(FetchError::Address { url: serial, why });
-        }
         self.post_json(&format!("/api/v1/certificates/{serial}/revocation"), request, None).await
+    }
+
+    /// One certificate, by its serial number.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn certificate(&self, serial: SerialNumber) -> Result<rest::Certificate, FetchError> {
+        self.get_json(&format!("/api/v1/certificates/{serial}")).await
+    }
+
+    /// What the installation says of itself. Its root and genesis hash are not to be trusted: those
+    /// come with the trust file.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn installation(&self) -> Result<Installation, FetchError> {
+        self.get_json("/api/v1/trust").await
     }
 
     /// The issuing certificates of an issuer.
@@ -289,8 +301,10 @@ impl Server {
         let path = certificate
             .crl_uris()
             .filter_map(|uri| Url::parse(uri).ok())
-            .map(|uri| uri.path().to_owned())
-            .find(|path| path.starts_with("/api/v1/issuers/"))
+            .find_map(|uri| {
+                let path = uri.path();
+                path.find("/api/v1/issuers/").map(|start| path[start..].to_owned())
+            })
             .ok_or_else(|| FetchError::Answer {
                 url: self.address().to_owned(),
                 why: "the certificate names no CRL of this server".into(),
@@ -318,25 +332,20 @@ impl Server {
             IdentityStatus::Retired => return Err(inactive("retired")),
         }
         let serial = identity.serial.ok_or_else(|| inactive("without a key"))?;
-        let found = self
-            .certificates(uid)
-            .await?
-            .into_iter()
-            .find(|certificate| certificate.serial == serial)
-            .and_then(|certificate| Some((certificate.certificate?, certificate.chain)));
-        let Some((leaf, chain)) = found else {
+        let path = format!("/api/v1/certificates/{serial}");
+        let answer = |why: String| FetchError::Answer { url: self.url_text(&path), why };
+        let serial = SerialNumber::from_hex(&serial).map_err(|e| answer(e.to_string()))?;
+        let found = self.certificate(serial).await?;
+        let Some(leaf) = found.certificate else {
             return Err(inactive("without an issued certificate"));
         };
-        let path = identity_path(uid, "/certificates");
         let read = |pem: &str| {
             Certificate::from_pem_or_der(pem.as_bytes()).map_err(|e| self.unreadable(&path, &e))
         };
-        let certificate = read(&leaf)?.into_iter().next().ok_or_else(|| FetchError::Answer {
-            url: path.clone(),
-            why: "no certificate".into(),
-        })?;
+        let certificate =
+            read(&leaf)?.into_iter().next().ok_or_else(|| answer("no certificate".into()))?;
         let mut issuers = Vec::new();
-        for pem in &chain {
+        for pem in &found.chain {
             issuers.extend(read(pem)?);
         }
         let crls = self.crl_for(&certificate).await?;
@@ -353,8 +362,16 @@ impl Server {
 
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, FetchError> {
         let text = self.url_text(path);
-        let url =
-            Url::parse(&text).map_err(|e| FetchError::Address { url: text, why: e.to_string() })?;
+        let url = match Url::parse(&text) {
+            Ok(url) => url,
+            Err(e) => return Err(FetchError::Address { url: text, why: e.to_string() }),
+        };
+        // An id of dots would be taken for a step in the path, encoded or not, and the question
+        // would be about something else.
+        if Some(url.path()) != path.split('?').next() {
+            let why = "an id that cannot stand in a path".into();
+            return Err(FetchError::Address { url: text, why });
+        }
         Ok(self.client.request(method, url))
     }
 
@@ -386,7 +403,7 @@ impl Server {
         &self,
         path: &str,
         body: &B,
-        idempotency_key: Option<&str>,
+        idempotency_key: Option<&IdempotencyKey>,
     ) -> Result<T, FetchError> {
         let body = serde_json::to_vec(body)
             .map_err(|e| FetchError::Answer { url: path.to_owned(), why: e.to_string() })?;
@@ -396,7 +413,7 @@ impl Server {
             .header(ACCEPT, "application/json")
             .body(body);
         if let Some(key) = idempotency_key {
-            request = request.header("Idempotency-Key", key);
+            request = request.header("Idempotency-Key", key.as_str());
         }
         self.json(request, path).await
     }
@@ -450,9 +467,6 @@ impl Server {
 }
 
 fn identity_path(uid: &UserId, rest: &str) -> String {
-    // A segment of dots would be taken for a step in the path (RFC 3986 section 5.2.4), encoded
-    // or not, so such ids travel with every octet encoded twice over by nobody: they are refused
-    // by the URL's parser and reported as what they are.
     format!("/api/v1/identities/{}{rest}", uid.percent_encoded())
 }
 

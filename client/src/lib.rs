@@ -6,6 +6,7 @@
 //! * [`contacts`]: which key each person was known under.
 //! * [`keys`]: keys of one's own, and certification requests.
 //! * [`fetch`]: talking to a server.
+//! * [`share`]: all of that for a list of people.
 //! * [`files`], [`pem`]: writing what must not be lost or seen.
 
 mod asn1;
@@ -16,3 +17,4 @@ pub mod files;
 pub mod keys;
 pub mod pem;
 pub mod recipient;
+pub mod share;

@@ -9,6 +9,10 @@ use wire::{Hash32, UserId};
 
 use crate::contacts::{Contacts, Pin};
 
+/// How far the server's clock may be ahead of ours, in seconds: a CRL made on request is younger
+/// than the question.
+const CLOCK_SKEW: i64 = 300;
+
 /// What is needed to judge a person's certificate, wherever it came from; nothing in it is trusted.
 #[derive(Clone, Debug)]
 pub struct Material {
@@ -180,6 +184,7 @@ pub fn verify_recipient(
     let options = Options::at(now)
         .purpose(Purpose::Email)
         .revocation(Revocation::Leaf)
+        .clock_skew(CLOCK_SKEW)
         .max_status_age(i64::try_from(trust.max_status_age()).unwrap_or(i64::MAX));
     let report = verify(&certificate, &chain, &[root], &crls, &options);
     if !report.is_valid() {

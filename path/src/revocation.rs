@@ -47,7 +47,7 @@ pub(crate) fn status(
                 // A list past its time still proves a revocation, unless that can be lifted.
                 Some(found)
                     if fresh.is_ok()
-                        || (crl.this_update <= options.at
+                        || (crl.this_update <= options.at.saturating_add(options.clock_skew)
                             && found.reason != Some(Revocation::HOLD)) =>
                 {
                     let Revocation { since, .. } = found;
@@ -179,7 +179,7 @@ fn usable(index: usize, crl: &Crl, issuer: &Certificate, work: &mut Work) -> Res
 fn fresh(crl: &Crl, options: &Options) -> Result<(), String> {
     let at = options.at;
     let since = rfc3339(crl.this_update);
-    if crl.this_update > at {
+    if crl.this_update > at.saturating_add(options.clock_skew) {
         return Err(format!("the CRL is of {since}, later than {}", rfc3339(at)));
     }
     match crl.next_update {

@@ -93,6 +93,7 @@ pub struct Options {
     pub(crate) revocation: Revocation,
     pub(crate) max_status_age: Option<i64>,
     pub(crate) max_depth: usize,
+    pub(crate) clock_skew: i64,
 }
 
 impl Options {
@@ -109,6 +110,7 @@ impl Options {
             revocation: Revocation::Ignored,
             max_status_age: None,
             max_depth: Self::DEFAULT_DEPTH,
+            clock_skew: 0,
         }
     }
 
@@ -130,6 +132,14 @@ impl Options {
     #[must_use]
     pub fn max_status_age(mut self, seconds: i64) -> Self {
         self.max_status_age = Some(seconds);
+        self
+    }
+
+    /// Takes CRLs made up to this many seconds later than the time asked about: the issuer's clock
+    /// may be ahead, and a list from the future is no staler for it.
+    #[must_use]
+    pub fn clock_skew(mut self, seconds: i64) -> Self {
+        self.clock_skew = seconds.max(0);
         self
     }
 

@@ -49,6 +49,8 @@ fn missing_stale_early_and_foreign_lists() {
     assert_eq!(ask(&pki, "leaf", &["stale"]).exit_code(), 16);
     pki.crl("early", "ca", &[], "", (DAY, 2 * DAY));
     both(&pki, "leaf", &["early"], "status-stale");
+    let skewed = Options::at(now()).revocation(Revocation::Leaf).clock_skew(2 * DAY);
+    assert!(pki.verify("leaf", &["ca"], &["root"], &["early"], &skewed).is_valid());
     // By the root: says nothing of the issuing CA's leaves.
     pki.crl("above", "root", &[], "", FRESH);
     both(&pki, "leaf", &["above"], "status-missing");
