@@ -1,1 +1,19 @@
-//! stub
+//! The harness of the end-to-end tests: a real `avouch dev`, spoken to as its users do, and judged
+//! by other people's programs.
+//!
+//! [`Installation`] starts the program on a folder and takes it down with all its processes;
+//! [`Http`] talks to it; [`openssl`] makes requests and gives second opinions; [`pkilint`] lints.
+//! Everything panics with the reason instead of returning errors: a harness that cannot work is a
+//! failed test.
+
+mod csr;
+mod http;
+mod installation;
+pub mod openssl;
+pub mod pkilint;
+mod processes;
+
+pub use csr::{load_csr, load_key};
+pub use http::{Answer, Body, Http};
+pub use installation::{Installation, program};
+pub use processes::Role;

@@ -1,0 +1,36 @@
+//! The product as its users meet it: `avouch dev`, `openssl`, `curl`.
+
+mod crash;
+mod curl;
+mod identity;
+mod issue;
+mod lint;
+mod refuse;
+mod revoke;
+
+use avouch_tests::Installation;
+use avouch_tests::openssl::Key;
+use std::path::PathBuf;
+use wire::rest::{Certificate, HistoryEntry, Outcome, Page};
+
+/// Enrols with a request and expects a new certificate.
+fn enrolled(installation: &Installation, uid: &str, csr: &[u8]) -> Certificate {
+    installation.agent().enrol(uid, csr).json(201)
+}
+
+/// The certificate's PEM in a file beside the key's.
+fn leaf_file(key: &Key, certificate: &Certificate) -> PathBuf {
+    let pem = certificate.certificate.as_ref().expect("a finished certificate");
+    key.file("leaf.pem", pem.as_bytes())
+}
+
+fn history(installation: &Installation, uid: &str) -> Vec<HistoryEntry> {
+    let path = format!("/api/v1/identities/{uid}/history");
+    installation.agent().get(&path).json::<Page<HistoryEntry>>(200).items
+}
+
+/// The refusals in a history, by problem code.
+fn refusals(installation: &Installation, uid: &str) -> Vec<String> {
+    let refused = history(installation, uid).into_iter().filter(|e| e.outcome == Outcome::Refused);
+    refused.map(|entry| entry.problem.expect("a refusal has a code")).collect()
+}
