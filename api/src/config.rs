@@ -52,7 +52,7 @@ pub enum ConfigError {
 pub struct Limits {
     /// Greatest length of a request body, in bytes.
     pub body: usize,
-    /// Greatest number of connections at once, both listeners together. More wait in the kernel.
+    /// Greatest number of connections at once, for each listener. More wait in the kernel.
     pub connections: usize,
     /// Greatest number of requests at once. More are answered `overloaded`.
     pub requests: usize,
@@ -88,7 +88,7 @@ impl Default for Limits {
             idle: Duration::from_secs(120),
             request: Duration::from_secs(30),
             shutdown: Duration::from_secs(20),
-            reconnect: Duration::from_secs(2),
+            reconnect: Duration::from_millis(500),
             cache_age: Duration::from_secs(30),
             cache_size: 64 * 1024 * 1024,
         }

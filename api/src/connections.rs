@@ -31,19 +31,15 @@ use crate::tls;
 
 /// Greatest size of a request's header, in bytes: long paths and tokens, nothing more.
 const HEADER_SIZE: u32 = 32 * 1024;
-/// Greatest number of header fields.
-const HEADER_FIELDS: usize = 64;
 /// Requests that one HTTP/2 connection may have open at once.
 const STREAMS: u32 = 128;
 /// Pause after a failed accept, which mostly means that file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What both listeners share.
+/// What the connections of all listeners share.
 #[derive(Debug, Clone)]
 pub(crate) struct Hall {
     pub(crate) limits: Arc<Limits>,
-    /// Places for connections.
-    pub(crate) places: Arc<Semaphore>,
     pub(crate) tasks: TaskTracker,
     /// Accept no more; finish what is in flight.
     pub(crate) closing: CancellationToken,
@@ -54,7 +50,6 @@ pub(crate) struct Hall {
 impl Hall {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(limits.connections)),
             limits: Arc::new(limits),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -62,13 +57,14 @@ impl Hall {
         }
     }
 
-    /// Accepts until the hall is closing; with TLS where `tls` is given.
+    /// Accepts until the hall is closing; with TLS where `tls` is given. Each listener has its own
+    /// places, so that a crowd at one leaves the other open.
     pub(crate) async fn accept(self, listener: TcpListener, tls: Option<TlsAcceptor>, app: Router) {
-        let closing = self.closing.clone();
+        let places = Arc::new(Semaphore::new(self.limits.connections));
         let accepting = async {
             loop {
                 // The semaphore is never closed.
-                let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
                 match listener.accept().await {
                     Ok((stream, _)) => {
                         let connection =
@@ -82,7 +78,7 @@ impl Hall {
                 }
             }
         };
-        closing.run_until_cancelled(accepting).await;
+        self.closing.run_until_cancelled(accepting).await;
     }
 
     async fn serve(
@@ -168,7 +164,6 @@ impl Hall {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header)
-            .max_headers(HEADER_FIELDS)
             .max_buf_size(HEADER_SIZE as usize);
         builder
             .http2()

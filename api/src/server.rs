@@ -133,6 +133,8 @@ impl Gateway {
     /// None at present; the type leaves room for a listener that fails for good.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), GatewayError> {
         let Self { listener, tls, app, plain, hall, authority, .. } = self;
+        // When this future is dropped unfinished, its connections end, too.
+        let _ends = (hall.closing.clone().drop_guard(), hall.closed.clone().drop_guard());
         hall.tasks.spawn(hall.clone().accept(listener, Some(TlsAcceptor::from(tls)), app));
         if let Some((_, listener, app)) = plain {
             hall.tasks.spawn(hall.clone().accept(listener, None, app));

@@ -43,15 +43,21 @@ enum LinkError {
 /// Keeps a connection for as long as it is polled.
 pub(super) async fn keep(shared: Arc<Shared>) {
     let mut pause = Backoff::new(shared.reconnect);
+    let mut said = String::new();
     loop {
         let (answered, error) = run(&shared).await;
-        shared.down(error.to_string());
+        let why = error.to_string();
+        shared.down(why.clone());
         if answered {
             pause.reset();
+            said.clear();
         }
-        let delay = pause.next();
-        tracing::warn!(%error, socket = %shared.socket.display(), ?delay, "no authority");
-        tokio::time::sleep(delay).await;
+        // Once for each cause: attempts are frequent.
+        if why != said {
+            tracing::warn!(%error, socket = %shared.socket.display(), "no authority");
+            said = why;
+        }
+        tokio::time::sleep(pause.next()).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustls::HandshakeKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -24,6 +25,22 @@ async fn an_agents_certificate_reaches_the_authority() {
     }
     assert_eq!(stage.client.get(&url).send().await.unwrap().status(), 200);
     assert_eq!(stage.asked.recv().await.unwrap().peer, None);
+}
+
+#[tokio::test]
+async fn a_resumed_session_still_has_its_peer() {
+    let mut stage = Stage::new().await;
+    let (certificate, key, _) = stage.agents.issue("enrolment agent", &[]);
+    let config = stage.tls(Some((&certificate, &key)));
+    for resumed in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+        let mut stream = stage.raw_with(&config).await;
+        let request = REQUEST.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(resumed));
+        let peer = stage.asked.recv().await.unwrap().peer;
+        assert_eq!(peer.unwrap().name, "enrolment agent");
+    }
 }
 
 #[tokio::test]
@@ -126,4 +143,42 @@ async fn shutdown_has_an_end() {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes).await;
     assert!(bytes.is_empty());
+}
+
+#[tokio::test]
+async fn dropping_the_server_ends_its_connections() {
+    let mut stage = Stage::new().await;
+    let mut stream = stage.raw().await;
+    stage.abort().await;
+    assert_eq!(read_to_end(&mut stream).await, "");
+    while TcpStream::connect(stage.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn odd_requests_are_refused_and_harm_nobody() {
+    let stage = Stage::new().await;
+    for line in [
+        "OPTIONS * HTTP/1.1",
+        "CONNECT localhost:443 HTTP/1.1",
+        "GET //api/v1/trust HTTP/1.1",
+        "GET /api/v1/identities/%/history HTTP/1.1",
+        "GET /api/v1/identities/%zz%/history?%=%& HTTP/1.1",
+        "GET /api/v1/identities//history HTTP/1.1",
+        "GET /api/v1/issuers/%2e%2e/crl/%2e%2e HTTP/1.1",
+        "TRACE /api/v1/trust HTTP/1.1",
+        "PRI * HTTP/2.0",
+        "GET /api/v1/trust HTTP/3.7",
+        "\u{0}\u{1}",
+    ] {
+        let mut stream = stage.raw().await;
+        let request = format!("{line}\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut stream).await;
+        let refused = answer.is_empty() || answer.starts_with("HTTP/1.1 4");
+        assert!(refused || line.contains("%"), "{line}: {answer}");
+        assert!(!answer.starts_with("HTTP/1.1 5"), "{line}: {answer}");
+    }
+    assert_eq!(stage.get("/api/v1/identities/alice").await.status(), 200);
 }

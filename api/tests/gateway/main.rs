@@ -4,6 +4,7 @@
 mod bodies;
 mod connections;
 mod link;
+mod load;
 mod negotiation;
 mod problems;
 mod resources;

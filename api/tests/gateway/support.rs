@@ -10,14 +10,16 @@ use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use reqwest::{Client, ClientBuilder};
-use rustls_pki_types::ServerName;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_bytes::ByteBuf;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use wire::frame::{MAX_REQUEST, MAX_RESPONSE, decode, encode};
 use wire::problem::Problem;
@@ -270,23 +272,46 @@ impl Stage {
         builder(&self.server_ca).identity(identity.unwrap()).build().unwrap()
     }
 
-    /// A bare TLS connection that speaks HTTP/1.1 by hand.
-    pub(crate) async fn raw(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
+    /// A client that keeps one HTTP/1.1 connection.
+    pub(crate) fn http1_client(&self) -> Client {
+        builder(&self.server_ca).http1_only().build().unwrap()
+    }
+
+    /// A TLS configuration without ALPN that trusts this gateway.
+    pub(crate) fn tls(&self, identity: Option<(&str, &str)>) -> Arc<rustls::ClientConfig> {
+        let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
         let mut roots = rustls::RootCertStore::empty();
-        let pem = self.server_ca.pem();
-        roots
-            .add(rustls_pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
-            .unwrap();
-        let config = rustls::ClientConfig::builder_with_provider(Arc::new(
-            rustls::crypto::aws_lc_rs::default_provider(),
-        ))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        roots.add(der(&self.server_ca.pem())).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        Arc::new(match identity {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                config.with_client_auth_cert(vec![der(certificate)], key).unwrap()
+            }
+        })
+    }
+
+    /// A bare TLS connection that speaks HTTP/1.1 by hand.
+    pub(crate) async fn raw(&self) -> TlsStream<TcpStream> {
+        self.raw_with(&self.tls(None)).await
+    }
+
+    pub(crate) async fn raw_with(&self, tls: &Arc<rustls::ClientConfig>) -> TlsStream<TcpStream> {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+        TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.unwrap()
+    }
+
+    /// Drops the server in the midst of its work.
+    pub(crate) async fn abort(&mut self) {
+        let serving = self.serving.take().unwrap();
+        serving.abort();
+        let _ = serving.await;
     }
 
     /// Begins the shutdown.
