@@ -1,0 +1,289 @@
+//! The running connection to one worker: requests out, answers in, a watch over both.
+
+use super::jobs::Job;
+use super::shared::{Shared, key_changed, unavailable};
+use super::spawn::{self, Greeted};
+use crate::error::HsmError;
+use crate::key::TokenInfo;
+use crate::proto::{self, Answer, MAX_FRAME, Message, Op, Request, Welcome};
+use crate::spki;
+use bytes::{Buf, BytesMut};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::sync::Semaphore;
+
+/// Most requests written at once.
+const BATCH: usize = 64;
+
+/// What a challenge starts with. No certificate, CRL or checkpoint can begin so: the first two
+/// begin with 0x30, and a checkpoint's first line holds no NUL.
+const CHALLENGE: &[u8] = b"avouch hsm challenge v1\0";
+
+/// A fresh challenge for a key.
+pub(super) fn challenge() -> Result<Vec<u8>, HsmError> {
+    let mut nonce = [0; 32];
+    getrandom::fill(&mut nonce).map_err(|error| unavailable(format!("no randomness: {error}")))?;
+    Ok([CHALLENGE, &nonce].concat())
+}
+
+/// How a connection ended.
+pub(super) enum End {
+    /// We are stopping.
+    Stopped,
+    /// The worker gave up its token in good order.
+    Lost(String),
+    /// It died, hung or talked nonsense.
+    Died(String),
+}
+
+pub(super) struct Link {
+    child: Child,
+    input: ChildStdin,
+    output: ChildStdout,
+    received: BytesMut,
+    next_number: u64,
+    pub(super) token: TokenInfo,
+}
+
+struct InFlight {
+    job: Job,
+    due: Instant,
+}
+
+type Pending = Mutex<BTreeMap<u64, InFlight>>;
+
+fn lock(pending: &Pending) -> MutexGuard<'_, BTreeMap<u64, InFlight>> {
+    pending.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Link {
+    /// Starts a worker, has it log in, and challenges every key that we know.
+    pub(super) async fn open(shared: &Shared) -> Result<Link, HsmError> {
+        let pin = shared.pin();
+        let config = &shared.config;
+        let job = proto::Job::Serve {
+            backend: config.backend.clone(),
+            // At most 256 (TokenConfig::check).
+            sessions: config.sessions as u32,
+            pin: pin.expose(),
+        };
+        let (worker, welcome) =
+            spawn::greet(&shared.command, job, &[&pin], config.start_deadline).await?;
+        let Greeted { child, input, output } = worker;
+        let token = match welcome {
+            Welcome::Ready { token } => token,
+            Welcome::Failed(error) => return Err(error),
+            Welcome::Token(_) | Welcome::Tokens(_) => {
+                return Err(unavailable("the worker answered something else".to_owned()));
+            }
+        };
+        let received = BytesMut::with_capacity(64 << 10);
+        let mut link = Link { child, input, output, received, next_number: 0, token };
+        let proofs = link.prove_keys(shared.expected_keys());
+        match tokio::time::timeout(config.start_deadline, proofs).await {
+            Ok(proven) => proven?,
+            Err(_) => return Err(unavailable("the keys did not answer in time".to_owned())),
+        }
+        Ok(link)
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    async fn prove_keys(&mut self, keys: BTreeMap<Vec<u8>, Vec<u8>>) -> Result<(), HsmError> {
+        for (id, expected) in keys {
+            match self.call(Op::Find { id: &id }).await? {
+                Answer::Key(Some(key)) if key.spki_der == expected => (),
+                Answer::Key(Some(key)) => return Err(key_changed(&id, &expected, &key.spki_der)),
+                _ => return Err(HsmError::KeyNotFound { id }),
+            }
+            let tbs = challenge()?;
+            match self.call(Op::Sign { id: &id, tbs: &tbs }).await? {
+                Answer::Signature(signature) if spki::verify(&expected, &tbs, &signature) => (),
+                _ => return Err(HsmError::ChallengeFailed { id }),
+            }
+        }
+        Ok(())
+    }
+
+    /// One request and its answer, before anything else is under way.
+    async fn call(&mut self, op: Op<'_>) -> Result<Answer, HsmError> {
+        let number = self.next_number;
+        self.next_number += 1;
+        let mut frame = Vec::new();
+        proto::encode(&Request { number, op }, &mut frame)?;
+        let io = |error: std::io::Error| unavailable(format!("the worker is gone: {error}"));
+        self.input.write_all(&frame).await.map_err(io)?;
+        match receive(&mut self.output, &mut self.received).await {
+            Ok(Message::Answer { number: n, body }) if n == number => body,
+            Ok(Message::Answer { .. }) => {
+                Err(unavailable("the worker answered something else".to_owned()))
+            }
+            Ok(Message::Lost { reason }) => Err(unavailable(reason)),
+            Err(reason) => Err(unavailable(reason)),
+        }
+    }
+
+    /// Serves until the end, then answers or gives back what was in flight.
+    pub(super) async fn serve(mut self, shared: &Shared) -> End {
+        let pending = Pending::default();
+        let window = Semaphore::new(shared.config.sessions * 16 + 16);
+        let end = tokio::select! {
+            end = send(&mut self.input, self.next_number, &pending, &window, shared) => end,
+            end = take_answers(&mut self.output, &mut self.received, &pending, &window) => end,
+            end = watch(&pending, shared.config.deadline) => end,
+            () = shared.stop.cancelled() => End::Stopped,
+        };
+        let in_flight = pending.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let end = self.end(end).await;
+        settle(in_flight, &end, shared);
+        end
+    }
+
+    /// Sees the process off.
+    async fn end(self, end: End) -> End {
+        let Link { mut child, input, output, .. } = self;
+        drop(input);
+        if matches!(end, End::Stopped) {
+            // The end of its input is the worker's sign to finalise the module.
+            let patience = Duration::from_secs(3);
+            if tokio::time::timeout(patience, child.wait()).await.is_err() {
+                let _ = child.kill().await;
+            }
+            return end;
+        }
+        drop(output);
+        let _ = child.start_kill();
+        let status = child.wait().await.map_or_else(|e| e.to_string(), |s| s.to_string());
+        match end {
+            End::Died(reason) => End::Died(format!("{reason} ({status})")),
+            end => end,
+        }
+    }
+}
+
+/// Answers what was in flight, or puts it back when the worker says that it may be repeated.
+fn settle(in_flight: BTreeMap<u64, InFlight>, end: &End, shared: &Shared) {
+    let mut back = Vec::new();
+    for (_, InFlight { mut job, .. }) in in_flight {
+        match end {
+            End::Stopped => job.answer(Err(HsmError::ShutDown)),
+            End::Lost(_) if job.repeatable() => {
+                job.again = true;
+                back.push(job);
+            }
+            End::Lost(reason) | End::Died(reason) => job.answer(Err(unavailable(reason.clone()))),
+        }
+    }
+    shared.jobs.push_front(back);
+}
+
+async fn send(
+    input: &mut ChildStdin,
+    mut number: u64,
+    pending: &Pending,
+    window: &Semaphore,
+    shared: &Shared,
+) -> End {
+    let mut frames = Vec::with_capacity(64 << 10);
+    loop {
+        let Ok(first) = window.acquire().await else {
+            return End::Died("window closed".to_owned());
+        };
+        let jobs = shared.jobs.take(BATCH.min(window.available_permits() + 1)).await;
+        first.forget();
+        // The window is only taken from here, so what was available is still.
+        window.forget_permits(jobs.len() - 1);
+        frames.clear();
+        let now = Instant::now();
+        let mut unsent = 0;
+        {
+            let mut pending = lock(pending);
+            for job in jobs {
+                number += 1;
+                match proto::encode(&Request { number, op: job.op.wire() }, &mut frames) {
+                    Ok(()) => {
+                        let due = now + job.limit;
+                        pending.insert(number, InFlight { job, due });
+                    }
+                    Err(error) => {
+                        unsent += 1;
+                        job.answer(Err(error));
+                    }
+                }
+            }
+        }
+        window.add_permits(unsent);
+        if let Err(error) = input.write_all(&frames).await {
+            return End::Died(format!("the worker does not listen: {error}"));
+        }
+        // A CRL's worth of buffer is not kept for the sake of the next certificate.
+        frames.shrink_to(1 << 20);
+    }
+}
+
+async fn take_answers(
+    output: &mut ChildStdout,
+    received: &mut BytesMut,
+    pending: &Pending,
+    window: &Semaphore,
+) -> End {
+    loop {
+        match receive(output, received).await {
+            Ok(Message::Answer { number, body }) => {
+                if let Some(InFlight { job, .. }) = lock(pending).remove(&number) {
+                    window.add_permits(1);
+                    job.answer(body);
+                }
+            }
+            Ok(Message::Lost { reason }) => return End::Lost(reason),
+            Err(reason) => return End::Died(reason),
+        }
+    }
+}
+
+/// Takes the next message from what was received, reading when there is none.
+async fn receive(output: &mut ChildStdout, received: &mut BytesMut) -> Result<Message, String> {
+    loop {
+        if let Some((len, rest)) = received.split_first_chunk::<4>() {
+            let len = u32::from_le_bytes(*len) as usize;
+            if len > MAX_FRAME {
+                return Err(format!("the worker talks nonsense (a frame of {len} bytes)"));
+            }
+            if let Some(frame) = rest.get(..len) {
+                let message = postcard::from_bytes(frame)
+                    .map_err(|error| format!("the worker talks nonsense ({error})"))?;
+                received.advance(4 + len);
+                return Ok(message);
+            }
+            received.reserve(4 + len - received.len());
+        } else {
+            received.reserve(64 << 10);
+        }
+        match output.read_buf(received).await {
+            Ok(0) => return Err("the worker ended".to_owned()),
+            Ok(_) => (),
+            Err(error) => return Err(format!("the worker's output: {error}")),
+        }
+    }
+}
+
+/// Ends when a request is overdue: its worker hangs.
+async fn watch(pending: &Pending, deadline: Duration) -> End {
+    let mut tick = tokio::time::interval((deadline / 8).clamp(TICK_MIN, TICK_MAX));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let now = Instant::now();
+        if lock(pending).values().any(|in_flight| in_flight.due <= now) {
+            return End::Died(format!("the worker did not answer within {deadline:?}"));
+        }
+    }
+}
+
+const TICK_MIN: Duration = Duration::from_millis(5);
+const TICK_MAX: Duration = Duration::from_millis(250);

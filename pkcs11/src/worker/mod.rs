@@ -1,0 +1,167 @@
+//! The worker process: loads the module, logs in once, signs what it is asked until its input ends.
+//!
+//! It takes no decision and keeps nothing: what must be signed, and whether, is the authority's.
+//! Its standard output belongs to the protocol, so before a module is loaded the real output is
+//! moved away and descriptor 1 points at standard error; vendors' libraries do print.
+
+mod output;
+mod provision;
+mod queue;
+mod signer;
+mod software;
+mod token;
+
+use crate::HsmError;
+use crate::config::{Backend, Pin};
+use crate::harden;
+use crate::proto::{self, Hello, Job, MAX_FRAME, MAX_HELLO, Op, Request, Welcome};
+use output::Output;
+use queue::{Queue, Work};
+use signer::{Fault, Holding};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// How long the end waits for calls into the module that are still running.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs the worker on standard input and output. To be called first thing by the program that
+/// [`crate::WorkerCommand`] names, before it starts any thread.
+pub fn run() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error is the operator's; nothing secret is in an error of ours.
+            eprintln!("hsm-worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> io::Result<()> {
+    harden::harden_process()?;
+    harden::die_with_parent()?;
+    let (mut input, output) = take_stdio()?;
+    let output = Arc::new(Output::new(output));
+
+    // Unbuffered and into memory that is wiped: the greeting carries the PIN.
+    let mut len = [0; 4];
+    input.read_exact(&mut len)?;
+    let len = u32::from_le_bytes(len) as usize;
+    if len > MAX_HELLO {
+        return Err(io::Error::other(format!("greeting of {len} bytes")));
+    }
+    let mut frame = Zeroizing::new(vec![0; len]);
+    input.read_exact(&mut frame)?;
+    let hello: Hello<'_> = postcard::from_bytes(&frame)
+        .map_err(|_| io::Error::other("greeting not understood; is this started by hand?"))?;
+    if hello.version != proto::VERSION {
+        let detail = format!("protocol {} is not {}", hello.version, proto::VERSION);
+        return output.frame(&Welcome::Failed(HsmError::Config { detail }));
+    }
+
+    let welcome = match hello.job {
+        Job::ListTokens { module } => token::list(&module).map(Welcome::Tokens),
+        Job::InitToken { module, label, so_pin, pin } => {
+            provision::init_token(&module, label, so_pin, pin).map(Welcome::Token)
+        }
+        Job::Serve { backend, sessions, pin } => {
+            let pin = Pin::new(pin.to_owned());
+            let held = hold(&backend, sessions as usize, &pin);
+            // From here on the PIN exists only in the authority.
+            drop(pin);
+            drop(frame);
+            match held {
+                Ok(holding) => return requests(input, output, holding),
+                Err(error) => Err(error),
+            }
+        }
+    };
+    output.frame(&welcome.unwrap_or_else(Welcome::Failed))
+}
+
+/// Moves the protocol's descriptors out of the module's reach.
+fn take_stdio() -> io::Result<(File, File)> {
+    let input = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 10)?;
+    let output = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 10)?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    Ok((File::from(input), File::from(output)))
+}
+
+fn hold(backend: &Backend, sessions: usize, pin: &Pin) -> Result<Holding, HsmError> {
+    match backend {
+        Backend::Token { module, token } => token::open(module, token, sessions, pin),
+        Backend::Software { dir } => software::open(dir, sessions),
+    }
+}
+
+fn requests(input: File, output: Arc<Output>, holding: Holding) -> io::Result<()> {
+    output.frame(&Welcome::Ready { token: holding.token })?;
+    let queue = Arc::new(Queue::default());
+    let (ended, all_ended) = mpsc::channel::<()>();
+    for (number, mut signer) in holding.signers.into_iter().enumerate() {
+        let (queue, output, ended) = (Arc::clone(&queue), Arc::clone(&output), ended.clone());
+        std::thread::Builder::new().name(format!("session-{number}")).spawn(move || {
+            while let Some(work) = queue.next() {
+                match signer.carry_out(&work) {
+                    Ok(answer) => output.answer(work.number, Ok(answer), &queue),
+                    Err(Fault::Answer(error)) => output.answer(work.number, Err(error), &queue),
+                    Err(Fault::Lost { reason }) => output.lost(reason),
+                }
+            }
+            drop(signer);
+            drop(ended);
+        })?;
+    }
+    drop(ended);
+
+    let mut input = BufReader::with_capacity(256 << 10, input);
+    let mut frame = Vec::new();
+    while let Some(work) = next_work(&mut input, &mut frame)? {
+        queue.push(work, input.buffer().is_empty());
+    }
+
+    // The authority closed the pipe or is gone. A module that does not come back is left behind
+    // with the process; running its destructors under a live call would crash.
+    queue.close();
+    match all_ended.recv_timeout(PATIENCE) {
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            let me = rustix::process::getpid();
+            rustix::process::kill_process(me, rustix::process::Signal::KILL)?;
+            Ok(())
+        }
+        _ => {
+            (holding.finish)();
+            Ok(())
+        }
+    }
+}
+
+fn next_work(input: &mut impl Read, frame: &mut Vec<u8>) -> io::Result<Option<Work>> {
+    let mut len = [0; 4];
+    match input.read_exact(&mut len) {
+        Ok(()) => (),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let len = u32::from_le_bytes(len) as usize;
+    if len > MAX_FRAME {
+        return Err(io::Error::other(format!("request of {len} bytes")));
+    }
+    frame.resize(len, 0);
+    input.read_exact(frame)?;
+    let request: Request<'_> =
+        postcard::from_bytes(frame).map_err(|error| io::Error::other(error.to_string()))?;
+    let op = match request.op {
+        Op::Sign { id, tbs } => queue::Op::Sign { id: id.to_vec(), tbs: tbs.to_vec() },
+        Op::Find { id } => queue::Op::Find { id: id.to_vec() },
+        Op::Keys => queue::Op::Keys,
+        Op::Generate(spec) => queue::Op::Generate(spec),
+    };
+    Ok(Some(Work { number: request.number, op }))
+}

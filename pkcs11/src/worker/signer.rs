@@ -1,0 +1,48 @@
+//! What a session thread does, whatever holds the keys.
+
+use super::queue::{Op, Work};
+use crate::HsmError;
+use crate::key::{KeyInfo, KeySpec, TokenInfo};
+use crate::proto::Answer;
+
+/// Why a request was not carried out.
+pub(super) enum Fault {
+    /// An answer for the caller; this session goes on.
+    Answer(HsmError),
+    /// The token or the login is gone; this process is of no more use.
+    Lost { reason: String },
+}
+
+impl From<HsmError> for Fault {
+    fn from(error: HsmError) -> Self {
+        Fault::Answer(error)
+    }
+}
+
+/// An opened holder of keys.
+pub(super) struct Holding {
+    pub(super) token: TokenInfo,
+    pub(super) signers: Vec<Box<dyn Signer>>,
+    /// Called after all signers are gone.
+    pub(super) finish: Box<dyn FnOnce()>,
+}
+
+/// One session: owned by its thread.
+pub(super) trait Signer: Send {
+    /// Signs `tbs` with the key's own algorithm.
+    fn sign(&mut self, id: &[u8], tbs: &[u8]) -> Result<Vec<u8>, Fault>;
+    fn find(&mut self, id: &[u8]) -> Result<Option<KeyInfo>, Fault>;
+    fn keys(&mut self) -> Result<Vec<KeyInfo>, Fault>;
+    fn generate(&mut self, spec: &KeySpec) -> Result<KeyInfo, Fault>;
+}
+
+impl dyn Signer {
+    pub(super) fn carry_out(&mut self, work: &Work) -> Result<Answer, Fault> {
+        match &work.op {
+            Op::Sign { id, tbs } => self.sign(id, tbs).map(Answer::Signature),
+            Op::Find { id } => self.find(id).map(Answer::Key),
+            Op::Keys => self.keys().map(Answer::Keys),
+            Op::Generate(spec) => self.generate(spec).map(|key| Answer::Key(Some(key))),
+        }
+    }
+}

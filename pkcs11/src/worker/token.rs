@@ -1,0 +1,200 @@
+//! Opening a PKCS#11 token: load, initialise, choose, log in once, open the sessions.
+
+use super::signer::{Holding, Signer};
+use crate::HsmError;
+use crate::config::{Pin, TokenSelector};
+use crate::key::TokenInfo;
+use crate::recovery::{Recovery, code_name, describe};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, RvError};
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::Slot;
+use secrecy::SecretString;
+use std::path::Path;
+use std::time::Duration;
+
+mod fast;
+mod keys;
+mod session;
+
+/// Loads a module and initialises it.
+pub(super) fn load(module: &Path) -> Result<Pkcs11, HsmError> {
+    let path = module.to_path_buf();
+    if !module.exists() {
+        return Err(HsmError::ModuleMissing { path });
+    }
+    let context = Pkcs11::new(module).map_err(|error| HsmError::NotAModule {
+        path: path.clone(),
+        detail: match error {
+            Error::MissingSymbol(name) => format!("it does not export {name}"),
+            other => other.to_string(),
+        },
+    })?;
+    match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+        Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(context),
+        Err(error) => Err(HsmError::ModuleInit { path, code: describe(&error).1 }),
+    }
+}
+
+/// All tokens that a module shows.
+pub(super) fn list(module: &Path) -> Result<Vec<TokenInfo>, HsmError> {
+    let context = load(module)?;
+    Ok(tokens(&context)?.into_iter().map(|(_, info)| info).collect())
+}
+
+/// Slots and what their tokens say. A token that does not answer is left out: another one on the
+/// same module may be the one that is wanted.
+pub(super) fn tokens(context: &Pkcs11) -> Result<Vec<(Slot, TokenInfo)>, HsmError> {
+    let library = context
+        .get_library_info()
+        .map(|info| format!("{} {}", info.manufacturer_id(), info.library_description()))
+        .unwrap_or_default();
+    let slots = context.get_slots_with_token().map_err(while_opening)?;
+    Ok(slots
+        .into_iter()
+        .filter_map(|slot| {
+            let info = context.get_token_info(slot).ok()?;
+            let info = TokenInfo {
+                label: info.label().to_owned(),
+                serial: info.serial_number().to_owned(),
+                manufacturer: info.manufacturer_id().to_owned(),
+                model: info.model().to_owned(),
+                library: library.clone(),
+                slot: slot.id(),
+                initialised: info.token_initialized(),
+                user_pin_set: info.user_pin_initialized(),
+                pin_count_low: info.user_pin_count_low(),
+                pin_final_try: info.user_pin_final_try(),
+                pin_locked: info.user_pin_locked(),
+            };
+            Some((slot, info))
+        })
+        .collect())
+}
+
+/// A token's label and serial number, for errors.
+pub(super) fn shown(info: &TokenInfo) -> String {
+    if info.initialised {
+        format!("«{}» (serial {}, slot {})", info.label, info.serial, info.slot)
+    } else {
+        format!("an uninitialised token (slot {})", info.slot)
+    }
+}
+
+fn choose(context: &Pkcs11, wanted: &TokenSelector) -> Result<(Slot, TokenInfo), HsmError> {
+    let all = tokens(context)?;
+    let seen = all.iter().map(|(_, info)| shown(info)).collect();
+    let mut matching: Vec<_> = all
+        .into_iter()
+        .filter(|(_, info)| match wanted {
+            TokenSelector::Label(label) => info.initialised && info.label == *label,
+            TokenSelector::Serial(serial) => info.serial == *serial,
+            TokenSelector::Slot(slot) => info.slot == *slot,
+        })
+        .collect();
+    let wanted = wanted.to_string();
+    match (matching.pop(), matching.is_empty()) {
+        (None, _) => Err(HsmError::NoSuchToken { wanted, seen }),
+        (Some((_, info)), true) if !info.initialised => {
+            Err(HsmError::TokenNotInitialised { wanted })
+        }
+        (Some(found), true) => Ok(found),
+        (Some(last), false) => {
+            matching.push(last);
+            Err(HsmError::AmbiguousToken {
+                wanted,
+                count: matching.len(),
+                seen: matching.iter().map(|(_, info)| shown(info)).collect(),
+            })
+        }
+    }
+}
+
+/// Opens the token with one login attempt at most.
+pub(super) fn open(
+    module: &Path,
+    wanted: &TokenSelector,
+    sessions: usize,
+    pin: &Pin,
+) -> Result<Holding, HsmError> {
+    let context = load(module)?;
+    let (slot, token) = choose(&context, wanted)?;
+    // This session is never used nor closed: with the last one the login would go.
+    let anchor = context.open_ro_session(slot).map_err(while_opening)?;
+    log_in(&context, slot, &anchor, &token, pin)?;
+
+    let functions = fast::Functions::load(module)?;
+    let mechanisms = context.get_mechanism_list(slot).map_err(while_opening)?;
+    let mut signers: Vec<Box<dyn Signer>> = Vec::new();
+    for _ in 0..sessions {
+        match session::TokenSession::open(&context, slot, &token, &mechanisms, functions.clone()) {
+            Ok(signer) => signers.push(Box::new(signer)),
+            // The token has fewer sessions than are configured: those it has do.
+            Err(Error::Pkcs11(RvError::SessionCount, _)) if !signers.is_empty() => break,
+            Err(error) => return Err(while_opening(error)),
+        }
+    }
+    let finish = Box::new(move || {
+        drop(anchor);
+        // Nothing is left to do about a module that does not finalise.
+        let _ = context.finalize();
+    });
+    Ok(Holding { token, signers, finish })
+}
+
+fn log_in(
+    context: &Pkcs11,
+    slot: Slot,
+    anchor: &Session,
+    token: &TokenInfo,
+    pin: &Pin,
+) -> Result<(), HsmError> {
+    if token.pin_locked {
+        return Err(HsmError::PinLocked);
+    }
+    if token.pin_final_try {
+        return Err(HsmError::PinFinalTry);
+    }
+    let info = context.get_token_info(slot).map_err(while_opening)?;
+    if !info.login_required() {
+        return Ok(());
+    }
+    if !info.user_pin_initialized() {
+        return Err(HsmError::PinNotSet);
+    }
+    let secret = SecretString::from(pin.expose());
+    let secret = match (pin.expose().is_empty(), info.protected_authentication_path()) {
+        (true, true) => None,
+        (true, false) => {
+            let detail = "the token wants a PIN and none was given".to_owned();
+            return Err(HsmError::Config { detail });
+        }
+        (false, _) => Some(&secret),
+    };
+    match anchor.login(UserType::User, secret) {
+        Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
+        Err(Error::Pkcs11(RvError::PinLocked, _)) => Err(HsmError::PinLocked),
+        Err(Error::Pkcs11(RvError::PinExpired | RvError::NewPinMode, _)) => {
+            Err(HsmError::PinExpired)
+        }
+        Err(Error::Pkcs11(RvError::UserPinNotInitialized, _)) => Err(HsmError::PinNotSet),
+        Err(Error::Pkcs11(code, _)) if Recovery::of(code) == Recovery::NeverRetry => {
+            let final_try =
+                context.get_token_info(slot).is_ok_and(|info| info.user_pin_final_try());
+            Err(HsmError::PinWrong { code: code_name(code), final_try })
+        }
+        Err(error) => Err(while_opening(error)),
+    }
+}
+
+/// An error while the token is opened. What may pass is `Unavailable`: the supervisor tries again.
+pub(super) fn while_opening(error: Error) -> HsmError {
+    let (function, code) = describe(&error);
+    match Recovery::of_error(&error) {
+        Recovery::Permanent | Recovery::NeverRetry => HsmError::Refused { function, code },
+        _ => HsmError::Unavailable {
+            retry_after: Duration::from_secs(1),
+            reason: format!("{function} returned {code}"),
+        },
+    }
+}
