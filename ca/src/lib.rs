@@ -1,2 +1,20 @@
-//! The authority.
+//! The authority: the only process that decides, records, logs and has certificates signed.
+//!
+//! * [`ceremony`] begins an installation; [`authority`] opens one and keeps it running;
+//! * `issue.rs` shows the walk of a request on one screen; its steps are in `walk/`;
+//! * [`store`] is the contract for what is durable;
+//! * [`server`] answers on the sockets, from the store only.
+
+pub mod authority;
+pub mod ceremony;
+mod certificates;
+pub mod clock;
+mod crl;
+mod dossier;
+mod issue;
+mod queries;
+mod random;
+mod reopen;
+pub mod server;
 pub mod store;
+mod walk;

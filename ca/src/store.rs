@@ -67,7 +67,7 @@ pub struct Wanted {
 /// [`Store::record`]. **Retries**: every call may be repeated after an error; the docs of each say
 /// what a repetition finds.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: std::fmt::Debug + Send + Sync {
     /// The genesis event with its salt; `None` in an empty store.
     async fn genesis(&self) -> Result<Option<GenesisRow>, StoreError>;
 
@@ -122,12 +122,12 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(HistoryCursor, HistoryRow)>, StoreError>;
 
-    /// Revoked certificates of a CRL shard that are still valid at `now` (seconds since 1970).
+    /// Revoked certificates of a CRL shard whose notAfter is not before `until` (seconds since 1970).
     async fn revoked(
         &self,
         issuer: Hash32,
         shard: u32,
-        now: u64,
+        until: u64,
     ) -> Result<Vec<RevokedRow>, StoreError>;
 
     /// Leaf index of the latest revocation in a shard.

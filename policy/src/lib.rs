@@ -21,7 +21,7 @@ pub use fact::Fact;
 pub use protection::{NotHsmHeld, hsm_held};
 pub use refusal::Refusal;
 pub use state::{Identity, Installation, InstallationError, Key, KeyUse, State, Status, Time};
-pub use v1::{Approved, Request, apply, decide};
+pub use v1::{Approved, Decided, Outcome, ReplayError, Request, apply, decide};
 
 /// The engine version that new events are decided by.
 pub const ENGINE: u8 = 1;

@@ -28,8 +28,8 @@ pub struct Rules {
     pub backdate: u64,
     /// Greatest age of a status (CRL, head proof) that a client accepts.
     pub max_status_age: u64,
-    /// Number of CRL shards; a power of two, fixed when the installation begins.
-    pub crl_shards: u32,
+    /// Leaves of the log that share one CRL: a certificate's CRL follows from its serial number.
+    pub leaves_per_crl: u64,
     /// Least size of RSA keys, in bits.
     pub min_rsa_bits: u32,
     /// Whether the word of a transport alone may enrol (development only).
@@ -59,7 +59,7 @@ impl Rules {
             certificate_validity: 365 * DAY,
             backdate: 5 * MINUTE,
             max_status_age: 24 * HOUR,
-            crl_shards: 1,
+            leaves_per_crl: 1 << 16,
             min_rsa_bits: 2048,
             allow_transport_evidence: false,
             allow_software_token: false,
@@ -96,10 +96,7 @@ impl Rules {
         within("certificate_validity", self.certificate_validity, HOUR, 825 * DAY)?;
         within("backdate", self.backdate, 0, HOUR)?;
         within("max_status_age", self.max_status_age, 5 * MINUTE, 31 * DAY)?;
-        within("crl_shards", self.crl_shards.into(), 1, 4096)?;
-        if !self.crl_shards.is_power_of_two() {
-            return Err(("crl_shards", format!("{} is not a power of two", self.crl_shards)));
-        }
+        within("leaves_per_crl", self.leaves_per_crl, 1 << 10, 1 << 20)?;
         within("min_rsa_bits", self.min_rsa_bits.into(), 2048, 4096)
     }
 }

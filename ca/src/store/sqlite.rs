@@ -145,9 +145,9 @@ impl Store for Sqlite {
         &self,
         issuer: Hash32,
         shard: u32,
-        now: u64,
+        until: u64,
     ) -> Result<Vec<RevokedRow>, StoreError> {
-        read::revoked(&self.readers, issuer, shard, now).await
+        read::revoked(&self.readers, issuer, shard, until).await
     }
 
     async fn latest_revocation(

@@ -1,6 +1,6 @@
 //! Guards that several verbs share.
 
-use wire::event::EventKind;
+use wire::event::{EventKind, TransportSource};
 use wire::intent::Intent;
 use wire::problem::ProblemCode;
 use wire::statement::Role;
@@ -34,10 +34,17 @@ pub(super) fn possession(facts: &[Fact], spki: Hash32, csr: Hash32) -> Result<()
     })
 }
 
-/// Whether a transport's word is there and counts.
+/// Whether the word of a transport is there and counts: that of the administrator's socket, or of
+/// a TLS peer whose key is an enrolment agent's.
 pub(super) fn transport(state: &State<'_>, facts: &[Fact]) -> bool {
     state.installation.rules().allow_transport_evidence
-        && facts.iter().any(|fact| matches!(fact.0, Proven::Transport { .. }))
+        && facts.iter().any(|fact| match fact.0 {
+            Proven::Transport { source: TransportSource::AdminSocket, .. } => true,
+            Proven::Transport { source: TransportSource::Mtls, peer } => {
+                state.installation.agent(peer).is_some()
+            }
+            _ => false,
+        })
 }
 
 /// Whether somebody in `role` with the key `signer` signed exactly this act, in this installation,

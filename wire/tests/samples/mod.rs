@@ -402,7 +402,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
             subject: "CN=Issuing CA".into(),
             algorithm: "P-256".into(),
             certificate: "-----BEGIN CERTIFICATE-----\n".into(),
-            crl_shards: 1,
+            leaves_per_crl: 1 << 16,
             protection: "held by the HSM".into(),
         }],
     };

@@ -1,0 +1,311 @@
+//! An installation, opened and kept running.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use pkcs11::{Hsm, HsmError, HsmState};
+use policy::{Installation, InstallationError};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use wire::Hash32;
+use wire::problem::{Problem, ProblemCode};
+
+use crate::certificates::{Certificates, CertificatesError};
+use crate::clock::Clock;
+use crate::store::{Store, StoreError};
+use crate::walk::{self, Ask, QueueSender};
+use crate::{crl, issue, reopen};
+
+/// How much an authority takes on at once.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Requests that may wait to be decided; more are answered `overloaded`.
+    pub queue: usize,
+    /// Requests that are recorded in one transaction.
+    pub group: usize,
+    /// Groups that may be signed and published at once.
+    pub signing_groups: usize,
+    /// How long a repeated request waits for the certificate it led to.
+    pub answer: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queue: 4096, group: 256, signing_groups: 4, answer: Duration::from_secs(10) }
+    }
+}
+
+/// Why an installation cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store is empty.
+    #[error("the database holds no installation; `avouch init` makes one")]
+    Empty,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Leaf 0 is not what it must be.
+    #[error("the genesis event is not valid: {0}")]
+    Genesis(#[from] InstallationError),
+    /// Leaf 0 does not belong to its event.
+    #[error("leaf 0 does not commit to the genesis event: the database was altered")]
+    GenesisLeaf,
+    /// The HSM cannot be used.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
+    /// The issuing key or its certificate is not as the genesis event says.
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
+}
+
+/// Why a running authority stops. Whoever supervises it starts it again; it then goes on from the
+/// record.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The store is not as this authority, its only writer, left it; or cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A recorded event is not in the log.
+    #[error("leaf {leaf_index} ({leaf_hash}) is not in the checkpoint of size {size}, root {root}")]
+    NotLogged {
+        /// The leaf's index.
+        leaf_index: u64,
+        /// Its hash.
+        leaf_hash: Hash32,
+        /// The checkpoint's size.
+        size: u64,
+        /// The checkpoint's root.
+        root: Hash32,
+    },
+    /// It was asked to stop.
+    #[error("stopped")]
+    Cancelled,
+}
+
+/// A running installation.
+#[derive(Debug)]
+pub struct Authority {
+    installation: Installation,
+    certificates: Certificates,
+    store: Arc<dyn Store>,
+    hsm: Hsm,
+    clock: Clock,
+    limits: Limits,
+    queue: QueueSender,
+    slots: Arc<Semaphore>,
+    published: watch::Sender<u64>,
+    unfinished: Notify,
+    crls: mpsc::Sender<crl::Refresh>,
+    alarms: std::sync::Mutex<Vec<String>>,
+    log_size: AtomicU64,
+    stop: CancellationToken,
+}
+
+/// The loops behind an [`Authority`].
+#[derive(Debug)]
+pub struct Running {
+    authority: Arc<Authority>,
+    tasks: tokio::task::JoinSet<Result<(), Fatal>>,
+}
+
+impl Authority {
+    /// Opens an installation: reads the genesis event, finds the issuing key on the token and has
+    /// it prove that it is the one that the genesis event names; then starts the loops. What a
+    /// crash left unfinished is taken up at once.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is missing or does not fit.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        hsm: Hsm,
+        clock: Clock,
+        limits: Limits,
+        stop: CancellationToken,
+    ) -> Result<Running, OpenError> {
+        let row = store.genesis().await?.ok_or(OpenError::Empty)?;
+        if walk::leaf_of(&row.event, &[0; 32], &row.salt) != row.leaf {
+            return Err(OpenError::GenesisLeaf);
+        }
+        let installation = Installation::from_genesis(&row.event)?;
+        let certificates = Certificates::open(&installation, &hsm).await?;
+        let size = store.edge().await?.size();
+        let (sender, queue) = walk::queue(limits.queue, limits.group);
+        let (crls, refreshes) = mpsc::channel(64);
+        let authority = Arc::new(Self {
+            installation,
+            certificates,
+            store,
+            hsm,
+            clock,
+            slots: Arc::new(Semaphore::new(limits.signing_groups)),
+            limits,
+            queue: sender,
+            published: watch::Sender::new(0),
+            unfinished: Notify::new(),
+            crls,
+            alarms: std::sync::Mutex::default(),
+            log_size: AtomicU64::new(size),
+            stop,
+        });
+        authority.unfinished.notify_one();
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(issue::run(Arc::clone(&authority), queue));
+        tasks.spawn(reopen::run(Arc::clone(&authority)));
+        tasks.spawn(crl::run(Arc::clone(&authority), refreshes));
+        Ok(Running { authority, tasks })
+    }
+
+    pub(crate) fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    pub(crate) fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    pub(crate) fn shared_store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
+    pub(crate) fn hsm(&self) -> &Hsm {
+        &self.hsm
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn answer_deadline(&self) -> Duration {
+        self.limits.answer
+    }
+
+    /// Puts a request at the beginning of its walk.
+    pub(crate) fn submit(&self, ask: Ask) -> Result<(), Box<Problem>> {
+        self.queue.put(ask).map_err(|walk::Full| {
+            let detail = format!("{} requests are waiting already", self.limits.queue);
+            Box::new(Problem::new(ProblemCode::Overloaded, detail).retry_after(1))
+        })
+    }
+
+    /// Waits until another group may be signed.
+    pub(crate) async fn signing_slot(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.slots).acquire_owned().await.ok()
+    }
+
+    /// Tells those who wait that certificates were stored.
+    pub(crate) fn published(&self) {
+        self.published.send_modify(|n| *n += 1);
+    }
+
+    /// Told whenever certificates were stored.
+    pub(crate) fn publications(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
+    }
+
+    /// Something is recorded and not signed: it is taken up again.
+    pub(crate) fn finish_later(&self) {
+        self.unfinished.notify_one();
+    }
+
+    /// Waits until something is to be taken up again.
+    pub(crate) async fn unfinished(&self) {
+        self.unfinished.notified().await;
+    }
+
+    /// Has CRLs made that cover every revocation so far; waits for it a while.
+    pub(crate) async fn refresh_crls(&self) {
+        crl::refresh(&self.crls, self.limits.answer).await;
+    }
+
+    /// Leaves in the log, as last seen.
+    pub(crate) fn log_size(&self) -> u64 {
+        self.log_size.load(Ordering::Relaxed)
+    }
+
+    /// The log has (at least) this many leaves.
+    pub(crate) fn note_log_size(&self, size: u64) {
+        self.log_size.fetch_max(size, Ordering::Relaxed);
+    }
+
+    /// How the token is; in words when it is not ready.
+    pub(crate) fn hsm_state(&self) -> Result<(), String> {
+        match self.hsm.status().state {
+            HsmState::Ready => Ok(()),
+            HsmState::Starting => Err("the token is being opened".to_owned()),
+            HsmState::Recovering { error } => Err(format!("the token is being recovered: {error}")),
+            HsmState::PinRefused { error } => Err(format!("the PIN was refused: {error}")),
+            HsmState::Stopped => Err("the token is shut down".to_owned()),
+        }
+    }
+
+    /// Something that cannot be explained, for operators.
+    pub(crate) fn alarm(&self, what: String) {
+        tracing::error!(alarm = %what);
+        let mut alarms = self.alarms.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !alarms.contains(&what) && alarms.len() < 100 {
+            alarms.push(what);
+        }
+    }
+
+    /// What could not be explained since the start.
+    pub(crate) fn alarms(&self) -> Vec<String> {
+        self.alarms.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Waits, unless the authority is to stop.
+    pub(crate) async fn pause(&self, delay: Duration) -> Result<(), Fatal> {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => Ok(()),
+            () = self.stop.cancelled() => Err(Fatal::Cancelled),
+        }
+    }
+
+    /// Delays between tries: 50 ms, doubling up to 5 s, each with up to half again of jitter.
+    pub(crate) fn retry_delays(&self) -> impl Iterator<Item = Duration> + use<> {
+        (0u32..).map(|n| {
+            let base = 50u64.saturating_mul(1 << n.min(7)).min(5000);
+            let [jitter] = crate::random::bytes::<1>();
+            Duration::from_millis(base + base * u64::from(jitter) / 510)
+        })
+    }
+
+    /// When the authority is to stop.
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.stop
+    }
+}
+
+impl Running {
+    /// The authority.
+    #[must_use]
+    pub fn authority(&self) -> Arc<Authority> {
+        Arc::clone(&self.authority)
+    }
+
+    /// Runs until the authority is told to stop, or must.
+    ///
+    /// # Errors
+    /// [`Fatal`] when the state is unknown.
+    pub async fn until_stopped(mut self) -> Result<(), Fatal> {
+        let outcome = tokio::select! {
+            () = self.authority.stop.cancelled() => Ok(()),
+            ended = self.tasks.join_next() => match ended {
+                Some(Ok(Err(fatal))) => Err(fatal),
+                Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+                Some(Ok(Ok(()))) | None => Ok(()),
+            },
+        };
+        self.authority.stop.cancel();
+        // Groups that are being signed get to the end of their walk.
+        let all = u32::try_from(self.authority.limits.signing_groups).unwrap_or(u32::MAX);
+        let walking = self.authority.slots.acquire_many(all);
+        let _ = tokio::time::timeout(self.authority.limits.answer, walking).await;
+        self.tasks.shutdown().await;
+        outcome
+    }
+}

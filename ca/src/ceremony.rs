@@ -1,0 +1,302 @@
+//! How an installation begins: keys on the token, root and issuing certificates, the genesis event.
+
+use pkcs11::{Algorithm, Holder, Hsm, HsmError, KeyInfo, KeySpec};
+use policy::{Installation, InstallationError};
+use tlog::Edge;
+use wire::event::{Event, EventKind};
+use wire::genesis::{Genesis, InstallationKey, KeyPurpose, Keyholder, Protection};
+use wire::rules::Rules;
+use wire::{Encoded, Hash32, Realm, octets};
+use x509::{CaName, CaParameters, Issuer, lint};
+
+use crate::clock::Clock;
+use crate::random;
+use crate::store::rows::{NewEvent, RecordGroup};
+use crate::store::{Store, StoreError};
+use crate::walk::leaf_of;
+
+/// Validity of the root certificate, in seconds.
+const ROOT_VALIDITY: u64 = 20 * 365 * 86_400;
+
+/// Validity of the issuing certificate, in seconds.
+const ISSUING_VALIDITY: u64 = 10 * 365 * 86_400;
+
+/// How far the validity of both begins in the past, in seconds.
+const BACKDATE: u64 = 3600;
+
+/// Algorithms of root and issuing keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyChoice {
+    /// ECDSA on P-256 with SHA-256.
+    P256,
+    /// ECDSA on P-384 with SHA-384.
+    P384,
+    /// RSA of 3072 bits, PKCS#1 v1.5 with SHA-256.
+    Rsa3072,
+    /// RSA of 4096 bits, PKCS#1 v1.5 with SHA-256.
+    Rsa4096,
+}
+
+impl KeyChoice {
+    fn algorithm(self) -> Algorithm {
+        match self {
+            Self::P256 => Algorithm::P256,
+            Self::P384 => Algorithm::P384,
+            Self::Rsa3072 => Algorithm::Rsa3072,
+            Self::Rsa4096 => Algorithm::Rsa4096,
+        }
+    }
+}
+
+/// What an installation begins with.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Its name.
+    pub realm: Realm,
+    /// Where CRLs and issuing certificates are served, without a trailing slash.
+    pub base_url: String,
+    /// The first policy.
+    pub rules: Rules,
+    /// The enrolment agents.
+    pub agents: Vec<Keyholder>,
+    /// Algorithm of root and issuing keys.
+    pub key: KeyChoice,
+}
+
+/// An installation that has begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// Hash of its genesis event.
+    pub genesis: Hash32,
+    /// Root certificate, DER.
+    pub root: Vec<u8>,
+    /// Issuing certificate, DER.
+    pub issuing: Vec<u8>,
+    /// What its operators should know.
+    pub warnings: Vec<String>,
+}
+
+/// Why an installation does not begin. Keys that were made stay on the token, under random ids,
+/// and do no harm.
+#[derive(Debug, thiserror::Error)]
+pub enum CeremonyError {
+    /// There is one already.
+    #[error("the database holds an installation already; nothing was changed")]
+    Exists,
+    /// The plan is out of bounds.
+    #[error("{field}: {reason}")]
+    Plan {
+        /// Which value.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The token failed.
+    #[error("the token: {0}")]
+    Hsm(#[from] HsmError),
+    /// A certificate cannot be made.
+    #[error("the {which} certificate: {reason}")]
+    Certificate {
+        /// Root or issuing.
+        which: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was made would not be opened again.
+    #[error(transparent)]
+    Installation(#[from] InstallationError),
+}
+
+/// Begins an installation. `root` may be another token than `issuing`, and then is needed never
+/// again until there is another issuing key.
+///
+/// # Errors
+/// [`CeremonyError`]; the store is unchanged then.
+pub async fn begin(
+    store: &dyn Store,
+    root: &Hsm,
+    issuing: &Hsm,
+    plan: Plan,
+    clock: &Clock,
+) -> Result<Begun, CeremonyError> {
+    if store.genesis().await?.is_some() {
+        return Err(CeremonyError::Exists);
+    }
+    plan.rules
+        .within_bounds()
+        .map_err(|(field, reason)| CeremonyError::Plan { field, reason })?;
+    let now_ms = clock.now_ms();
+    let root_key = generate(root, plan.key, "avouch root").await?;
+    let issuing_key = generate(issuing, plan.key, "avouch issuing").await?;
+    let (root_der, issuing_der) =
+        certificates(root, &root_key, &issuing_key, &plan.realm, now_ms / 1000).await?;
+
+    let keys = vec![
+        installation_key(KeyPurpose::Root, &root_key, &root_der),
+        installation_key(KeyPurpose::Issuing, &issuing_key, &issuing_der),
+    ];
+    let warnings = warnings(&plan.rules, &keys);
+    let body = Genesis {
+        version: 1,
+        realm: plan.realm,
+        base_url: plan.base_url,
+        log_number: 0x0100,
+        nonce: octets(&random::bytes::<32>()),
+        rules: plan.rules,
+        roster: Vec::new(),
+        agents: plan.agents,
+        providers: Vec::new(),
+        cosigners: Vec::new(),
+        keys,
+        previous_log: None,
+        escrow: None,
+    };
+    let event = Event {
+        version: 1,
+        engine: policy::ENGINE,
+        kind: EventKind::Genesis,
+        time_ms: now_ms,
+        subject: None,
+        sequence: 0,
+        previous: None,
+        policy: body.rules.hash(),
+        intent: None,
+        evidence: Vec::new(),
+        body: octets(&body.to_canonical()),
+    };
+    // Whatever would keep the installation from being opened is found before it is stored.
+    let genesis = Installation::from_genesis(&event)?.genesis();
+    store.record(&leaf_zero(event)).await?;
+    Ok(Begun { genesis, root: root_der, issuing: issuing_der, warnings })
+}
+
+async fn generate(hsm: &Hsm, key: KeyChoice, label: &str) -> Result<KeyInfo, CeremonyError> {
+    let spec =
+        KeySpec { algorithm: key.algorithm(), id: random::bytes(), label: label.to_owned() };
+    Ok(hsm.generate(spec).await?)
+}
+
+/// Root and issuing certificate, DER.
+async fn certificates(
+    root: &Hsm,
+    root_key: &KeyInfo,
+    issuing_key: &KeyInfo,
+    realm: &Realm,
+    now: u64,
+) -> Result<(Vec<u8>, Vec<u8>), CeremonyError> {
+    let fault = |which: &'static str| {
+        move |error: &dyn std::fmt::Display| CeremonyError::Certificate {
+            which,
+            reason: error.to_string(),
+        }
+    };
+    let parameters = |validity| CaParameters {
+        serial: serial(),
+        not_before: now - BACKDATE,
+        not_after: now + validity,
+        crl_url: None,
+        ca_issuers_url: None,
+    };
+    let name = |what: &str| {
+        // Two installations of one realm have different names, so that no path leads astray.
+        let own: String = Hash32::of(&root_key.spki_der).to_string().chars().take(8).collect();
+        CaName::new(&format!("{what} {own}"), Some(realm.as_str()))
+    };
+
+    let failed = fault("root");
+    let subject = name("Avouch Root CA").map_err(|e| failed(&e))?;
+    let issuer = Issuer::for_root(&subject, &root_key.spki_der).map_err(|e| failed(&e))?;
+    let tbs = x509::root_tbs(&issuer, &parameters(ROOT_VALIDITY)).map_err(|e| failed(&e))?;
+    let linted = lint::root(tbs, &issuer).map_err(|e| failed(&e))?;
+    let raw = root.sign(&root_key.id, linted.tbs_der().to_vec()).await?;
+    let root_certificate = linted.assemble(&raw).map_err(|e| failed(&e))?;
+
+    let failed = fault("issuing");
+    let issuer = Issuer::from_certificate(root_certificate.der()).map_err(|e| failed(&e))?;
+    let subject = name("Avouch Issuing CA").map_err(|e| failed(&e))?;
+    let tbs = x509::issuing_tbs(
+        &issuer,
+        &subject,
+        &issuing_key.spki_der,
+        &parameters(ISSUING_VALIDITY),
+    )
+    .map_err(|e| failed(&e))?;
+    let linted = lint::issuing(tbs, &issuer).map_err(|e| failed(&e))?;
+    let raw = root.sign(&root_key.id, linted.tbs_der().to_vec()).await?;
+    let issuing_certificate = linted.assemble(&raw).map_err(|e| failed(&e))?;
+    Ok((root_certificate.der().to_vec(), issuing_certificate.der().to_vec()))
+}
+
+/// 16 random octets with a first one that makes the number positive and full.
+fn serial() -> [u8; 16] {
+    let mut serial = random::bytes::<16>();
+    serial[0] = serial[0] & 0x7f | 0x01;
+    serial
+}
+
+fn installation_key(purpose: KeyPurpose, key: &KeyInfo, certificate: &[u8]) -> InstallationKey {
+    let held = &key.protection;
+    InstallationKey {
+        purpose,
+        id: octets(&key.id),
+        spki: octets(&key.spki_der),
+        certificate: octets(certificate),
+        protection: Protection {
+            on_token: held.holder != Holder::KeyFile,
+            local: held.local == Some(true),
+            always_sensitive: held.sensitive == Some(true) && held.always_sensitive == Some(true),
+            never_extractable: held.extractable == Some(false)
+                && held.never_extractable == Some(true),
+            // What a token does not report counts against it.
+            modifiable: held.modifiable != Some(false),
+            manufacturer: held.token.manufacturer.clone(),
+            model: held.token.model.clone(),
+            token_serial: held.token.serial.clone(),
+            software_token: matches!(held.holder, Holder::SoftwareToken { .. }),
+        },
+    }
+}
+
+fn warnings(rules: &Rules, keys: &[InstallationKey]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for key in keys {
+        match policy::hsm_held(&key.protection, rules) {
+            Ok(()) if key.protection.software_token => warnings.push(format!(
+                "the {} key is in a software token and counts as HSM-held only because \
+                 allow_software_token is on",
+                key.purpose
+            )),
+            Ok(()) => {}
+            Err(reason) => {
+                warnings.push(format!("the {} key does not count as HSM-held: {reason}", key.purpose));
+            }
+        }
+    }
+    if rules.allow_transport_evidence {
+        let text = "allow_transport_evidence is on: an agent's TLS certificate alone may enrol";
+        warnings.push(text.to_owned());
+    }
+    warnings
+}
+
+fn leaf_zero(event: Event) -> RecordGroup {
+    let salt = random::bytes();
+    let leaf = leaf_of(&event, &[0; 32], &salt);
+    let appended = Edge::empty().append(leaf.leaf_hash());
+    let new = NewEvent {
+        leaf_index: appended.leaf_index,
+        leaf,
+        salt,
+        event,
+        evidence: Vec::new(),
+        identity: None,
+        new_key: None,
+        certificate: None,
+        revocation: None,
+        idempotency: None,
+    };
+    RecordGroup { expected_size: 0, events: vec![new], hashes: appended.stored }
+}

@@ -1,0 +1,54 @@
+//! The walk of a request, on one screen.
+//!
+//! ```text
+//! CsrDer → x509::Csr → policy::Approved → Recorded → Logged → Signed → Published
+//!          parse, PoP   decide            event,      leaf in   HSM      the store's
+//!                                         TBS,        a check-  signs    word is the
+//!                                         durable     point     the TBS  answer
+//! ```
+//!
+//! Requests that arrive together walk together: one transaction records them all. A group is
+//! signed and published in a task of its own while the next one is being decided. What fails after
+//! it was recorded is finished from the record by the same steps (`reopen.rs`).
+
+use std::sync::Arc;
+
+use crate::authority::{Authority, Fatal};
+use crate::walk::{self, Ask, Ledger, Queue};
+
+/// Issues until the queue closes.
+///
+/// # Errors
+/// [`Fatal`] when the state is unknown: the authority stops, and starts again from the record.
+pub(crate) async fn run(authority: Arc<Authority>, mut queue: Queue) -> Result<(), Fatal> {
+    let mut ledger = Ledger::open(&authority).await?;
+    while let Some(group) = queue.next_group().await {
+        issue(&authority, &mut ledger, group).await?;
+    }
+    Ok(())
+}
+
+async fn issue(
+    authority: &Arc<Authority>,
+    ledger: &mut Ledger,
+    group: Vec<Ask>,
+) -> Result<(), Fatal> {
+    // 1. Parse: an Ask holds a parsed request whose proof of possession was verified.
+    // 2. Decide, on the rows of one moment.
+    let approved = walk::decide(authority, group).await;
+    // 3. Record: event, serial number and TBS are durable, if the log has not grown since.
+    let recorded = walk::record(authority, ledger, approved).await?;
+    // 4. Log: the leaves are in a checkpoint.
+    let logged = walk::log(ledger.checkpoint(), recorded)?;
+
+    let slot = authority.signing_slot().await;
+    let authority = Arc::clone(authority);
+    tokio::spawn(async move {
+        // 5. Sign: the HSM sees the TBS that was recorded.
+        let signed = walk::sign(&authority, logged).await;
+        // 6. Publish: the first signature stored wins, and only what is stored is answered.
+        walk::publish(&authority, signed).await;
+        drop(slot);
+    });
+    Ok(())
+}

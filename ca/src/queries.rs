@@ -1,0 +1,328 @@
+//! Answers to questions, from the store only.
+
+use policy::Status;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use wire::event::{Certified, Event, Revoked};
+use wire::genesis::KeyPurpose;
+use wire::problem::{Problem, ProblemCode};
+use wire::rest::{
+    Certificate, CertificateStatus, Health, HealthPart, HistoryEntry, Identity, IdentityKey,
+    IdentityStatus, Installation, Issuer, Outcome, Page,
+};
+use wire::socket::PageRequest;
+use wire::{Encoded, SerialNumber, UserId};
+
+use crate::authority::Authority;
+use crate::store::rows::{CertificateRow, HistoryCursor, HistoryRow, Refused};
+use crate::store::{StoreError, Wanted};
+
+type Result<T> = std::result::Result<T, Box<Problem>>;
+
+/// Greatest number of entries on a page.
+const MAX_PAGE: u32 = 1000;
+
+fn store_error(error: StoreError) -> Box<Problem> {
+    tracing::error!(%error, "a question was not answered");
+    let detail = "the database does not answer";
+    Box::new(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(2))
+}
+
+fn unknown(code: ProblemCode, what: String) -> Box<Problem> {
+    Box::new(Problem::new(code, what))
+}
+
+/// RFC 3339 in UTC of milliseconds since 1970.
+fn rfc3339(ms: u64) -> String {
+    let nanos = i128::from(ms) * 1_000_000;
+    OffsetDateTime::from_unix_timestamp_nanos(nanos)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("{ms} ms since 1970"))
+}
+
+/// An identity.
+pub(crate) async fn identity(authority: &Authority, uid: &UserId) -> Result<Identity> {
+    let row = authority.store().identity(uid).await.map_err(store_error)?;
+    let row = row.ok_or_else(|| {
+        unknown(ProblemCode::UnknownIdentity, format!("there is no identity {:?}", uid.as_str()))
+    })?;
+    let identity = row.identity;
+    let mut key = None;
+    let mut serial = None;
+    if let Some(current) = identity.key {
+        let wanted = Wanted { keys: vec![current.spki], ..Wanted::default() };
+        let books = authority.store().books(&wanted).await.map_err(store_error)?;
+        let algorithm = books.keys.get(&current.spki).map(|key| key.algorithm.clone());
+        key = Some(IdentityKey {
+            spki_sha256: current.spki,
+            number: current.number,
+            algorithm: algorithm.unwrap_or_default(),
+            possession_proven: current.possession_proven,
+        });
+        let latest =
+            authority.store().certificates_of(uid, None, 1).await.map_err(store_error)?;
+        serial = latest.first().map(|row| row.serial.to_string());
+    }
+    Ok(Identity {
+        uid: identity.uid,
+        status: match identity.status {
+            Status::Active => IdentityStatus::Active,
+            Status::Suspended => IdentityStatus::Suspended,
+            Status::Retired => IdentityStatus::Retired,
+        },
+        sequence: identity.sequence,
+        head: identity.head,
+        key,
+        serial,
+        created: rfc3339(row.created_ms),
+        updated: rfc3339(row.updated_ms),
+    })
+}
+
+/// A certificate by its serial number.
+pub(crate) async fn certificate_row(authority: &Authority, serial: &str) -> Result<CertificateRow> {
+    let none = || unknown(ProblemCode::UnknownCertificate, format!("no certificate {serial:?}"));
+    let number = SerialNumber::from_hex(serial).map_err(|_| none())?;
+    let row = authority.store().certificate(number.leaf_index()).await.map_err(store_error)?;
+    row.filter(|row| row.serial == number).ok_or_else(none)
+}
+
+/// A certificate as the API shows it.
+pub(crate) fn certificate(authority: &Authority, row: &CertificateRow) -> Certificate {
+    let status = match (&row.certificate, row.revoked) {
+        (_, Some(_)) => CertificateStatus::Revoked,
+        (None, None) => CertificateStatus::Pending,
+        (Some(_), None) => CertificateStatus::Good,
+    };
+    Certificate {
+        serial: row.serial.to_string(),
+        uid: row.uid.clone(),
+        event: row.kind.name().to_owned(),
+        sequence: row.sequence,
+        leaf_index: row.leaf_index,
+        status,
+        revocation_reason: row.revoked.map(|(_, reason)| reason.name().to_owned()),
+        revoked_at: row.revoked.map(|(ms, _)| rfc3339(ms)),
+        spki_sha256: row.key,
+        not_before: rfc3339(row.not_before * 1000),
+        not_after: rfc3339(row.not_after * 1000),
+        issuer: authority.certificates().id(),
+        certificate: row.certificate.as_deref().map(|der| x509::pem::encode(PEM_LABEL, der)),
+        chain: vec![authority.certificates().issuer_pem().to_owned()],
+        evidence: row.vouched.split_whitespace().map(str::to_owned).collect(),
+    }
+}
+
+const PEM_LABEL: &str = "CERTIFICATE";
+
+fn limit(page: &PageRequest) -> Result<u32> {
+    if (1..=MAX_PAGE).contains(&page.limit) {
+        return Ok(page.limit);
+    }
+    let detail = format!("limit is {}; 1 to {MAX_PAGE} are allowed", page.limit);
+    Err(Box::new(Problem::new(ProblemCode::MalformedRequest, detail)))
+}
+
+fn bad_cursor(cursor: &str) -> Box<Problem> {
+    let detail = format!("{cursor:?} is not a cursor of this list");
+    Box::new(
+        Problem::new(ProblemCode::MalformedRequest, detail)
+            .remedy("begin without a cursor, then take `next` from each page"),
+    )
+}
+
+/// Certificates of an identity, newest first.
+pub(crate) async fn certificates(
+    authority: &Authority,
+    uid: &UserId,
+    page: &PageRequest,
+) -> Result<Page<Certificate>> {
+    let limit = limit(page)?;
+    let before = match &page.cursor {
+        None => None,
+        Some(cursor) => Some(cursor.parse::<u64>().map_err(|_| bad_cursor(cursor))?),
+    };
+    known(authority, uid).await?;
+    let rows = authority
+        .store()
+        .certificates_of(uid, before, limit + 1)
+        .await
+        .map_err(store_error)?;
+    Ok(paged(rows, limit, |row| row.leaf_index.to_string(), |row| certificate(authority, &row)))
+}
+
+async fn known(authority: &Authority, uid: &UserId) -> Result<()> {
+    let row = authority.store().identity(uid).await.map_err(store_error)?;
+    row.map(|_| ()).ok_or_else(|| {
+        unknown(ProblemCode::UnknownIdentity, format!("there is no identity {:?}", uid.as_str()))
+    })
+}
+
+/// A page of at most `limit` of the rows, of which one more than that was read.
+fn paged<R, T>(
+    mut rows: Vec<R>,
+    limit: u32,
+    cursor: impl Fn(&R) -> String,
+    shown: impl Fn(R) -> T,
+) -> Page<T> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(cursor);
+    Page { items: rows.into_iter().map(shown).collect(), next }
+}
+
+/// Accepted events and refusals of an identity, newest first.
+pub(crate) async fn history(
+    authority: &Authority,
+    uid: &UserId,
+    page: &PageRequest,
+) -> Result<Page<HistoryEntry>> {
+    let limit = limit(page)?;
+    let before = match &page.cursor {
+        None => None,
+        Some(cursor) => Some(parse_cursor(cursor).ok_or_else(|| bad_cursor(cursor))?),
+    };
+    known(authority, uid).await?;
+    let rows = authority.store().history(uid, before, limit + 1).await.map_err(store_error)?;
+    let shown = |(cursor, _): &(HistoryCursor, HistoryRow)| {
+        format!("{}.{}.{}", cursor.at_ms, cursor.source, cursor.number)
+    };
+    Ok(paged(rows, limit, shown, |(_, line)| match line {
+        HistoryRow::Accepted { leaf_index, event } => accepted(leaf_index, &event),
+        HistoryRow::Refused(refused) => refusal(refused),
+    }))
+}
+
+fn parse_cursor(text: &str) -> Option<HistoryCursor> {
+    let mut parts = text.split('.');
+    let cursor = HistoryCursor {
+        at_ms: parts.next()?.parse().ok()?,
+        source: parts.next()?.parse().ok()?,
+        number: parts.next()?.parse().ok()?,
+    };
+    parts.next().is_none().then_some(cursor)
+}
+
+fn accepted(leaf_index: u64, event: &Event) -> HistoryEntry {
+    let body = event.body.as_bytes();
+    let certified = Certified::from_canonical(body).ok();
+    let revoked = Revoked::from_canonical(body).ok();
+    let serial = certified.as_ref().map(|c| &c.serial).or(revoked.as_ref().map(|r| &r.serial));
+    HistoryEntry {
+        at: rfc3339(event.time_ms),
+        outcome: Outcome::Accepted,
+        event: event.kind.name().to_owned(),
+        sequence: Some(event.sequence),
+        leaf_index: Some(leaf_index),
+        serial: serial.map(|serial| hex::encode(serial.as_bytes())),
+        spki_sha256: certified.map(|certified| certified.spki),
+        evidence: event.evidence.iter().map(|e| e.kind.name().to_owned()).collect(),
+        problem: None,
+        detail: revoked.map(|revoked| revoked.reason.name().to_owned()),
+    }
+}
+
+fn refusal(refused: Refused) -> HistoryEntry {
+    HistoryEntry {
+        at: rfc3339(refused.at_ms),
+        outcome: Outcome::Refused,
+        event: refused.verb,
+        sequence: None,
+        leaf_index: None,
+        serial: None,
+        spki_sha256: refused.key,
+        evidence: refused.vouched.split_whitespace().map(str::to_owned).collect(),
+        problem: Some(refused.code),
+        detail: Some(refused.detail),
+    }
+}
+
+/// What the installation is.
+pub(crate) fn installation(authority: &Authority) -> Installation {
+    let installation = authority.installation();
+    let rules = installation.rules();
+    let protection = authority.certificates().protection();
+    let held = policy::hsm_held(protection, rules);
+    let mut warnings = Vec::new();
+    if protection.software_token {
+        warnings.push(format!(
+            "the issuing key is in a software token ({} {}): whoever copies its files has the key",
+            protection.manufacturer, protection.model
+        ));
+    }
+    if rules.allow_software_token {
+        warnings.push("allow_software_token is on: a software token counts as an HSM".to_owned());
+    }
+    if rules.allow_transport_evidence {
+        warnings.push(
+            "allow_transport_evidence is on: an agent's TLS certificate alone may enrol".to_owned(),
+        );
+    }
+    if let Err(reason) = &held {
+        warnings.push(format!("no identity can move to a new key: {reason}"));
+    }
+    Installation {
+        realm: installation.realm().clone(),
+        genesis: installation.genesis(),
+        ladder: if held.is_ok() { "hsm" } else { "software-key" }.to_owned(),
+        warnings,
+        max_status_age: rules.max_status_age,
+        root: installation
+            .keys(KeyPurpose::Root)
+            .map(|key| x509::pem::encode(PEM_LABEL, key.certificate.as_bytes()))
+            .collect(),
+        issuers: vec![Issuer {
+            id: authority.certificates().id(),
+            subject: authority.certificates().subject(),
+            algorithm: authority.certificates().algorithm(),
+            certificate: authority.certificates().issuer_pem().to_owned(),
+            crl_shards: authority.certificates().shards(authority.log_size()),
+            protection: match held {
+                Ok(()) if protection.software_token => {
+                    "counts as HSM-held only because allow_software_token is on".to_owned()
+                }
+                Ok(()) => "HSM-held".to_owned(),
+                Err(reason) => format!("not HSM-held: {reason}"),
+            },
+        }],
+    }
+}
+
+/// A CRL with its nextUpdate.
+pub(crate) async fn crl(authority: &Authority, issuer: &str, shard: u32) -> Result<(Vec<u8>, u64)> {
+    let own = authority.certificates().issuer();
+    if issuer != authority.certificates().id() {
+        return Err(unknown(ProblemCode::UnknownIssuer, format!("there is no issuer {issuer:?}")));
+    }
+    let shards = authority.certificates().shards(authority.log_size());
+    if shard >= shards {
+        let detail = format!("issuer {issuer} has no CRL shard {shard}");
+        return Err(unknown(ProblemCode::UnknownCrl, detail));
+    }
+    let row = authority.store().crl(own, shard).await.map_err(store_error)?;
+    let row = row.ok_or_else(|| {
+        let detail = "the first CRL is not signed yet";
+        Box::new(Problem::new(ProblemCode::HsmUnavailable, detail).retry_after(2))
+    })?;
+    Ok((row.crl, row.next_update))
+}
+
+/// How the parts are.
+pub(crate) async fn health(authority: &Authority) -> Health {
+    let store = authority.store().ping().await;
+    let hsm = authority.hsm_state();
+    let alarms = authority.alarms();
+    let part = |name: &str, fault: Option<String>| HealthPart {
+        name: name.to_owned(),
+        ok: fault.is_none(),
+        detail: fault.unwrap_or_else(|| "ok".to_owned()),
+    };
+    let parts = vec![
+        part("store", store.err().map(|error| error.to_string())),
+        part("hsm", hsm.err()),
+        part("record", (!alarms.is_empty()).then(|| alarms.join("; "))),
+    ];
+    Health { ready: parts.iter().all(|part| part.ok || part.name == "record"), parts }
+}

@@ -1,0 +1,151 @@
+//! One connection: Hello, then requests one way and responses the other, paired by id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt};
+use tokio::net::UnixStream;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::codec::{Framed, LengthDelimitedCodec};
+use wire::frame::{self, FrameError, MAX_REQUEST, MAX_RESPONSE};
+use wire::problem::{Problem, ProblemCode};
+use wire::socket::{Hello, Request, Response, VERSION, Welcome};
+
+use super::{Door, handle};
+use crate::authority::Authority;
+
+/// Requests in flight on one connection.
+const IN_FLIGHT: u32 = 1024;
+
+/// How long a caller may take over its Hello, and over taking a response.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longest time that a request may be worked on, whatever its deadline says.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Why a connection ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectionError {
+    #[error("the socket failed: {0}")]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("the caller speaks version {0}, not {VERSION}")]
+    Version(u16),
+    #[error("the caller was silent for {} s where it had to speak", PATIENCE.as_secs())]
+    Silent,
+}
+
+type Frames = Framed<UnixStream, LengthDelimitedCodec>;
+
+pub(super) async fn serve(
+    stream: UnixStream,
+    door: Door,
+    authority: Arc<Authority>,
+) -> Result<(), ConnectionError> {
+    let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_REQUEST).new_codec();
+    let mut frames = Framed::new(stream, codec);
+    if !greet(&mut frames).await? {
+        return Ok(());
+    }
+    // Responses may be longer than requests.
+    frames.codec_mut().set_max_frame_length(MAX_RESPONSE);
+    let (mut sink, mut requests) = frames.split();
+    let (responses, mut outgoing) = mpsc::channel::<Bytes>(IN_FLIGHT as usize);
+    let writer = tokio::spawn(async move {
+        while let Some(frame) = outgoing.recv().await {
+            let writing = async {
+                sink.feed(frame).await?;
+                // What is ready goes out with it, in one write.
+                while let Ok(frame) = outgoing.try_recv() {
+                    sink.feed(frame).await?;
+                }
+                sink.flush().await
+            };
+            match tokio::time::timeout(PATIENCE, writing).await {
+                Ok(written) => written?,
+                Err(_) => return Err(ConnectionError::Silent),
+            }
+        }
+        Ok(())
+    });
+    let slots = Arc::new(Semaphore::new(IN_FLIGHT as usize));
+    let outcome = loop {
+        let next = tokio::select! {
+            next = requests.next() => next,
+            () = authority.stopping().cancelled() => break Ok(()),
+            () = responses.closed() => break Ok(()),
+        };
+        let payload = match next {
+            None => break Ok(()),
+            Some(Err(error)) => break Err(error.into()),
+            Some(Ok(payload)) => payload,
+        };
+        let request: Request = match frame::decode(&payload, MAX_REQUEST) {
+            Ok(request) => request,
+            Err(error) => break Err(error.into()),
+        };
+        let (authority, responses) = (Arc::clone(&authority), responses.clone());
+        let slot = Arc::clone(&slots).try_acquire_owned();
+        tokio::spawn(async move {
+            let id = request.id;
+            let result = match slot {
+                Ok(_slot) => answer(&authority, door, request).await,
+                Err(_) => Err(overloaded()),
+            };
+            if let Some(frame) = encoded(id, result) {
+                let _ = responses.send(frame).await;
+            }
+        });
+    };
+    drop(responses);
+    let written = writer.await.unwrap_or(Ok(()));
+    outcome.and(written)
+}
+
+/// Reads the Hello and answers it; false when the versions differ and the caller was told.
+async fn greet(frames: &mut Frames) -> Result<bool, ConnectionError> {
+    let first = tokio::time::timeout(PATIENCE, frames.next()).await;
+    let payload = match first {
+        Err(_) => return Err(ConnectionError::Silent),
+        Ok(None) => return Ok(false),
+        Ok(Some(payload)) => payload?,
+    };
+    let hello: Hello = frame::decode(&payload, MAX_REQUEST)?;
+    let fits = hello.version == VERSION;
+    let welcome =
+        if fits { Welcome::Ok { in_flight: IN_FLIGHT } } else { Welcome::Version { version: VERSION } };
+    frames.send(Bytes::from(frame::encode(&welcome, MAX_RESPONSE)?)).await?;
+    if fits { Ok(true) } else { Err(ConnectionError::Version(hello.version)) }
+}
+
+async fn answer(
+    authority: &Arc<Authority>,
+    door: Door,
+    request: Request,
+) -> Result<wire::socket::ResponseBody, Problem> {
+    let deadline = Duration::from_millis(request.deadline_ms.into()).min(LONGEST);
+    match tokio::time::timeout(deadline, handle::handle(authority, door, request)).await {
+        Ok(result) => result.map_err(|problem| *problem),
+        Err(_) => {
+            let detail = format!("no answer within {} ms", deadline.as_millis());
+            Err(Problem::new(ProblemCode::Timeout, detail))
+        }
+    }
+}
+
+fn overloaded() -> Problem {
+    let detail = format!("{IN_FLIGHT} requests are in flight on this connection");
+    Problem::new(ProblemCode::Overloaded, detail).retry_after(1)
+}
+
+/// A response as a frame; one that would be too long becomes a problem.
+fn encoded(id: u64, result: Result<wire::socket::ResponseBody, Problem>) -> Option<Bytes> {
+    let response = Response { id, result };
+    let frame = frame::encode(&response, MAX_RESPONSE).or_else(|error| {
+        let result = Err(Problem::new(ProblemCode::Internal, error.to_string()));
+        frame::encode(&Response { id, result }, MAX_RESPONSE)
+    });
+    frame.ok().map(Bytes::from)
+}

@@ -1,0 +1,17 @@
+//! The steps of the walk. Each takes what only the step before can make, and uses it up.
+
+mod ask;
+mod decide;
+mod log;
+mod publish;
+mod queue;
+mod record;
+mod sign;
+
+pub(crate) use ask::{Action, Answer, Ask, Idempotency, Reply};
+pub(crate) use decide::decide;
+pub(crate) use log::{Checkpoint, log};
+pub(crate) use publish::publish;
+pub(crate) use queue::{Full, Queue, QueueSender, queue};
+pub(crate) use record::{Ledger, Recorded, leaf_of, record};
+pub(crate) use sign::sign;

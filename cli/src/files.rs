@@ -1,0 +1,35 @@
+//! Files written whole or not at all.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::exit::Failure;
+
+/// Writes a file beside its place, makes it durable and moves it there.
+pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let inner = || -> std::io::Result<()> {
+        let name = path.file_name().ok_or_else(|| std::io::Error::other("it has no name"))?;
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}", std::process::id()));
+        let beside = path.with_file_name(hidden);
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)?;
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+        std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    };
+    inner().map_err(|e| Failure::local(format!("cannot write {}: {e}", path.display())))
+}
+
+/// Reads a file whole.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|e| Failure::local(format!("cannot read {}: {e}", path.display())))
+}

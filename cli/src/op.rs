@@ -1,0 +1,11 @@
+//! Commands for operators.
+
+pub(crate) mod authority;
+pub(crate) mod dev;
+pub(crate) mod doctor;
+pub(crate) mod gateway;
+pub(crate) mod init;
+pub(crate) mod serve;
+mod supervise;
+mod tls;
+pub(crate) mod worker;

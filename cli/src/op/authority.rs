@@ -1,0 +1,96 @@
+//! `avouch authority`: the only process at the database and the only holder of the PIN.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ca::authority::{Authority, Limits, OpenError};
+use ca::clock::Clock;
+use ca::server::Server;
+use ca::store::sqlite::Sqlite;
+use clap::Args;
+use pkcs11::{Hsm, WorkerCommand};
+
+use super::supervise;
+use crate::config::{self, Config, HsmConfig};
+use crate::exit::{Exit, Failure};
+
+/// Runs the authority alone.
+#[derive(Debug, Args)]
+pub(crate) struct AuthorityArgs {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = "avouch.toml")]
+    config: PathBuf,
+}
+
+pub(crate) fn run(args: &AuthorityArgs) -> Result<(), Failure> {
+    supervise::end_with_parent();
+    if let Err(error) = pkcs11::harden_process() {
+        tracing::warn!(%error, "cannot forbid core dumps of this process");
+    }
+    let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
+    crate::runtime()?.block_on(serve(&config))
+}
+
+async fn serve(config: &Config) -> Result<(), Failure> {
+    let stop = supervise::stop_signal();
+    let store = open_store(&config.database).await?;
+    let hsm = open_hsm(&config.hsm, &config.run).await?;
+    let server = Server::bind(&config.gateway_socket(), &config.admin_socket())
+        .await
+        .map_err(|e| Failure::local(e.to_string()))?;
+    let running =
+        Authority::open(Arc::clone(&store) as _, hsm, Clock::system(), Limits::default(), stop)
+            .await
+            .map_err(open_failure)?;
+    crate::output::line("ready");
+    let serving = tokio::spawn(server.serve(running.authority()));
+    let outcome = running.until_stopped().await;
+    let _ = serving.await;
+    store.close().await;
+    outcome.map_err(|fatal| Failure::new(Exit::Remote, format!("the authority stops: {fatal}")))
+}
+
+pub(super) async fn open_store(path: &Path) -> Result<Arc<Sqlite>, Failure> {
+    let store = Sqlite::open(path).await.map_err(|error| {
+        Failure::local(format!("cannot open the database {}: {error}", path.display()))
+    })?;
+    Ok(Arc::new(store))
+}
+
+pub(super) async fn open_hsm(hsm: &HsmConfig, run: &Path) -> Result<Hsm, Failure> {
+    let pin = hsm.pin.read().map_err(|e| Failure::local(e.to_string()))?;
+    Hsm::start(worker(&hsm.env, Some(run))?, hsm.token.clone(), pin)
+        .await
+        .map_err(|error| hsm_failure(&error))
+}
+
+/// How workers are started: this program, with `hsm-worker`.
+pub(super) fn worker(
+    env: &[(String, String)],
+    run: Option<&Path>,
+) -> Result<WorkerCommand, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|e| Failure::local(format!("cannot find this program's own file: {e}")))?;
+    let mut command = WorkerCommand::new(program).arg("hsm-worker");
+    if let Some(run) = run {
+        command = command.arg("--pid-file").arg(run.join("hsm-worker.pid").display().to_string());
+    }
+    for (name, value) in env {
+        command = command.env(name, value);
+    }
+    Ok(command)
+}
+
+pub(super) fn hsm_failure(error: &pkcs11::HsmError) -> Failure {
+    // A fault that a new start may mend is code 3, else 1: then nobody tries a wrong PIN again.
+    let exit = if error.is_transient() { Exit::Hsm } else { Exit::Local };
+    Failure::new(exit, format!("the HSM cannot be used: {error}"))
+}
+
+fn open_failure(error: OpenError) -> Failure {
+    match &error {
+        OpenError::Hsm(hsm) => hsm_failure(hsm),
+        OpenError::Store(_) => Failure::new(Exit::Remote, error.to_string()),
+        _ => Failure::local(error.to_string()),
+    }
+}

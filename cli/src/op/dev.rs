@@ -1,0 +1,219 @@
+//! `avouch dev`: an installation in one folder, made when there is none, and served.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use ca::ceremony::Plan;
+use clap::Args;
+use pkcs11::Pin;
+use wire::genesis::Keyholder;
+use wire::rules::Rules;
+use wire::{Realm, octets};
+
+use super::init::{self, KeyKind};
+use super::{authority, serve, tls};
+use crate::config::{self, Raw, RawGateway, RawHsm, RawSockets, RawStore};
+use crate::exit::Failure;
+use crate::files;
+
+const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
+const TOKEN: &str = "avouch-dev";
+
+/// Makes an installation in a folder if there is none, and serves it: token, root and issuing CA,
+/// database, TLS and an enrolment agent. For development and trying out; the root key is on the
+/// same token, and the agent's TLS certificate alone may enrol.
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    /// The folder.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Address and port for HTTPS; port 0 lets the system choose.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// The PKCS#11 module.
+    #[arg(long, value_name = "FILE", default_value = SOFTHSM)]
+    module: PathBuf,
+    /// Key files instead of a token: no identity can ever move to a new key.
+    #[arg(long, conflicts_with = "module")]
+    software: bool,
+    /// Algorithm of the root and issuing keys.
+    #[arg(long, value_enum, default_value_t = KeyKind::P256)]
+    key: KeyKind,
+    /// The installation's name in `avouch://realm/uid`.
+    #[arg(long, default_value = "dev.localhost")]
+    realm: Realm,
+    /// Makes the installation and does not serve it.
+    #[arg(long)]
+    no_serve: bool,
+}
+
+pub(crate) fn run(args: &Dev) -> Result<(), Failure> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&args.data)
+        .map_err(|e| Failure::local(format!("cannot make {}: {e}", args.data.display())))?;
+    let dir = args
+        .data
+        .canonicalize()
+        .map_err(|e| Failure::local(format!("cannot find {}: {e}", args.data.display())))?;
+    let file = dir.join("avouch.toml");
+    let listen = choose_port(args.listen, previous(&file))?;
+    tls::make(&dir, listen.ip())?;
+    write_config(args, &dir, &file, listen)?;
+    let config = config::load(&file).map_err(|e| Failure::local(e.to_string()))?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.run)
+        .map_err(|e| Failure::local(format!("cannot make {}: {e}", config.run.display())))?;
+    if !dir.join("trust.json").exists() {
+        if !args.software {
+            token(args, &dir)?;
+        }
+        let agent = x509::Certificate::parse_any(&files::read(&dir.join("agent.pem"))?)
+            .map_err(|e| Failure::local(format!("agent.pem: {e}")))?;
+        let agent = Keyholder {
+            name: tls::AGENT.to_owned(),
+            spki: octets(agent.spki_der()),
+            scope: Vec::new(),
+        };
+        let plan = Plan {
+            realm: args.realm.clone(),
+            base_url: config.gateway.public_url.clone(),
+            rules: Rules {
+                allow_transport_evidence: true,
+                allow_software_token: true,
+                ..Rules::standard()
+            },
+            agents: vec![agent],
+            key: args.key.choice(),
+        };
+        crate::runtime()?.block_on(init::begin(&config, plan))?;
+    }
+    if args.no_serve { Ok(()) } else { serve::serve(&config, &file) }
+}
+
+/// The address of the last start, if there was one.
+fn previous(file: &Path) -> Option<SocketAddr> {
+    config::load(file).ok().map(|config| config.gateway.listen)
+}
+
+/// Port 0 becomes the port of the last start when that is free, else any free one.
+fn choose_port(wanted: SocketAddr, previous: Option<SocketAddr>) -> Result<SocketAddr, Failure> {
+    if wanted.port() != 0 {
+        return Ok(wanted);
+    }
+    let again = previous.filter(|p| p.ip() == wanted.ip());
+    let listener = again
+        .and_then(|p| TcpListener::bind(p).ok())
+        .map_or_else(|| TcpListener::bind(wanted), Ok)
+        .map_err(|e| Failure::local(format!("cannot listen on {wanted}: {e}")))?;
+    listener.local_addr().map_err(|e| Failure::local(e.to_string()))
+}
+
+/// Writes the configuration, or brings the address in the one that is there up to date.
+fn write_config(
+    args: &Dev,
+    dir: &Path,
+    file: &Path,
+    listen: SocketAddr,
+) -> Result<(), Failure> {
+    let existing = std::fs::read_to_string(file).ok().map(|text| toml::from_str::<Raw>(&text));
+    let url = format!("https://{listen}");
+    let raw = match existing {
+        Some(Ok(mut raw)) => {
+            raw.gateway.listen = listen.to_string();
+            raw.gateway.public_url = url;
+            raw
+        }
+        Some(Err(error)) => return Err(Failure::local(format!("{}: {error}", file.display()))),
+        None => first_config(args, listen, url),
+    };
+    if raw.hsm.env.contains_key("SOFTHSM2_CONF") {
+        let tokens = dir.join("tokens");
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&tokens)
+            .map_err(|e| Failure::local(format!("cannot make {}: {e}", tokens.display())))?;
+        let text = format!(
+            "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
+            tokens.display()
+        );
+        files::write(&dir.join("softhsm2.conf"), text.as_bytes(), 0o600)?;
+    }
+    let text = toml::to_string_pretty(&raw)
+        .map_err(|e| Failure::local(format!("the configuration cannot be written: {e}")))?;
+    let text = format!("# Made by `avouch dev`: for development, not for people's real keys.\n\n{text}");
+    files::write(file, text.as_bytes(), 0o600)
+}
+
+fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
+    let mut env = BTreeMap::new();
+    if !args.software && args.module.to_string_lossy().contains("softhsm") {
+        env.insert("SOFTHSM2_CONF".to_owned(), "{dir}/softhsm2.conf".to_owned());
+    }
+    Raw {
+        store: RawStore { path: PathBuf::from("avouch.db") },
+        hsm: RawHsm {
+            module: (!args.software).then(|| args.module.clone()),
+            token: (!args.software).then(|| TOKEN.to_owned()),
+            software: args.software.then(|| PathBuf::from("keys")),
+            pin_file: (!args.software).then(|| PathBuf::from("pin")),
+            pin_credential: None,
+            pin_env: None,
+            pin_prompt: false,
+            sessions: 2,
+            workers: 1,
+            env,
+        },
+        root_hsm: None,
+        gateway: RawGateway {
+            listen: listen.to_string(),
+            public_url,
+            tls_certificate: PathBuf::from("tls.pem"),
+            tls_key: PathBuf::from("tls.key"),
+            agent_ca: Some(PathBuf::from("tls-ca.pem")),
+            plain_listen: None,
+        },
+        sockets: RawSockets::default(),
+    }
+}
+
+/// Initialises a token with a random PIN, which stays in the file `pin`.
+fn token(args: &Dev, dir: &Path) -> Result<(), Failure> {
+    if !args.module.exists() {
+        return Err(Failure::local(format!(
+            "there is no PKCS#11 module {}; install SoftHSM (Debian: apt-get install softhsm2), \
+             name another with --module, or use --software",
+            args.module.display()
+        )));
+    }
+    let pin_file = dir.join("pin");
+    if pin_file.exists() {
+        return Ok(());
+    }
+    let (pin, so_pin) = (digits()?, digits()?);
+    let config = config::load(&dir.join("avouch.toml")).map_err(|e| Failure::local(e.to_string()))?;
+    let worker = authority::worker(&config.hsm.env, None)?;
+    crate::runtime()?
+        .block_on(pkcs11::provision::init_token(
+            &worker,
+            &args.module,
+            TOKEN,
+            &Pin::new(so_pin),
+            &Pin::new(pin.clone()),
+        ))
+        .map_err(|error| authority::hsm_failure(&error))?;
+    files::write(&pin_file, pin.as_bytes(), 0o600)
+}
+
+/// A random PIN of 12 digits.
+fn digits() -> Result<String, Failure> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|e| Failure::local(format!("no randomness: {e}")))?;
+    Ok(format!("{:012}", u64::from_be_bytes(bytes) % 1_000_000_000_000))
+}

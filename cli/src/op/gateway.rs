@@ -1,0 +1,53 @@
+//! `avouch gateway`: HTTPS in front of the authority's socket. No PIN, no module, no database.
+
+use std::path::PathBuf;
+
+use api::{Gateway, GatewayConfig, GatewayOptions};
+use clap::Args;
+
+use super::supervise;
+use crate::config::{self, Config};
+use crate::exit::{Exit, Failure};
+use crate::files;
+
+/// Runs a gateway alone.
+#[derive(Debug, Args)]
+pub(crate) struct GatewayArgs {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = "avouch.toml")]
+    config: PathBuf,
+}
+
+pub(crate) fn run(args: &GatewayArgs) -> Result<(), Failure> {
+    supervise::end_with_parent();
+    let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
+    let options = options(&config)?;
+    let checked = GatewayConfig::check(options).map_err(|e| Failure::local(e.to_string()))?;
+    crate::runtime()?.block_on(async {
+        let stop = supervise::stop_signal();
+        let gateway = Gateway::bind(checked).await.map_err(|e| Failure::local(e.to_string()))?;
+        tokio::select! {
+            () = gateway.connected() => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+        crate::output::line("ready");
+        gateway
+            .serve(stop.cancelled_owned())
+            .await
+            .map_err(|e| Failure::new(Exit::Remote, format!("the gateway stops: {e}")))
+    })
+}
+
+fn options(config: &Config) -> Result<GatewayOptions, Failure> {
+    let section = &config.gateway;
+    let mut options = GatewayOptions::new(
+        section.listen,
+        config.gateway_socket(),
+        files::read(&section.tls_certificate)?,
+        files::read(&section.tls_key)?,
+    );
+    options.agent_ca = section.agent_ca.as_deref().map(files::read).transpose()?;
+    options.public_url = Some(section.public_url.clone());
+    options.plain_listen = section.plain_listen;
+    Ok(options)
+}

@@ -1,0 +1,142 @@
+//! `avouch init`: the ceremony that begins an installation.
+
+use std::path::{Path, PathBuf};
+
+use ca::ceremony::{self, KeyChoice, Plan};
+use ca::clock::Clock;
+use clap::{Args, ValueEnum};
+use wire::genesis::Keyholder;
+use wire::rules::Rules;
+use wire::trust::TrustFile;
+use wire::{Realm, octets};
+
+use super::authority::{open_hsm, open_store};
+use crate::config::{self, Config};
+use crate::exit::Failure;
+use crate::files;
+
+/// Begins an installation: makes root and issuing keys on the tokens that the configuration names
+/// (`[root_hsm]`, else `[hsm]`), their certificates, and the genesis event.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = "avouch.toml")]
+    config: PathBuf,
+    /// The installation's name in `avouch://realm/uid`.
+    #[arg(long)]
+    realm: Realm,
+    /// Where CRLs and issuing certificates are served; it stands in every certificate.
+    #[arg(long, value_name = "URL")]
+    base_url: String,
+    /// An enrolment agent, as NAME=FILE with its certificate or public key, PEM. May be repeated.
+    #[arg(long, value_name = "NAME=FILE")]
+    agent: Vec<String>,
+    /// Algorithm of the root and issuing keys.
+    #[arg(long, value_enum, default_value_t = KeyKind::P256)]
+    key: KeyKind,
+    /// Lets an agent's TLS certificate alone vouch for enrolments: for development only.
+    #[arg(long)]
+    allow_transport_evidence: bool,
+    /// Lets a software token count as an HSM: for development only.
+    #[arg(long)]
+    allow_software_token: bool,
+}
+
+/// Algorithms of an installation's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyKind {
+    /// ECDSA on P-256.
+    P256,
+    /// ECDSA on P-384.
+    P384,
+    /// RSA of 3072 bits.
+    Rsa3072,
+    /// RSA of 4096 bits.
+    Rsa4096,
+}
+
+impl KeyKind {
+    pub(crate) fn choice(self) -> KeyChoice {
+        match self {
+            Self::P256 => KeyChoice::P256,
+            Self::P384 => KeyChoice::P384,
+            Self::Rsa3072 => KeyChoice::Rsa3072,
+            Self::Rsa4096 => KeyChoice::Rsa4096,
+        }
+    }
+}
+
+pub(crate) fn run(args: &Init) -> Result<(), Failure> {
+    let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
+    let agents = args.agent.iter().map(|text| agent(text)).collect::<Result<_, _>>()?;
+    let rules = Rules {
+        allow_transport_evidence: args.allow_transport_evidence,
+        allow_software_token: args.allow_software_token,
+        ..Rules::standard()
+    };
+    let plan = Plan {
+        realm: args.realm.clone(),
+        base_url: args.base_url.trim_end_matches('/').to_owned(),
+        rules,
+        agents,
+        key: args.key.choice(),
+    };
+    crate::runtime()?.block_on(begin(&config, plan))
+}
+
+fn agent(text: &str) -> Result<Keyholder, Failure> {
+    let (name, file) = text
+        .split_once('=')
+        .ok_or_else(|| Failure::local(format!("--agent {text:?} is not of the form NAME=FILE")))?;
+    let bytes = files::read(Path::new(file))?;
+    let spki = if x509::pem::is_pem(&bytes) && bytes.windows(10).any(|w| w == b"PUBLIC KEY") {
+        x509::pem::decode_one(&bytes, &["PUBLIC KEY"])
+            .map_err(|e| Failure::local(format!("{file}: {e}")))?
+    } else {
+        x509::Certificate::parse_any(&bytes)
+            .map_err(|e| Failure::local(format!("{file}: {e}")))?
+            .spki_der()
+            .to_vec()
+    };
+    Ok(Keyholder { name: name.to_owned(), spki: octets(&spki), scope: Vec::new() })
+}
+
+/// Makes the installation and writes `root.pem`, `chain.pem` and `trust.json` beside the
+/// configuration.
+pub(super) async fn begin(config: &Config, plan: Plan) -> Result<(), Failure> {
+    let store = open_store(&config.database).await?;
+    let issuing = open_hsm(&config.hsm, &config.run).await?;
+    let root = match &config.root_hsm {
+        Some(root) => Some(open_hsm(root, &config.run).await?),
+        None => None,
+    };
+    let root = root.as_ref().unwrap_or(&issuing);
+    let realm = plan.realm.clone();
+    let max_status_age = plan.rules.max_status_age;
+    let begun = ceremony::begin(&*store, root, &issuing, plan, &Clock::system())
+        .await
+        .map_err(|e| Failure::local(e.to_string()))?;
+    store.close().await;
+    let trust = TrustFile::new(
+        realm,
+        begun.genesis,
+        &begun.root,
+        String::new(),
+        String::new(),
+        max_status_age,
+        config.gateway.public_url.clone(),
+    )
+    .map_err(|e| Failure::local(e.to_string()))?;
+    let pem = |der: &[u8]| x509::pem::encode("CERTIFICATE", der);
+    files::write(&config.dir.join("root.pem"), pem(&begun.root).as_bytes(), 0o644)?;
+    files::write(&config.dir.join("chain.pem"), pem(&begun.issuing).as_bytes(), 0o644)?;
+    files::write(&config.dir.join("trust.json"), trust.to_text().as_bytes(), 0o644)?;
+    crate::output::talk(&format!(
+        "The installation has begun. Fingerprint of trust.json:\n  {}",
+        trust.fingerprint()
+    ));
+    for warning in begun.warnings {
+        crate::output::talk(&format!("WARNING: {warning}"));
+    }
+    Ok(())
+}
