@@ -29,7 +29,8 @@ pub struct Crl {
     number: Option<Vec<u8>>,
     pub(crate) authority_key_id: AuthorityKeyId,
     pub(crate) point: Option<IssuingPoint>,
-    pub(crate) is_delta: bool,
+    /// BaseCRLNumber: this is a delta CRL (RFC 5280 5.2.4).
+    base: Option<Vec<u8>>,
     /// Critical extensions, of the list or an entry, that are not processed here.
     pub(crate) unknown_critical: Vec<Oid>,
     /// Sorted by serial number.
@@ -39,7 +40,7 @@ pub struct Crl {
 }
 
 /// IssuingDistributionPoint (RFC 5280 5.2.5).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IssuingPoint {
     pub(crate) name: Option<PointName>,
     pub(crate) only_users: bool,
@@ -70,6 +71,8 @@ pub struct Revocation {
 impl Revocation {
     /// certificateHold: the only reason that may end.
     pub(crate) const HOLD: u8 = 6;
+    /// removeFromCRL: in a delta, no longer revoked.
+    pub(crate) const REMOVED: u8 = 8;
 
     /// The reason by its name in the RFC.
     pub fn reason_name(&self) -> &'static str {
@@ -133,7 +136,7 @@ impl Crl {
             number: None,
             authority_key_id: AuthorityKeyId::default(),
             point: None,
-            is_delta: false,
+            base: None,
             unknown_critical: Vec::new(),
             entries: Vec::new(),
             entry_issuers: Vec::new(),
@@ -183,6 +186,24 @@ impl Crl {
     /// The octets of its cRLNumber, big-endian.
     pub fn number(&self) -> Option<&[u8]> {
         self.number.as_deref()
+    }
+
+    /// Lists changes only.
+    pub(crate) fn is_delta(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// Lists the changes since `complete`, or since one before it, and `complete` is not newer
+    /// (RFC 5280 5.2.4).
+    pub(crate) fn updates(&self, complete: &Self) -> bool {
+        // Longer numbers are greater, since none has leading zeros but for the sign.
+        let size = |n: &[u8]| (n.len(), n.to_vec());
+        match (&self.base, &self.number, &complete.number) {
+            (Some(base), Some(own), Some(other)) => {
+                size(base) <= size(other) && size(own) >= size(other)
+            }
+            _ => false,
+        }
     }
 
     /// How many certificates it lists.
@@ -296,7 +317,10 @@ impl Crl {
                 oid::ISSUING_DISTRIBUTION_POINT => {
                     self.point = Some(IssuingPoint::read(&only(&extension.value)?)?);
                 }
-                oid::DELTA_CRL_INDICATOR => self.is_delta = true,
+                oid::DELTA_CRL_INDICATOR => {
+                    let base = only(&extension.value)?.expect(INTEGER, "base CRL number")?;
+                    self.base = Some(base.integer()?.to_vec());
+                }
                 oid::ISSUER_ALT_NAME => {}
                 _ if extension.critical => self.note_unknown(extension.oid),
                 _ => {}

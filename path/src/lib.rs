@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Not yet here: certificate policies (a critical policyConstraints or inhibitAnyPolicy is refused
-//! as not processed), delta CRLs, CRLs signed with another key than the certificate's issuer, OCSP.
+//! as not processed), OCSP, DSA.
 
 mod asn1;
 mod cert;

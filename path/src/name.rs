@@ -280,7 +280,7 @@ impl fmt::Display for GeneralName {
 }
 
 /// DistributionPointName (RFC 5280 4.2.1.13), shared by certificates and CRLs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PointName {
     Full(Vec<GeneralName>),
     /// A relative name, which is appended to the name of the CRL's issuer.

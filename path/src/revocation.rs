@@ -4,7 +4,7 @@ use crate::cert::{Certificate, DistributionPoint, key_usage};
 use crate::crl::{Crl, Revocation};
 use crate::name::{GeneralName, Name};
 use crate::report::Failure;
-use crate::search::Work;
+use crate::search::{Pool, Work};
 use crate::sig::SignatureError;
 use crate::time::rfc3339;
 use crate::validate::Options;
@@ -12,61 +12,138 @@ use crate::validate::Options;
 /// Bits 1 to 8 of ReasonFlags: every reason there is.
 const ALL_REASONS: u16 = 0x01fe;
 
-/// The status of one certificate: good with the CRL's time, or the failure.
-pub(crate) fn status(
-    certificate: &Certificate,
-    issuer: &Certificate,
-    crls: &[Crl],
-    options: &Options,
-    work: &mut Work,
-) -> Result<String, Failure> {
-    let mut covered = 0;
-    let mut oldest = i64::MAX;
-    let mut obstacles = Obstacles::default();
-    // The issuer's own list stands in where no point is named or no named one says enough
-    // (RFC 5280 6.3.3, last paragraphs).
-    let implied = DistributionPoint { name: None, reasons: None, crl_issuer: None };
-    let points = certificate.extensions.distribution_points.iter().chain([&implied]);
-    for point in points {
-        for (index, crl) in crls.iter().enumerate() {
-            if !concerns(crl, point, certificate) {
-                continue;
-            }
-            let reasons = point.reasons.unwrap_or(ALL_REASONS)
-                & crl.point.as_ref().and_then(|p| p.reasons).unwrap_or(ALL_REASONS)
-                & ALL_REASONS;
-            if reasons & !covered == 0 {
-                continue;
-            }
-            if let Err(obstacle) = usable(index, crl, issuer, work) {
-                obstacles.note(obstacle);
-                continue;
-            }
-            let fresh = fresh(crl, options);
-            match crl.find(&certificate.issuer, certificate.serial()) {
-                // A list past its time still proves a revocation, unless that can be lifted.
-                Some(found)
-                    if fresh.is_ok()
-                        || (crl.this_update <= options.at.saturating_add(options.clock_skew)
-                            && found.reason != Some(Revocation::HOLD)) =>
-                {
-                    let Revocation { since, .. } = found;
-                    return Err(Failure::Revoked { since, reason: found.reason_name() });
+/// Is this certificate revoked?
+pub(crate) struct Question<'a, 's> {
+    pub(crate) certificate: &'a Certificate,
+    /// Its issuer on the path in question.
+    pub(crate) issuer: &'a Certificate,
+    /// The anchor of that path, to which CRL signers need a path as well.
+    pub(crate) anchor: &'a Certificate,
+    pub(crate) pool: &'s Pool<'a>,
+    pub(crate) options: &'s Options,
+}
+
+impl Question<'_, '_> {
+    /// Not revoked, by which list; or revoked, or unknown.
+    pub(crate) fn status(&self, work: &mut Work) -> Result<String, Failure> {
+        let Self { certificate, options, .. } = self;
+        let mut covered = 0;
+        let mut oldest = i64::MAX;
+        let mut obstacles = Obstacles::default();
+        // The issuer's own list stands in where no point is named or no named one says enough
+        // (RFC 5280 6.3.3, last paragraphs).
+        let implied = DistributionPoint { name: None, reasons: None, crl_issuer: None };
+        let points = certificate.extensions.distribution_points.iter().chain([&implied]);
+        for point in points {
+            for (index, crl) in self.pool.crls.iter().enumerate() {
+                if crl.is_delta() || !concerns(crl, point, certificate) {
+                    continue;
                 }
-                _ => match fresh {
-                    Ok(()) => {
-                        covered |= reasons;
-                        oldest = oldest.min(crl.this_update);
+                let reasons = point.reasons.unwrap_or(ALL_REASONS)
+                    & crl.point.as_ref().and_then(|p| p.reasons).unwrap_or(ALL_REASONS)
+                    & ALL_REASONS;
+                if reasons & !covered == 0 {
+                    continue;
+                }
+                if let Err(obstacle) = self.usable(index, work) {
+                    obstacles.note(obstacle);
+                    continue;
+                }
+                let fresh = fresh(crl, options);
+                let listed = self.listed(crl, work);
+                match listed {
+                    // A list past its time still proves a revocation, unless that can be lifted.
+                    Some(found) if fresh.is_ok() || outlasts(crl, found, options) => {
+                        let Revocation { since, .. } = found;
+                        return Err(Failure::Revoked { since, reason: found.reason_name() });
                     }
-                    Err(why) => obstacles.note(Obstacle::Stale(why)),
-                },
-            }
-            if covered == ALL_REASONS {
-                return Ok(format!("not listed in the CRL of {}", rfc3339(oldest)));
+                    _ => match fresh {
+                        Ok(()) => {
+                            covered |= reasons;
+                            oldest = oldest.min(crl.this_update);
+                        }
+                        Err(why) => obstacles.note(Obstacle::Stale(why)),
+                    },
+                }
+                if covered == ALL_REASONS {
+                    return Ok(format!("not listed in the CRL of {}", rfc3339(oldest)));
+                }
             }
         }
+        Err(obstacles.into_failure(certificate, covered))
     }
-    Err(obstacles.into_failure(certificate, covered))
+
+    /// What a complete list says, and the deltas to it that count.
+    fn listed(&self, complete: &Crl, work: &mut Work) -> Option<Revocation> {
+        let find = |crl: &Crl| crl.find(&self.certificate.issuer, self.certificate.serial());
+        let mut listed = find(complete);
+        let mut newest = complete.this_update;
+        for (index, delta) in self.pool.crls.iter().enumerate() {
+            // The same issuer and scope, and no older key (RFC 5280 6.3.3 (c)).
+            let fits = delta.updates(complete)
+                && delta.issuer == complete.issuer
+                && delta.point == complete.point
+                && delta.authority_key_id.key_id == complete.authority_key_id.key_id
+                && delta.this_update >= newest;
+            if !fits || fresh(delta, self.options).is_err() || self.usable(index, work).is_err() {
+                continue;
+            }
+            newest = delta.this_update;
+            match find(delta) {
+                Some(found) if found.reason == Some(Revocation::REMOVED) => listed = None,
+                Some(found) => listed = Some(found),
+                None => {}
+            }
+        }
+        listed
+    }
+
+    /// Steps (f) and (g) of 6.3.3: signed by one who may, and nothing in it that is not
+    /// understood.
+    fn usable(&self, index: usize, work: &mut Work) -> Result<(), Obstacle> {
+        let crl = &self.pool.crls[index];
+        let unusable = |why: String| Err(Obstacle::Unusable(why));
+        if !crl.unknown_critical.is_empty() {
+            let oids: Vec<_> = crl.unknown_critical.iter().map(ToString::to_string).collect();
+            return unusable(format!(
+                "the CRL has unknown critical extensions {}",
+                oids.join(", ")
+            ));
+        }
+        if !crl.algorithms_agree {
+            return unusable("the two signature algorithm fields of the CRL differ".into());
+        }
+        let mut result = unusable(format!("no certificate of the CRL's signer \"{}\"", crl.issuer));
+        if crl.issuer == self.issuer.subject {
+            result = signed_by(index, crl, self.issuer, work);
+            if result.is_ok() {
+                return result;
+            }
+        }
+        // Another key under the issuer's name, or the signer of an indirect CRL.
+        let mut others: Vec<_> = self.pool.named(&crl.issuer).to_vec();
+        others.retain(|other| other.key != self.issuer.key || crl.issuer != self.issuer.subject);
+        others.sort_by_key(|other| crl.authority_key_id.distance(other));
+        for other in others {
+            match signed_by(index, crl, other, work) {
+                Ok(()) if self.pool.is_signer(other, self.anchor, self.options, work) => {
+                    return Ok(());
+                }
+                Ok(()) => {
+                    let why = format!("the CRL's signer \"{}\" has no good path", other.subject);
+                    result = unusable(why);
+                }
+                Err(_) => {}
+            }
+        }
+        result
+    }
+}
+
+/// A revocation that stands although the list's time is over.
+fn outlasts(crl: &Crl, found: Revocation, options: &Options) -> bool {
+    crl.this_update <= options.at.saturating_add(options.clock_skew)
+        && found.reason != Some(Revocation::HOLD)
 }
 
 /// Whether any CRL at hand might speak of certificates by this issuer.
@@ -119,7 +196,7 @@ fn concerns(crl: &Crl, point: &DistributionPoint, certificate: &Certificate) -> 
         }
         None => crl.issuer == certificate.issuer,
     };
-    if !issuer_fits || crl.is_delta {
+    if !issuer_fits {
         return false;
     }
     let Some(issuing) = issuing else { return true };
@@ -145,29 +222,24 @@ fn point_names(point: &DistributionPoint, issuer: &Name) -> Vec<GeneralName> {
     }
 }
 
-/// Steps (f) and (g): signed by the issuer, who may, and nothing in it that is not understood.
-fn usable(index: usize, crl: &Crl, issuer: &Certificate, work: &mut Work) -> Result<(), Obstacle> {
+/// The CRL's signature by this certificate's key, which may be used so.
+fn signed_by(
+    index: usize,
+    crl: &Crl,
+    signer: &Certificate,
+    work: &mut Work,
+) -> Result<(), Obstacle> {
     let unusable = |why: String| Err(Obstacle::Unusable(why));
-    if !crl.unknown_critical.is_empty() {
-        let oids: Vec<_> = crl.unknown_critical.iter().map(ToString::to_string).collect();
-        return unusable(format!("the CRL has unknown critical extensions {}", oids.join(", ")));
-    }
-    if !crl.algorithms_agree {
-        return unusable("the two signature algorithm fields of the CRL differ".into());
-    }
-    if crl.issuer != issuer.subject {
-        return unusable(format!("the CRL is signed by another, \"{}\"", crl.issuer));
-    }
-    if issuer.extensions.key_usage.is_some_and(|bits| bits & key_usage::CRL_SIGN == 0) {
-        return unusable(format!("the key usage of \"{}\" lacks cRLSign", issuer.subject));
+    if signer.extensions.key_usage.is_some_and(|bits| bits & key_usage::CRL_SIGN == 0) {
+        return unusable(format!("the key usage of \"{}\" lacks cRLSign", signer.subject));
     }
     let listed = crl.authority_key_id.key_id.as_deref();
-    if let (Some(listed), Some(own)) = (listed, issuer.subject_key_id())
+    if let (Some(listed), Some(own)) = (listed, signer.subject_key_id())
         && listed != own
     {
         return unusable("the CRL is signed with another key of the issuer".into());
     }
-    match work.crl_signature(index, crl, issuer) {
+    match work.crl_signature(index, crl, signer) {
         Ok(()) => Ok(()),
         Err(Failure::Signature(SignatureError::Invalid { .. })) => {
             unusable("the signature of the CRL does not verify under the issuer's key".into())

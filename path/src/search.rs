@@ -7,7 +7,7 @@ use crate::crl::Crl;
 use crate::name::Name;
 use crate::report::{Failure, PathEntry, Report};
 use crate::sig;
-use crate::validate::{self, Options, Verdict, same_entity};
+use crate::validate::{self, Options, Purpose, Revocation, Verdict, same_entity};
 
 /// Signatures verified for one leaf, its CRLs' included.
 const MAX_SIGNATURES: usize = 200;
@@ -26,6 +26,11 @@ pub(crate) struct Work {
     exhausted: bool,
     certificates: HashMap<(Fingerprint, Fingerprint), Result<(), Failure>>,
     crls: HashMap<(usize, Fingerprint), Result<(), Failure>>,
+    /// Whether a certificate may sign CRLs, by a path to that anchor; while it is being found out,
+    /// that it may.
+    signers: HashMap<(Fingerprint, Fingerprint), bool>,
+    /// Searches for the paths of CRL signers within one another.
+    nesting: usize,
 }
 
 impl Work {
@@ -37,6 +42,8 @@ impl Work {
             exhausted: false,
             certificates: HashMap::new(),
             crls: HashMap::new(),
+            signers: HashMap::new(),
+            nesting: 0,
         }
     }
 
@@ -109,37 +116,34 @@ pub fn verify(
     crls: &[Crl],
     options: &Options,
 ) -> Report {
-    let mut search = Search::new(untrusted, roots, crls, options);
+    let pool = Pool::new(untrusted, roots, crls);
+    let mut work = Work::new();
+    let anchors = roots.iter().map(|root| *root.fingerprint()).collect();
+    let mut search = Search::new(&pool, anchors, options, &mut work);
     let mut path = vec![leaf];
-    let found = search.extend(&mut path);
-    let signatures = search.work.signatures;
-    let (path, verdict) = match found {
+    let (path, verdict) = match search.extend(&mut path) {
         Some(verdict) => (path, verdict),
         None => search.refusal(leaf),
     };
     let entries = path.iter().map(|c| PathEntry::of(c)).collect();
-    Report::new(options.at, options.purpose, entries, verdict.checks, verdict.failure, signatures)
+    Report::new(
+        options.at,
+        options.purpose,
+        entries,
+        verdict.checks,
+        verdict.failure,
+        work.signatures,
+    )
 }
 
-struct Search<'a> {
+/// Everything given, for looking up.
+pub(crate) struct Pool<'a> {
     by_subject: HashMap<&'a Name, Vec<&'a Certificate>>,
-    anchors: HashSet<Fingerprint>,
-    crls: &'a [Crl],
-    options: &'a Options,
-    work: Work,
-    /// The complete path that came closest to being accepted.
-    refused: Option<(Vec<&'a Certificate>, Verdict)>,
-    /// Without a complete one: the longest that could not go on, and why.
-    dead_end: Option<(Vec<&'a Certificate>, Failure)>,
+    pub(crate) crls: &'a [Crl],
 }
 
-impl<'a> Search<'a> {
-    fn new(
-        untrusted: &'a [Certificate],
-        roots: &'a [Certificate],
-        crls: &'a [Crl],
-        options: &'a Options,
-    ) -> Self {
+impl<'a> Pool<'a> {
+    fn new(untrusted: &'a [Certificate], roots: &'a [Certificate], crls: &'a [Crl]) -> Self {
         let mut by_subject: HashMap<&Name, Vec<&Certificate>> = HashMap::new();
         let mut seen = HashSet::new();
         for certificate in roots.iter().chain(untrusted) {
@@ -147,15 +151,70 @@ impl<'a> Search<'a> {
                 by_subject.entry(&certificate.subject).or_default().push(certificate);
             }
         }
-        Self {
-            by_subject,
-            anchors: roots.iter().map(|root| *root.fingerprint()).collect(),
-            crls,
-            options,
-            work: Work::new(),
-            refused: None,
-            dead_end: None,
+        Self { by_subject, crls }
+    }
+
+    /// All certificates with this subject.
+    pub(crate) fn named(&self, subject: &Name) -> &[&'a Certificate] {
+        self.by_subject.get(subject).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a certificate that signed a CRL has a good path of its own to this anchor
+    /// (RFC 5280 6.3.3 (f)).
+    pub(crate) fn is_signer(
+        &self,
+        signer: &'a Certificate,
+        anchor: &Certificate,
+        options: &Options,
+        work: &mut Work,
+    ) -> bool {
+        /// A signer whose status is in a CRL whose signer … and no further.
+        const MAX_NESTING: usize = 3;
+        let key = (*signer.fingerprint(), *anchor.fingerprint());
+        if let Some(known) = work.signers.get(&key) {
+            return *known;
         }
+        if work.nesting == MAX_NESTING {
+            return false;
+        }
+        // A CRL may speak of the certificate of its own signer.
+        work.signers.insert(key, true);
+        work.nesting += 1;
+        let mut options = options.clone().purpose(Purpose::Any);
+        if options.revocation == Revocation::Leaf {
+            options.revocation = Revocation::Known;
+        }
+        let anchors = HashSet::from([*anchor.fingerprint()]);
+        let found = Search::new(self, anchors, &options, work).extend(&mut vec![signer]).is_some();
+        work.nesting -= 1;
+        if !found {
+            // What was concluded on the assumption that it may falls with it.
+            work.signers.clear();
+        }
+        work.signers.insert(key, found);
+        found
+    }
+}
+
+struct Search<'a, 's> {
+    pool: &'s Pool<'a>,
+    anchors: HashSet<Fingerprint>,
+    options: &'s Options,
+    work: &'s mut Work,
+    /// The complete path that came closest to being accepted.
+    refused: Option<(Vec<&'a Certificate>, Verdict)>,
+    /// Without a complete one: the longest that could not go on, and why.
+    dead_end: Option<(Vec<&'a Certificate>, Failure)>,
+}
+
+impl<'a, 's> Search<'a, 's> {
+    fn new(
+        pool: &'s Pool<'a>,
+        anchors: HashSet<Fingerprint>,
+        options: &'s Options,
+        work: &'s mut Work,
+    ) -> Self {
+        Self { pool, anchors, options, work, refused: None, dead_end: None }
     }
 
     /// Goes on from the last certificate of `path`; on success `path` is the path found.
@@ -169,7 +228,7 @@ impl<'a> Search<'a> {
         }
         let last = *path.last()?;
         if self.anchors.contains(last.fingerprint()) {
-            let verdict = validate::path(path, self.crls, self.options, &mut self.work);
+            let verdict = validate::path(path, self.pool, self.options, self.work);
             if verdict.failure.is_none() {
                 return Some(verdict);
             }
@@ -181,10 +240,9 @@ impl<'a> Search<'a> {
             return None;
         }
         let mut issuers: Vec<_> = self
-            .by_subject
-            .get(&last.issuer)
-            .into_iter()
-            .flatten()
+            .pool
+            .named(&last.issuer)
+            .iter()
             .copied()
             .filter(|issuer| !path.iter().any(|above| same_entity(above, issuer)))
             .collect();

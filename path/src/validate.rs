@@ -4,12 +4,11 @@ use serde::Serialize;
 
 use crate::cert::{Certificate, key_usage};
 use crate::constraints::Breach;
-use crate::crl::Crl;
 use crate::name::Name;
 use crate::oid;
 use crate::report::{Check, Failure, Outcome};
 use crate::revocation;
-use crate::search::Work;
+use crate::search::{Pool, Work};
 
 /// What the leaf's key is to be used for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -79,6 +78,8 @@ pub enum Revocation {
     /// Nobody's.
     #[default]
     Ignored,
+    /// That of each certificate whose issuer has a CRL among those given.
+    Known,
     /// The leaf's, and that of each other certificate whose issuer has a CRL among those given.
     Leaf,
     /// That of every certificate below the trust anchor.
@@ -197,9 +198,9 @@ impl Verdict {
 }
 
 /// Checks a whole path: the leaf first, the trust anchor last, each issued by the next by name.
-pub(crate) fn path(
-    path: &[&Certificate],
-    crls: &[Crl],
+pub(crate) fn path<'a>(
+    path: &[&'a Certificate],
+    pool: &Pool<'a>,
     options: &Options,
     work: &mut Work,
 ) -> Verdict {
@@ -228,7 +229,7 @@ pub(crate) fn path(
             leaf(&mut verdict, certificate, options.purpose);
         }
         if index < anchor {
-            status(&mut verdict, path, index, crls, options, work);
+            status(&mut verdict, path, index, pool, options, work);
         }
     }
     verdict
@@ -352,11 +353,11 @@ fn leaf(verdict: &mut Verdict, certificate: &Certificate, purpose: Purpose) {
     extended(verdict, certificate, 0, purpose);
 }
 
-fn status(
+fn status<'a>(
     verdict: &mut Verdict,
-    path: &[&Certificate],
+    path: &[&'a Certificate],
     index: usize,
-    crls: &[Crl],
+    pool: &Pool<'a>,
     options: &Options,
     work: &mut Work,
 ) {
@@ -364,15 +365,23 @@ fn status(
     let certificate = path[index];
     let why = match options.revocation {
         Revocation::Ignored => Some("not asked for"),
-        Revocation::Leaf if index > 0 && !revocation::known(certificate, crls) => {
-            Some("no CRL by its issuer at hand")
+        Revocation::Chain => None,
+        Revocation::Leaf if index == 0 => None,
+        Revocation::Leaf | Revocation::Known => {
+            (!revocation::known(certificate, pool.crls)).then_some("no CRL by its issuer at hand")
         }
-        _ => None,
     };
     if let Some(why) = why {
         return verdict.skip(index, CHECK.0, CHECK.1, why);
     }
-    let result = revocation::status(certificate, path[index + 1], crls, options, work);
+    let question = revocation::Question {
+        certificate,
+        issuer: path[index + 1],
+        anchor: path[path.len() - 1],
+        pool,
+        options,
+    };
+    let result = question.status(work);
     verdict.record(index, CHECK.0, CHECK.1, result.map(Some));
 }
 

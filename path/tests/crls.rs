@@ -138,11 +138,46 @@ fn distribution_points() {
 }
 
 #[test]
-fn a_delta_is_not_a_complete_list() {
+fn deltas_count_with_their_complete_list_only() {
     let pki = Pki::three();
-    pki.crl("delta", "ca", &[], "2.5.29.27=critical,DER:020101", FRESH);
-    let report = ask(&pki, "leaf", &["delta"]);
+    // openssl numbers each of these 0x1001.
+    let base = |number: &str| format!("2.5.29.27=critical,DER:{number}");
+    pki.crl("delta", "ca", &[("leaf", "superseded")], &base("02021001"), FRESH);
+    assert_eq!(code(&ask(&pki, "leaf", &["delta"])), "status-missing");
+    pki.crl("whole", "ca", &[], "", FRESH);
+    assert_eq!(code(&ask(&pki, "leaf", &["whole", "delta"])), "revoked");
+    // To a later list than the one at hand: changes in between are unknown.
+    pki.crl("gap", "ca", &[("leaf", "superseded")], &base("02021002"), FRESH);
+    assert_eq!(code(&ask(&pki, "leaf", &["whole", "gap"])), "ok");
+    pki.crl("held", "ca", &[("leaf", "certificateHold")], "", FRESH);
+    pki.crl("lifted", "ca", &[("leaf", "removeFromCRL")], &base("02021001"), FRESH);
+    assert_eq!(code(&ask(&pki, "leaf", &["held"])), "revoked");
+    assert_eq!(code(&ask(&pki, "leaf", &["held", "lifted"])), "ok");
+}
+
+#[test]
+fn lists_signed_with_another_key_of_the_issuer() {
+    let pki = Pki::three();
+    // A second certificate of the same name for signing CRLs, by the same root.
+    pki.cert("crl-ca", "/O=Example/CN=Issuing CA", "root", &CA.replace("keyCertSign,", ""));
+    pki.crl("list", "crl-ca", &[("leaf", "superseded")], "", FRESH);
+    pki.cert("other", "/CN=bob", "ca", LEAF);
+    let options = Options::at(now()).revocation(Revocation::Leaf);
+    let with = |leaf: &str, untrusted: &[&str]| {
+        pki.verify(leaf, untrusted, &["root"], &["list"], &options)
+    };
+    assert_eq!(code(&with("leaf", &["ca", "crl-ca"])), "revoked");
+    assert_eq!(code(&with("other", &["ca", "crl-ca"])), "ok");
+    assert_eq!(code(&with("other", &["ca"])), "status-missing");
+    // The same by a stranger who is trusted for other things: another anchor does not count.
+    pki.root("stranger", CA);
+    std::fs::remove_file(pki.file("crl-ca.pem")).unwrap();
+    pki.cert("crl-ca", "/O=Example/CN=Issuing CA", "stranger", &CA.replace("keyCertSign,", ""));
+    let report = pki.verify("other", &["ca", "crl-ca"], &["root", "stranger"], &["list"], &options);
     assert_eq!(code(&report), "status-missing", "{report}");
+    // And without cRLSign.
+    pki.cert("crl-ca", "/O=Example/CN=Issuing CA", "root", &CA.replace(",cRLSign", ""));
+    assert_eq!(code(&with("other", &["ca", "crl-ca"])), "status-missing");
 }
 
 #[test]
