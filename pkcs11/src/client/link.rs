@@ -3,6 +3,7 @@
 use super::jobs::Job;
 use super::shared::{Shared, key_changed, unavailable};
 use super::spawn::{self, Greeted};
+use crate::config::Pin;
 use crate::error::HsmError;
 use crate::key::TokenInfo;
 use crate::proto::{self, Answer, MAX_FRAME, Message, Op, Request, Welcome};
@@ -61,8 +62,7 @@ fn lock(pending: &Pending) -> MutexGuard<'_, BTreeMap<u64, InFlight>> {
 
 impl Link {
     /// Starts a worker, has it log in, and challenges every key that we know.
-    pub(super) async fn open(shared: &Shared) -> Result<Link, HsmError> {
-        let pin = shared.pin();
+    pub(super) async fn open(shared: &Shared, pin: &Pin) -> Result<Link, HsmError> {
         let config = &shared.config;
         let job = proto::Job::Serve {
             backend: config.backend.clone(),
@@ -71,7 +71,7 @@ impl Link {
             pin: pin.expose(),
         };
         let (worker, welcome) =
-            spawn::greet(&shared.command, job, &[&pin], config.start_deadline).await?;
+            spawn::greet(&shared.command, job, &[pin], config.start_deadline).await?;
         let Greeted { child, input, output } = worker;
         let token = match welcome {
             Welcome::Ready { token } => token,

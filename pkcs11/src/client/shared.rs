@@ -31,6 +31,8 @@ pub(super) struct Shared {
 
 struct State {
     pin: Pin,
+    /// Counts the PINs given: a refusal is about the one that was tried.
+    pin_number: u64,
     pin_refused: Option<HsmError>,
     token: Option<TokenInfo>,
     workers: Vec<WorkerStatus>,
@@ -48,6 +50,7 @@ impl Shared {
         };
         let state = State {
             pin,
+            pin_number: 0,
             pin_refused: None,
             token: None,
             workers: vec![worker; config.workers],
@@ -115,21 +118,30 @@ impl Shared {
         self.changed.subscribe()
     }
 
-    pub(super) fn pin(&self) -> Pin {
-        self.lock().pin.clone()
+    /// The PIN and its number.
+    pub(super) fn pin(&self) -> (Pin, u64) {
+        let state = self.lock();
+        (state.pin.clone(), state.pin_number)
     }
 
     pub(super) fn set_pin(&self, pin: Pin) {
         {
             let mut state = self.lock();
             state.pin = pin;
+            state.pin_number += 1;
             state.pin_refused = None;
         }
         self.changed.send_modify(|count| *count += 1);
     }
 
-    pub(super) fn refuse_pin(&self, error: HsmError) {
-        self.lock().pin_refused = Some(error);
+    pub(super) fn refuse_pin(&self, number: u64, error: HsmError) {
+        {
+            let mut state = self.lock();
+            if state.pin_number != number {
+                return;
+            }
+            state.pin_refused = Some(error);
+        }
         self.changed.send_modify(|count| *count += 1);
     }
 

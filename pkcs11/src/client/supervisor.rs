@@ -43,7 +43,15 @@ async fn supervise(shared: &Shared, slot: usize) {
             if shared.pin_refused().is_some() {
                 continue;
             }
-            Link::open(shared).await
+            let (pin, number) = shared.pin();
+            let opened = Link::open(shared, &pin).await;
+            // Said before the turn is passed on, or the next worker would try the same PIN.
+            if let Some(error) = opened.as_ref().err().filter(|error| error.is_pin()) {
+                tracing::error!(slot, %error, "HSM PIN refused; waiting for another");
+                shared.refuse_pin(number, error.clone());
+                continue;
+            }
+            opened
         };
         let error = match opened {
             Ok(link) => {
@@ -65,11 +73,6 @@ async fn supervise(shared: &Shared, slot: usize) {
                     continue;
                 }
                 unavailable(reason)
-            }
-            Err(error) if error.is_pin() => {
-                tracing::error!(slot, %error, "HSM PIN refused; waiting for another");
-                shared.refuse_pin(error);
-                continue;
             }
             Err(error) => {
                 tracing::warn!(slot, %error, "HSM worker did not start");

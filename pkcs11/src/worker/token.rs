@@ -8,7 +8,7 @@ use crate::recovery::{Recovery, code_name, describe};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
-use cryptoki::slot::Slot;
+use cryptoki::slot::{Limit, Slot};
 use secrecy::SecretString;
 use std::path::Path;
 use std::time::Duration;
@@ -125,8 +125,13 @@ pub(super) fn open(
 
     let functions = fast::Functions::load(module)?;
     let mechanisms = context.get_mechanism_list(slot).map_err(while_opening)?;
+    // One session is the anchor, one is kept free for generating keys.
+    let limit = match context.get_token_info(slot).map_err(while_opening)?.max_session_count() {
+        Limit::Max(most) => usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(2).max(1),
+        Limit::Unavailable | Limit::Infinite => usize::MAX,
+    };
     let mut signers: Vec<Box<dyn Signer>> = Vec::new();
-    for _ in 0..sessions {
+    for _ in 0..sessions.min(limit) {
         match session::TokenSession::open(&context, slot, &token, &mechanisms, functions.clone()) {
             Ok(signer) => signers.push(Box::new(signer)),
             // The token has fewer sessions than are configured: those it has do.

@@ -8,23 +8,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-pub const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
-pub const LABEL: &str = "avouch test";
-pub const PIN: &str = "correct-horse-7351";
-pub const SO_PIN: &str = "security-officer-9137";
+pub(crate) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+pub(crate) const LABEL: &str = "avouch test";
+pub(crate) const PIN: &str = "correct-horse-7351";
+pub(crate) const SO_PIN: &str = "security-officer-9137";
 
-pub fn worker() -> WorkerCommand {
+pub(crate) fn worker() -> WorkerCommand {
     WorkerCommand::new(env!("CARGO_BIN_EXE_avouch-hsm-worker"))
 }
 
 /// A folder with SoftHSM's configuration and tokens.
-pub struct SoftHsm {
-    pub dir: TempDir,
+pub(crate) struct SoftHsm {
+    pub(crate) dir: TempDir,
 }
 
 impl SoftHsm {
     /// Without any token.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("tokens")).unwrap();
         let conf = format!(
@@ -36,7 +36,7 @@ impl SoftHsm {
     }
 
     /// With a token named [`LABEL`].
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let soft = Self::empty();
         let (so_pin, pin) = (Pin::new(SO_PIN.to_owned()), Pin::new(PIN.to_owned()));
         provision::init_token(&soft.command(), Path::new(MODULE), LABEL, &so_pin, &pin)
@@ -45,24 +45,24 @@ impl SoftHsm {
         soft
     }
 
-    pub fn conf(&self) -> PathBuf {
+    pub(crate) fn conf(&self) -> PathBuf {
         self.dir.path().join("softhsm2.conf")
     }
 
-    pub fn command(&self) -> WorkerCommand {
+    pub(crate) fn command(&self) -> WorkerCommand {
         worker().env("SOFTHSM2_CONF", self.conf().to_str().unwrap())
     }
 
-    pub fn config(&self) -> TokenConfig {
+    pub(crate) fn config(&self) -> TokenConfig {
         TokenConfig::token(MODULE, TokenSelector::Label(LABEL.to_owned()))
     }
 
-    pub async fn start(&self) -> Hsm {
+    pub(crate) async fn start(&self) -> Hsm {
         Hsm::start(self.command(), self.config(), pin()).await.unwrap()
     }
 
     /// `pkcs11-tool` on this token.
-    pub fn tool(&self, args: &[&str]) -> String {
+    pub(crate) fn tool(&self, args: &[&str]) -> String {
         let output = Command::new("pkcs11-tool")
             .env("SOFTHSM2_CONF", self.conf())
             .args(["--module", MODULE])
@@ -74,16 +74,16 @@ impl SoftHsm {
     }
 }
 
-pub fn pin() -> Pin {
+pub(crate) fn pin() -> Pin {
     Pin::new(PIN.to_owned())
 }
 
-pub fn spec(algorithm: Algorithm, number: u8) -> KeySpec {
+pub(crate) fn spec(algorithm: Algorithm, number: u8) -> KeySpec {
     KeySpec { algorithm, id: [number; 16], label: format!("key {number} {algorithm}") }
 }
 
 /// Has `openssl` verify a signature in our form.
-pub fn openssl_verifies(key: &KeyInfo, message: &[u8], signature: &[u8]) -> Output {
+pub(crate) fn openssl_verifies(key: &KeyInfo, message: &[u8], signature: &[u8]) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &[u8]| {
         let path = dir.path().join(name);

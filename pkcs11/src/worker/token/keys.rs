@@ -18,37 +18,42 @@ pub(super) fn templates(
         Attribute::Id(spec.id.to_vec()),
         Attribute::Label(spec.label.clone().into_bytes()),
     ];
-    let mut public = vec![Attribute::Private(false), Attribute::Verify(true)];
+    // Every use is named: SoftHSM and others default to all of them, whatever the key's kind.
+    let mut public = vec![
+        Attribute::Private(false),
+        Attribute::Verify(true),
+        Attribute::Encrypt(false),
+        Attribute::Wrap(false),
+    ];
     let mut private = vec![
         Attribute::Private(true),
         Attribute::Sensitive(true),
         Attribute::Extractable(false),
         Attribute::Sign(true),
+        Attribute::SignRecover(false),
+        Attribute::Decrypt(false),
+        Attribute::Unwrap(false),
+        Attribute::Derive(false),
     ];
     public.extend_from_slice(&common);
     private.extend_from_slice(&common);
-    let rsa = |bits: u32, public: &mut Vec<Attribute>, private: &mut Vec<Attribute>| {
+    let mut rsa = |bits: u32| {
         public.push(Attribute::ModulusBits(cryptoki_sys::CK_ULONG::from(bits).into()));
         public.push(Attribute::PublicExponent(vec![1, 0, 1]));
-        public.push(Attribute::Encrypt(false));
-        private.push(Attribute::Decrypt(false));
-        private.push(Attribute::Unwrap(false));
         Mechanism::RsaPkcsKeyPairGen
     };
     let mechanism = match spec.algorithm {
         Algorithm::P256 | Algorithm::P384 => {
             public.extend(spki::ec_params(spec.algorithm).map(Attribute::EcParams));
-            private.push(Attribute::Derive(false));
             Mechanism::EccKeyPairGen
         }
         Algorithm::Ed25519 => {
             public.push(Attribute::EcParams(spki::EDWARDS25519_NAME.to_vec()));
-            private.push(Attribute::Derive(false));
             Mechanism::EccEdwardsKeyPairGen
         }
-        Algorithm::Rsa2048 => rsa(2048, &mut public, &mut private),
-        Algorithm::Rsa3072 => rsa(3072, &mut public, &mut private),
-        Algorithm::Rsa4096 => rsa(4096, &mut public, &mut private),
+        Algorithm::Rsa2048 => rsa(2048),
+        Algorithm::Rsa3072 => rsa(3072),
+        Algorithm::Rsa4096 => rsa(4096),
     };
     (mechanism, public, private)
 }
