@@ -7,6 +7,7 @@ mod issue;
 mod lint;
 mod refuse;
 mod revoke;
+mod socket;
 
 use avouch_tests::Installation;
 use avouch_tests::openssl::Key;

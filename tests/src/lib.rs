@@ -12,8 +12,10 @@ mod installation;
 pub mod openssl;
 pub mod pkilint;
 mod processes;
+mod socket;
 
 pub use csr::{load_csr, load_key};
 pub use http::{Answer, Body, Http};
 pub use installation::{Installation, program};
 pub use processes::Role;
+pub use socket::Socket;
