@@ -117,7 +117,10 @@ pub enum HsmError {
         id: Vec<u8>,
     },
     /// The private key is there, but its public half is not.
-    #[error("the public key for CKA_ID {} cannot be read from the token: {detail}", hex::encode(id))]
+    #[error(
+        "the public key for CKA_ID {} cannot be read from the token: {detail}",
+        hex::encode(id)
+    )]
     NoPublicKey {
         /// The CKA_ID.
         id: Vec<u8>,
@@ -141,7 +144,9 @@ pub enum HsmError {
     /// The key under this CKA_ID is not the one we know.
     #[error(
         "the key with CKA_ID {} is not the key it was (public key SHA-256 expected {}, found {})",
-        hex::encode(id), hex::encode(expected), hex::encode(found)
+        hex::encode(id),
+        hex::encode(expected),
+        hex::encode(found)
     )]
     KeyChanged {
         /// The CKA_ID.

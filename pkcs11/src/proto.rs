@@ -85,7 +85,7 @@ pub(crate) enum Message {
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Answer {
     Signature(#[serde(with = "serde_bytes")] Vec<u8>),
-    Key(Option<KeyInfo>),
+    Key(Option<Box<KeyInfo>>),
     Keys(Vec<KeyInfo>),
 }
 

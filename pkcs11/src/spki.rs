@@ -51,9 +51,7 @@ pub(crate) fn from_ec(params: &[u8], point: &[u8]) -> Result<(Algorithm, Vec<u8>
     let key = [inner.unwrap_or(point), point]
         .into_iter()
         .find(|bytes| bytes.len() == len && bytes[0] == 4)
-        .ok_or_else(|| {
-            format!("CKA_EC_POINT of {} bytes is no uncompressed point", point.len())
-        })?;
+        .ok_or_else(|| format!("CKA_EC_POINT of {} bytes is no uncompressed point", point.len()))?;
     let parameters = Any::from(curve);
     Ok((algorithm, encode(EC_PUBLIC_KEY, Some(parameters), key)?))
 }
@@ -85,11 +83,7 @@ pub(crate) fn from_ed25519(key: &[u8]) -> Result<Vec<u8>, String> {
     encode(ED25519, None, key)
 }
 
-fn encode(
-    oid: ObjectIdentifier,
-    parameters: Option<Any>,
-    key: &[u8],
-) -> Result<Vec<u8>, String> {
+fn encode(oid: ObjectIdentifier, parameters: Option<Any>, key: &[u8]) -> Result<Vec<u8>, String> {
     SubjectPublicKeyInfo {
         algorithm: AlgorithmIdentifier { oid, parameters },
         subject_public_key: BitString::from_bytes(key).map_err(|e| e.to_string())?,

@@ -13,8 +13,7 @@ async fn key_files_sign_and_never_count_as_hsm_held() {
     let keys = dir.path().join("keys");
     let start = || Hsm::start(worker(), TokenConfig::software(&keys), Pin::none());
     let hsm = start().await.unwrap();
-    let algorithms =
-        [Algorithm::P256, Algorithm::P384, Algorithm::Rsa3072, Algorithm::Ed25519];
+    let algorithms = [Algorithm::P256, Algorithm::P384, Algorithm::Rsa3072, Algorithm::Ed25519];
     for (number, algorithm) in (1..).zip(algorithms) {
         let key = hsm.generate(spec(algorithm, number)).await.unwrap();
         assert_eq!(key.algorithm, algorithm);

@@ -130,7 +130,7 @@ impl Hsm {
         match self.shared.submit(Op::Generate(spec), limit).await? {
             Answer::Key(Some(key)) => {
                 self.shared.pin_key(&key)?;
-                Ok(key)
+                Ok(*key)
             }
             _ => Err(odd_answer()),
         }
@@ -149,7 +149,7 @@ impl Hsm {
         match self.shared.submit(Op::Find { id: id.to_vec() }, limit).await? {
             Answer::Key(found) => {
                 found.iter().try_for_each(|key| self.shared.pin_key(key))?;
-                Ok(found)
+                Ok(found.map(|key| *key))
             }
             _ => Err(odd_answer()),
         }
@@ -162,8 +162,7 @@ impl Hsm {
     /// those of [`Hsm::find`].
     pub async fn prove(&self, id: &[u8], spki_der: &[u8]) -> Result<KeyInfo, HsmError> {
         self.shared.expect_key(id, spki_der)?;
-        let key =
-            self.find(id).await?.ok_or_else(|| HsmError::KeyNotFound { id: id.to_vec() })?;
+        let key = self.find(id).await?.ok_or_else(|| HsmError::KeyNotFound { id: id.to_vec() })?;
         let challenge = link::challenge()?;
         let signature = self.sign(id, challenge.clone()).await?;
         key.verify(&challenge, &signature)?;

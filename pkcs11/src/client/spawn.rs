@@ -47,9 +47,7 @@ async fn start(command: Command) -> io::Result<Child> {
     });
     let (started, child) = oneshot::channel();
     let gone = || io::Error::other("the thread that starts workers is gone");
-    starter
-        .send(Order { command, runtime: Handle::current(), started })
-        .map_err(|_| gone())?;
+    starter.send(Order { command, runtime: Handle::current(), started }).map_err(|_| gone())?;
     child.await.map_err(|_| gone())?
 }
 
@@ -76,7 +74,8 @@ pub(super) async fn greet(
     }
     process.envs(command.envs.iter().map(|(name, value)| (name, value)));
 
-    let mut child = start(process).await.map_err(|error| failed(format!("not started: {error}")))?;
+    let mut child =
+        start(process).await.map_err(|error| failed(format!("not started: {error}")))?;
     let (Some(mut input), Some(mut output)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(failed("no pipes".to_owned()));
     };

@@ -58,7 +58,12 @@ async fn supervise(shared: &Shared, slot: usize) {
                 let since = Instant::now();
                 shared.set_token(link.token.clone());
                 shared.set_worker(slot, HsmState::Ready, link.pid());
-                tracing::info!(slot, pid = link.pid(), token = link.token.label, "HSM worker ready");
+                tracing::info!(
+                    slot,
+                    pid = link.pid(),
+                    token = link.token.label,
+                    "HSM worker ready"
+                );
                 let reason = match link.serve(shared).await {
                     End::Stopped => return,
                     End::Lost(reason) | End::Died(reason) => reason,

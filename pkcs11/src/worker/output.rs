@@ -78,9 +78,6 @@ impl State {
 /// Ends without running the module's destructors, which crash some modules while another thread is
 /// inside a call.
 fn gone() -> ! {
-    let _ = rustix::process::kill_process(
-        rustix::process::getpid(),
-        rustix::process::Signal::KILL,
-    );
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     std::process::abort()
 }

@@ -40,9 +40,9 @@ impl dyn Signer {
     pub(super) fn carry_out(&mut self, work: &Work) -> Result<Answer, Fault> {
         match &work.op {
             Op::Sign { id, tbs } => self.sign(id, tbs).map(Answer::Signature),
-            Op::Find { id } => self.find(id).map(Answer::Key),
+            Op::Find { id } => self.find(id).map(|key| Answer::Key(key.map(Box::new))),
             Op::Keys => self.keys().map(Answer::Keys),
-            Op::Generate(spec) => self.generate(spec).map(|key| Answer::Key(Some(key))),
+            Op::Generate(spec) => self.generate(spec).map(|key| Answer::Key(Some(Box::new(key)))),
         }
     }
 }

@@ -114,8 +114,7 @@ fn pair(pkcs8: &[u8]) -> Result<(Pair, Vec<u8>), &'static str> {
     const UNREADABLE: &str = "public key not encodable";
     for algorithm in [&ECDSA_P256_SHA256_FIXED_SIGNING, &ECDSA_P384_SHA384_FIXED_SIGNING] {
         if let Ok(key) = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8) {
-            let public: PublicKeyX509Der<'_> =
-                key.public_key().as_der().map_err(|_| UNREADABLE)?;
+            let public: PublicKeyX509Der<'_> = key.public_key().as_der().map_err(|_| UNREADABLE)?;
             let public = public.as_ref().to_vec();
             return Ok((Pair::Ecdsa(key), public));
         }
@@ -124,7 +123,8 @@ fn pair(pkcs8: &[u8]) -> Result<(Pair, Vec<u8>), &'static str> {
         let public = spki::from_ed25519(key.public_key().as_ref()).map_err(|_| UNREADABLE)?;
         return Ok((Pair::Ed25519(key), public));
     }
-    let key = RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| "not a P-256, P-384, RSA or Ed25519 key")?;
+    let key =
+        RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| "not a P-256, P-384, RSA or Ed25519 key")?;
     let public: PublicKeyX509Der<'_> = key.public_key().as_der().map_err(|_| UNREADABLE)?;
     let public = public.as_ref().to_vec();
     Ok((Pair::Rsa(key), public))
@@ -142,8 +142,7 @@ fn fresh(algorithm: Algorithm) -> Result<Zeroizing<Vec<u8>>, HsmError> {
     };
     let rsa = |size| {
         let key = aws_lc_rs::rsa::KeyPair::generate(size).map_err(|_| failed())?;
-        let document: aws_lc_rs::encoding::Pkcs8V1Der<'_> =
-            key.as_der().map_err(|_| failed())?;
+        let document: aws_lc_rs::encoding::Pkcs8V1Der<'_> = key.as_der().map_err(|_| failed())?;
         Ok(Zeroizing::new(document.as_ref().to_vec()))
     };
     match algorithm {

@@ -1,7 +1,9 @@
 //! Keys on a token: templates, reading them back, and what the attributes say.
 
 use crate::HsmError;
-use crate::key::{Algorithm, Holder, KeyInfo, KeySpec, Protection, TokenInfo, known_software_token};
+use crate::key::{
+    Algorithm, Holder, KeyInfo, KeySpec, Protection, TokenInfo, known_software_token,
+};
 use crate::spki;
 use cryptoki::error::Error;
 use cryptoki::mechanism::{Mechanism, MechanismType};
@@ -9,9 +11,7 @@ use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHan
 use cryptoki::session::Session;
 
 /// What generation asks of the token: mechanism, public and private template (DESIGN §10).
-pub(super) fn templates(
-    spec: &KeySpec,
-) -> (Mechanism<'static>, Vec<Attribute>, Vec<Attribute>) {
+pub(super) fn templates(spec: &KeySpec) -> (Mechanism<'static>, Vec<Attribute>, Vec<Attribute>) {
     let common = [
         Attribute::Token(true),
         Attribute::Modifiable(false),
@@ -151,8 +151,7 @@ fn public_half(
     private: ObjectHandle,
     id: &[u8],
 ) -> Result<(Algorithm, Vec<u8>), ReadFault> {
-    let fault =
-        |detail: String| ReadFault::Key(HsmError::NoPublicKey { id: id.to_vec(), detail });
+    let fault = |detail: String| ReadFault::Key(HsmError::NoPublicKey { id: id.to_vec(), detail });
     // A private RSA key shows its modulus, an EC one rarely its point: the public object first.
     let mut sources = handles(session, ObjectClass::PUBLIC_KEY, Some(id))?;
     if sources.len() > 1 {

@@ -132,8 +132,7 @@ impl TokenSession {
         if let Some(known) = self.known.get(id) {
             return Ok(*known);
         }
-        let handle =
-            self.handle(id)?.ok_or_else(|| HsmError::KeyNotFound { id: id.to_vec() })?;
+        let handle = self.handle(id)?.ok_or_else(|| HsmError::KeyNotFound { id: id.to_vec() })?;
         let info = keys::read(&self.session, &self.token, handle)?;
         let known = Known { handle, algorithm: info.algorithm };
         self.known.insert(id.to_vec(), known);
@@ -187,8 +186,7 @@ impl TokenSession {
         input: &[u8],
     ) -> Result<Vec<u8>, Failed> {
         let mut signature = vec![0; algorithm.signature_len()];
-        let len =
-            self.functions.sign(&self.session, mechanism, handle, input, &mut signature)?;
+        let len = self.functions.sign(&self.session, mechanism, handle, input, &mut signature)?;
         if len != signature.len() {
             let code = format!("a signature of {len} bytes for {algorithm}");
             return Err(HsmError::Refused { function: "C_Sign".to_owned(), code }.into());
