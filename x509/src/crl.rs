@@ -3,7 +3,7 @@
 mod read;
 
 use crate::asn1;
-use crate::ext::{self, Only};
+use crate::ext;
 use crate::issuer::{Issuer, SignatureError};
 use crate::lint::LintError;
 use crate::profile::{self, ProfileError};
@@ -79,15 +79,11 @@ pub struct Revoked {
 /// Which certificates a list speaks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CrlScope {
-    /// All of the issuer's certificates; no issuing distribution point.
+    /// All of the issuer's certificates; no issuing distribution point. A root's list is one of
+    /// these: some readers look up the root itself, which has no distribution point to match.
     Everything,
     /// People's certificates whose distribution point is this URL: one shard.
     UserCertificates {
-        /// The URL, as it stands in the certificates.
-        url: String,
-    },
-    /// Authorities' certificates whose distribution point is this URL.
-    CaCertificates {
         /// The URL, as it stands in the certificates.
         url: String,
     },
@@ -181,11 +177,7 @@ pub fn tbs(issuer: &Issuer, mut parameters: CrlParameters) -> Result<TbsCrl, Crl
         CrlScope::Everything => {}
         CrlScope::UserCertificates { url } => {
             profile::url("the URL of the revocation list", url, &[])?;
-            extensions.push(ext::issuing_distribution_point(url, Only::UserCertificates));
-        }
-        CrlScope::CaCertificates { url } => {
-            profile::url("the URL of the revocation list", url, &[])?;
-            extensions.push(ext::issuing_distribution_point(url, Only::CaCertificates));
+            extensions.push(ext::issuing_distribution_point(url));
         }
     }
 
@@ -244,10 +236,9 @@ impl TbsCrl {
             Err(error) => return fault("encoding", "5.1", "a CRL".into(), error.to_string()),
         };
         let p = &self.parameters;
-        let (url, users, cas) = match &p.scope {
-            CrlScope::Everything => (None, false, false),
-            CrlScope::UserCertificates { url } => (Some(url.as_str()), true, false),
-            CrlScope::CaCertificates { url } => (Some(url.as_str()), false, true),
+        let (url, users) = match &p.scope {
+            CrlScope::Everything => (None, false),
+            CrlScope::UserCertificates { url } => (Some(url.as_str()), true),
         };
         let checks = [
             ("issuer", "5.1.2.3", crl.issuer_der() == issuer.subject_der()),
@@ -257,7 +248,7 @@ impl TbsCrl {
             ("cRLNumber", "5.2.3", crl.number() == Some(u128::from(p.number))),
             ("issuingDistributionPoint", "5.2.5", crl.distribution_point() == url),
             ("onlyContainsUserCerts", "5.2.5", crl.only_user_certificates() == users),
-            ("onlyContainsCACerts", "5.2.5", crl.only_ca_certificates() == cas),
+            ("onlyContainsCACerts", "5.2.5", !crl.only_ca_certificates()),
             ("number of entries", "5.1.2.6", crl.len() == p.revoked.len()),
             (
                 "entries",

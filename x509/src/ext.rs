@@ -91,20 +91,9 @@ pub(crate) fn crl_number(number: u64) -> Vec<u8> {
     extension(oids::ID_CE_CRL_NUMBER, false, &asn1::unsigned(&number.to_be_bytes()))
 }
 
-/// Which certificates a CRL with an issuing distribution point covers.
-#[derive(Clone, Copy)]
-pub(crate) enum Only {
-    UserCertificates,
-    CaCertificates,
-}
-
-/// Section 5.2.5; critical.
-pub(crate) fn issuing_distribution_point(url: &str, only: Only) -> Vec<u8> {
-    let number = match only {
-        Only::UserCertificates => 1,
-        Only::CaCertificates => 2,
-    };
-    let flag = asn1::tlv(asn1::context(number), &[[0xff]]);
+/// Section 5.2.5; critical: this URL, onlyContainsUserCerts [1].
+pub(crate) fn issuing_distribution_point(url: &str) -> Vec<u8> {
+    let flag = asn1::tlv(asn1::context(1), &[[0xff]]);
     extension(ISSUING_DISTRIBUTION_POINT, true, &asn1::sequence(&[full_name(url), flag]))
 }
 

@@ -9,7 +9,10 @@ use const_oid::db::rfc5280 as oids;
 use der::{Decode as _, Encode as _};
 use wire::SerialNumber;
 use x509_cert::certificate::Version;
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
+use x509_cert::ext::pkix::{
+    AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints,
+    ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName, SubjectKeyIdentifier,
+};
 use x509_cert::time::Time;
 use x509_cert::{Certificate as Decoded, TbsCertificate};
 
@@ -230,15 +233,31 @@ fn common(tbs: Tbs, issuer: &Issuer) -> Result<(Vec<u8>, Certificate, PublicKey)
 }
 
 fn extensions(cert: &Certificate, expected: &[(ObjectIdentifier, bool)]) -> Result<(), LintError> {
-    let found: Vec<_> = cert
-        .inner()
-        .tbs_certificate()
-        .extensions()
-        .into_iter()
-        .flatten()
-        .map(|extension| (extension.extn_id, extension.critical))
-        .collect();
-    rule("extensions and which are critical", "4.2", &found, &expected.to_vec())
+    let all: Vec<_> = cert.inner().tbs_certificate().extensions().into_iter().flatten().collect();
+    let found: Vec<_> = all.iter().map(|e| (e.extn_id, e.critical)).collect();
+    rule("extensions and which are critical", "4.2", &found, &expected.to_vec())?;
+    // Each value must be the one DER encoding of what it says: readers differ in what they forgive.
+    for extension in all {
+        let value = extension.extn_value.as_bytes();
+        let again = match extension.extn_id {
+            oids::ID_CE_AUTHORITY_KEY_IDENTIFIER => again::<AuthorityKeyIdentifier>(value),
+            oids::ID_CE_SUBJECT_KEY_IDENTIFIER => again::<SubjectKeyIdentifier>(value),
+            oids::ID_CE_BASIC_CONSTRAINTS => again::<BasicConstraints>(value),
+            oids::ID_CE_KEY_USAGE => again::<KeyUsage>(value),
+            oids::ID_CE_EXT_KEY_USAGE => again::<ExtendedKeyUsage>(value),
+            oids::ID_CE_SUBJECT_ALT_NAME => again::<SubjectAltName>(value),
+            oids::ID_CE_CRL_DISTRIBUTION_POINTS => again::<CrlDistributionPoints>(value),
+            oids::ID_PE_AUTHORITY_INFO_ACCESS => again::<AuthorityInfoAccessSyntax>(value),
+            _ => None,
+        };
+        let again = again.map(hex::encode);
+        rule("encoding of an extension", "4.2", &Some(hex::encode(value)), &again)?;
+    }
+    Ok(())
+}
+
+fn again<'a, T: der::Decode<'a> + der::Encode>(value: &'a [u8]) -> Option<Vec<u8>> {
+    T::from_der(value).ok()?.to_der().ok()
 }
 
 fn key_identifiers(

@@ -148,7 +148,8 @@ impl LeafProfile {
 
     /// First and last second of validity of a certificate made now: never outside of the issuer's
     /// own, since paths through an expired issuer fail anyway.
-    pub(crate) fn validity(&self, issuer: &Issuer, now: u64) -> (u64, u64) {
+    #[must_use]
+    pub fn validity(&self, issuer: &Issuer, now: u64) -> (u64, u64) {
         let not_before = now.saturating_sub(self.0.backdate_seconds).max(issuer.not_before());
         let not_after = now.saturating_add(self.0.validity_seconds).min(issuer.not_after());
         (not_before, not_after)
