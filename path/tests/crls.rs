@@ -2,7 +2,8 @@
 
 mod support;
 
-use avouch_path::{Options, Report, Revocation};
+use avouch_path::{Crl, Options, Report, Revocation, verify};
+use base64::Engine as _;
 use support::{CA, DAY, LEAF, Opinion, Pki, code, now};
 
 const FRESH: (i64, i64) = (-60, DAY);
@@ -135,6 +136,28 @@ fn distribution_points() {
     pki.crl("rest", "ca", &[], &issuing(rest), FRESH);
     both(&pki, "leaf", &["some"], "status-missing");
     both(&pki, "leaf", &["some", "rest"], "ok");
+}
+
+#[test]
+fn any_changed_byte_of_a_list_is_refused() {
+    let pki = Pki::three();
+    pki.crl("listed", "ca", &[("leaf", "superseded")], "", FRESH);
+    pki.cert("other", "/CN=bob", "ca", LEAF);
+    let pem = std::fs::read_to_string(pki.file("listed.crl")).unwrap();
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let good = base64::engine::general_purpose::STANDARD.decode(body).unwrap();
+    let (leaf, other) = (pki.certificate("leaf"), pki.certificate("other"));
+    let (untrusted, roots) = (pki.certificates(&["ca"]), pki.certificates(&["root"]));
+    let options = Options::at(now()).revocation(Revocation::Leaf);
+    for index in 0..good.len() {
+        let mut altered = good.clone();
+        altered[index] ^= 0x01;
+        let Ok(crl) = Crl::from_der(&altered) else { continue };
+        for certificate in [&leaf, &other] {
+            let report = verify(certificate, &untrusted, &roots, &[crl.clone()], &options);
+            assert_eq!(report.exit_code(), 16, "byte {index}: {report}");
+        }
+    }
 }
 
 #[test]
