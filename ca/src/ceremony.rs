@@ -125,9 +125,7 @@ pub async fn begin(
     if store.genesis().await?.is_some() {
         return Err(CeremonyError::Exists);
     }
-    plan.rules
-        .within_bounds()
-        .map_err(|(field, reason)| CeremonyError::Plan { field, reason })?;
+    plan.rules.within_bounds().map_err(|(field, reason)| CeremonyError::Plan { field, reason })?;
     let now_ms = clock.now_ms();
     let root_key = generate(root, plan.key, "avouch root").await?;
     let issuing_key = generate(issuing, plan.key, "avouch issuing").await?;
@@ -174,8 +172,7 @@ pub async fn begin(
 }
 
 async fn generate(hsm: &Hsm, key: KeyChoice, label: &str) -> Result<KeyInfo, CeremonyError> {
-    let spec =
-        KeySpec { algorithm: key.algorithm(), id: random::bytes(), label: label.to_owned() };
+    let spec = KeySpec { algorithm: key.algorithm(), id: random::bytes(), label: label.to_owned() };
     Ok(hsm.generate(spec).await?)
 }
 
@@ -217,13 +214,9 @@ async fn certificates(
     let failed = fault("issuing");
     let issuer = Issuer::from_certificate(root_certificate.der()).map_err(|e| failed(&e))?;
     let subject = name("Avouch Issuing CA").map_err(|e| failed(&e))?;
-    let tbs = x509::issuing_tbs(
-        &issuer,
-        &subject,
-        &issuing_key.spki_der,
-        &parameters(ISSUING_VALIDITY),
-    )
-    .map_err(|e| failed(&e))?;
+    let tbs =
+        x509::issuing_tbs(&issuer, &subject, &issuing_key.spki_der, &parameters(ISSUING_VALIDITY))
+            .map_err(|e| failed(&e))?;
     let linted = lint::issuing(tbs, &issuer).map_err(|e| failed(&e))?;
     let raw = root.sign(&root_key.id, linted.tbs_der().to_vec()).await?;
     let issuing_certificate = linted.assemble(&raw).map_err(|e| failed(&e))?;
@@ -271,7 +264,8 @@ fn warnings(rules: &Rules, keys: &[InstallationKey]) -> Vec<String> {
             )),
             Ok(()) => {}
             Err(reason) => {
-                warnings.push(format!("the {} key does not count as HSM-held: {reason}", key.purpose));
+                warnings
+                    .push(format!("the {} key does not count as HSM-held: {reason}", key.purpose));
             }
         }
     }

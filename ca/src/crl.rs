@@ -98,12 +98,7 @@ async fn make_due(authority: &Authority) -> Result<(), CrlError> {
     Ok(())
 }
 
-async fn make(
-    authority: &Authority,
-    shard: u32,
-    number: u64,
-    now: u64,
-) -> Result<(), CrlError> {
+async fn make(authority: &Authority, shard: u32, number: u64, now: u64) -> Result<(), CrlError> {
     let (store, certificates) = (authority.store(), authority.certificates());
     // The size is read before the rows: a revocation between the two is in the rows already, and
     // at worst leads to one CRL too many.

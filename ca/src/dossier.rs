@@ -49,9 +49,7 @@ pub(crate) fn facts(
                     .filter(|csr| csr.hash() == reference.hash)
                     .map(evidence::possession)
                     .ok_or_else(|| refused("there is more than one certification request".into())),
-                EvidenceKind::Statement => {
-                    statement(installation, csr, intent, data, spki_of)
-                }
+                EvidenceKind::Statement => statement(installation, csr, intent, data, spki_of),
                 EvidenceKind::Transport => TransportWord::from_canonical(data)
                     .map(|word| evidence::transport(&word))
                     .map_err(|error| refused(error.to_string())),

@@ -60,8 +60,7 @@ pub(crate) async fn identity(authority: &Authority, uid: &UserId) -> Result<Iden
             algorithm: algorithm.unwrap_or_default(),
             possession_proven: current.possession_proven,
         });
-        let latest =
-            authority.store().certificates_of(uid, None, 1).await.map_err(store_error)?;
+        let latest = authority.store().certificates_of(uid, None, 1).await.map_err(store_error)?;
         serial = latest.first().map(|row| row.serial.to_string());
     }
     Ok(Identity {
@@ -144,11 +143,8 @@ pub(crate) async fn certificates(
         Some(cursor) => Some(cursor.parse::<u64>().map_err(|_| bad_cursor(cursor))?),
     };
     known(authority, uid).await?;
-    let rows = authority
-        .store()
-        .certificates_of(uid, before, limit + 1)
-        .await
-        .map_err(store_error)?;
+    let rows =
+        authority.store().certificates_of(uid, before, limit + 1).await.map_err(store_error)?;
     Ok(paged(rows, limit, |row| row.leaf_index.to_string(), |row| certificate(authority, &row)))
 }
 
@@ -266,6 +262,7 @@ pub(crate) fn installation(authority: &Authority) -> Installation {
     Installation {
         realm: installation.realm().clone(),
         genesis: installation.genesis(),
+        policy: installation.rules_hash(),
         ladder: if held.is_ok() { "hsm" } else { "software-key" }.to_owned(),
         warnings,
         max_status_age: rules.max_status_age,

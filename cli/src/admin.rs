@@ -4,6 +4,7 @@ use std::path::Path;
 
 use futures::{SinkExt, StreamExt};
 use tokio::net::UnixStream;
+use tokio_util::bytes::Bytes;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use wire::frame::{self, MAX_REQUEST, MAX_RESPONSE};
 use wire::socket::{Hello, Request, RequestBody, Response, ResponseBody, VERSION, Welcome};
@@ -69,7 +70,7 @@ impl Connection {
             Failure::new(Exit::Remote, format!("the authority's socket failed: {e}"))
         };
         let payload = frame::encode(message, MAX_REQUEST).map_err(|e| gone(&e))?;
-        self.frames.send(payload.into()).await.map_err(|e| gone(&e))?;
+        self.frames.send(Bytes::from(payload)).await.map_err(|e| gone(&e))?;
         let payload = self.frames.next().await.ok_or_else(|| gone(&"it was closed"))?;
         let payload = payload.map_err(|e| gone(&e))?;
         frame::decode(&payload, MAX_RESPONSE).map_err(|e| gone(&e))

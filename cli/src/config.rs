@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use check::{Config, ConfigError, PinSource};
+pub(crate) use check::{Config, ConfigError, HsmConfig};
 
 /// The file as written. Unknown keys are refused.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -120,8 +120,7 @@ pub(crate) fn load(path: &Path) -> Result<Config, ConfigError> {
     let raw: Raw = toml::from_str(&text)
         .map_err(|source| ConfigError::Toml { path: path.to_owned(), source: Box::new(source) })?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let dir = dir
-        .canonicalize()
-        .map_err(|source| ConfigError::Read { path: dir.to_owned(), source })?;
+    let dir =
+        dir.canonicalize().map_err(|source| ConfigError::Read { path: dir.to_owned(), source })?;
     check::check(raw, &dir)
 }

@@ -32,6 +32,26 @@ pub(crate) enum Exit {
     Pending = 21,
 }
 
+impl Exit {
+    /// The code with this number; libraries give numbers of the same list.
+    pub(crate) fn from_number(n: u8) -> Self {
+        const ALL: [Exit; 11] = [
+            Exit::Remote,
+            Exit::Hsm,
+            Exit::NoIdentity,
+            Exit::Chain,
+            Exit::Revoked,
+            Exit::Expired,
+            Exit::Changed,
+            Exit::Stale,
+            Exit::Refused,
+            Exit::Pending,
+            Exit::Local,
+        ];
+        ALL.into_iter().find(|exit| *exit as u8 == n).unwrap_or(Self::Local)
+    }
+}
+
 /// A failed command: what happened, and its exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -53,11 +73,6 @@ impl Failure {
     /// The code.
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(self.exit as u8)
-    }
-
-    /// The code's number.
-    pub(crate) fn number(&self) -> u8 {
-        self.exit as u8
     }
 
     /// What happened.

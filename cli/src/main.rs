@@ -1,2 +1,108 @@
-//! stub
-fn main() {}
+//! The avouch command.
+
+mod admin;
+mod config;
+mod exit;
+mod files;
+mod op;
+mod output;
+mod people;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::Failure;
+
+/// A certificate authority for the identities of people who share end-to-end encrypted data.
+#[derive(Debug, Parser)]
+#[command(name = "avouch", version, about, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 local or usage, 2 remote, 3 HSM unavailable, \
+10 no such identity, 11 chain, 12 revoked or suspended, 13 expired, 14 identity changed, \
+15 log proof, 16 stale status, 20 refused by policy, 21 pending.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Dev(op::dev::Dev),
+    Init(op::init::Init),
+    Serve(op::serve::Serve),
+    Authority(op::authority::AuthorityArgs),
+    Gateway(op::gateway::GatewayArgs),
+    Doctor(op::doctor::Doctor),
+    Key(people::key::KeyArgs),
+    Csr(people::csr::Csr),
+    #[command(visible_alias = "enroll")]
+    Enrol(people::ask::Enrol),
+    Renew(people::ask::Renew),
+    Revoke(people::ask::Revoke),
+    History(people::history::History),
+    Verify(people::verify::Verify),
+    Seal(people::share::Seal),
+    Open(people::share::Open),
+    #[command(hide = true)]
+    HsmWorker(op::worker::Worker),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and versions are answers; everything else is a usage error, which is 1 here
+            // and not clap's 2: that means "remote".
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS };
+        }
+    };
+    log_to_stderr();
+    let outcome = match &cli.command {
+        Command::Dev(args) => op::dev::run(args),
+        Command::Init(args) => op::init::run(args),
+        Command::Serve(args) => op::serve::run(args),
+        Command::Authority(args) => op::authority::run(args),
+        Command::Gateway(args) => op::gateway::run(args),
+        Command::Doctor(args) => op::doctor::run(args),
+        Command::Key(args) => people::key::run(args),
+        Command::Csr(args) => people::csr::run(args),
+        Command::Enrol(args) => people::ask::enrol(args),
+        Command::Renew(args) => people::ask::renew(args),
+        Command::Revoke(args) => people::ask::revoke(args),
+        Command::History(args) => people::history::run(args),
+        Command::Verify(args) => people::verify::run(args),
+        Command::Seal(args) => people::share::seal(args),
+        Command::Open(args) => people::share::open(args),
+        Command::HsmWorker(args) => return op::worker::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::talk(&format!("avouch: {}", failure.message()));
+            failure.code()
+        }
+    }
+}
+
+/// Logs go to standard error; `AVOUCH_LOG` says which, `AVOUCH_LOG_FORMAT=json` how.
+fn log_to_stderr() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("AVOUCH_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("warn,cryptoki=off"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::env::var("AVOUCH_LOG_FORMAT").is_ok_and(|format| format == "json") {
+        builder.json().init();
+    } else {
+        builder.init();
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::local(format!("cannot start: {e}")))
+}

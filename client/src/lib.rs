@@ -18,3 +18,4 @@ pub mod keys;
 pub mod pem;
 pub mod recipient;
 pub mod share;
+pub mod statement;

@@ -167,6 +167,8 @@ pub struct Installation {
     pub realm: Realm,
     /// Hash of its genesis event.
     pub genesis: Hash32,
+    /// Hash of the policy in force; intents name it.
+    pub policy: Hash32,
     /// Its step of the ladder: `software-key`, `hsm`, …
     pub ladder: String,
     /// What its operators should know: everything allowed for development only, in words.

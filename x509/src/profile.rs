@@ -196,3 +196,6 @@ pub(crate) fn url(
         Some(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,8 +114,11 @@ async fn greet(frames: &mut Frames) -> Result<bool, ConnectionError> {
     };
     let hello: Hello = frame::decode(&payload, MAX_REQUEST)?;
     let fits = hello.version == VERSION;
-    let welcome =
-        if fits { Welcome::Ok { in_flight: IN_FLIGHT } } else { Welcome::Version { version: VERSION } };
+    let welcome = if fits {
+        Welcome::Ok { in_flight: IN_FLIGHT }
+    } else {
+        Welcome::Version { version: VERSION }
+    };
     frames.send(Bytes::from(frame::encode(&welcome, MAX_RESPONSE)?)).await?;
     if fits { Ok(true) } else { Err(ConnectionError::Version(hello.version)) }
 }

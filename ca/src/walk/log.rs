@@ -2,8 +2,8 @@
 
 use wire::Hash32;
 
-use super::record::{Recorded, What};
 use super::Reply;
+use super::record::{Recorded, What};
 use crate::authority::Fatal;
 
 /// The log's size and root (RFC 6962 section 2.1), durable in the store.
@@ -36,10 +36,7 @@ pub(crate) struct Logged {
 ///
 /// # Errors
 /// [`Fatal::NotLogged`] for a leaf beyond the checkpoint, which cannot be.
-pub(crate) fn log(
-    checkpoint: Checkpoint,
-    recorded: Vec<Recorded>,
-) -> Result<Vec<Logged>, Fatal> {
+pub(crate) fn log(checkpoint: Checkpoint, recorded: Vec<Recorded>) -> Result<Vec<Logged>, Fatal> {
     recorded
         .into_iter()
         .map(|Recorded { leaf_index, leaf_hash, what, reply }| {

@@ -54,7 +54,8 @@ impl Queue {
         {
             waiting.push(ask);
         }
-        let (mut uids, mut keys, mut idempotency) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let (mut uids, mut keys, mut idempotency) =
+            (HashSet::new(), HashSet::new(), HashSet::new());
         let mut group = Vec::with_capacity(waiting.len());
         for ask in waiting {
             let once = ask.idempotency.as_ref().map(|i| i.key.clone());

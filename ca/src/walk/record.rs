@@ -15,9 +15,7 @@ use crate::authority::{Authority, Fatal};
 use crate::certificates::PROFILE;
 use crate::random;
 use crate::store::StoreError;
-use crate::store::rows::{
-    CertificateRow, IdentityRow, KeyRow, NewEvent, RecordGroup, Revocation,
-};
+use crate::store::rows::{CertificateRow, IdentityRow, KeyRow, NewEvent, RecordGroup, Revocation};
 
 /// The log as this authority, its only writer, last left it.
 #[derive(Debug)]
@@ -213,8 +211,7 @@ fn draft(
         }
         Action::Revoke { leaf_index, serial, key, reason } => {
             revocation = Some(Revocation { key: *key, at_ms: now_ms, reason: *reason });
-            let body =
-                Revoked { version: 1, serial: octets(serial.as_bytes()), reason: *reason };
+            let body = Revoked { version: 1, serial: octets(serial.as_bytes()), reason: *reason };
             (body.to_canonical(), What::Revocation { about: *leaf_index })
         }
     };

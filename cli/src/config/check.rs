@@ -156,7 +156,9 @@ pub(super) fn check(raw: Raw, dir: &Path) -> Result<Config, ConfigError> {
 fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, ConfigError> {
     let value = |key, reason: String| ConfigError::Value { section, key, reason };
     let mut token = match (raw.module, raw.token, raw.software) {
-        (Some(module), Some(label), None) => TokenConfig::token(module, TokenSelector::Label(label)),
+        (Some(module), Some(label), None) => {
+            TokenConfig::token(module, TokenSelector::Label(label))
+        }
         (None, None, Some(folder)) => TokenConfig::software(dir.join(folder)),
         (Some(_), None, None) => {
             return Err(value("token", "the label of the token is missing".to_owned()));

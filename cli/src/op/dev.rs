@@ -115,12 +115,7 @@ fn choose_port(wanted: SocketAddr, previous: Option<SocketAddr>) -> Result<Socke
 }
 
 /// Writes the configuration, or brings the address in the one that is there up to date.
-fn write_config(
-    args: &Dev,
-    dir: &Path,
-    file: &Path,
-    listen: SocketAddr,
-) -> Result<(), Failure> {
+fn write_config(args: &Dev, dir: &Path, file: &Path, listen: SocketAddr) -> Result<(), Failure> {
     let existing = std::fs::read_to_string(file).ok().map(|text| toml::from_str::<Raw>(&text));
     let url = format!("https://{listen}");
     let raw = match existing {
@@ -147,7 +142,8 @@ fn write_config(
     }
     let text = toml::to_string_pretty(&raw)
         .map_err(|e| Failure::local(format!("the configuration cannot be written: {e}")))?;
-    let text = format!("# Made by `avouch dev`: for development, not for people's real keys.\n\n{text}");
+    let text =
+        format!("# Made by `avouch dev`: for development, not for people's real keys.\n\n{text}");
     files::write(file, text.as_bytes(), 0o600)
 }
 
@@ -197,7 +193,8 @@ fn token(args: &Dev, dir: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let (pin, so_pin) = (digits()?, digits()?);
-    let config = config::load(&dir.join("avouch.toml")).map_err(|e| Failure::local(e.to_string()))?;
+    let config =
+        config::load(&dir.join("avouch.toml")).map_err(|e| Failure::local(e.to_string()))?;
     let worker = authority::worker(&config.hsm.env, None)?;
     crate::runtime()?
         .block_on(pkcs11::provision::init_token(

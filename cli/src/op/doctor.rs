@@ -28,8 +28,7 @@ pub(crate) fn run(args: &Doctor) -> Result<(), Failure> {
     let socket = config.admin_socket();
     let (installation, health) = crate::runtime()?.block_on(async {
         let mut admin = admin::Connection::open(&socket).await?;
-        let ResponseBody::Installation(installation) =
-            admin.ask(RequestBody::Installation).await?
+        let ResponseBody::Installation(installation) = admin.ask(RequestBody::Installation).await?
         else {
             return Err(admin::unexpected());
         };
@@ -72,8 +71,10 @@ fn show(installation: &Installation, health: &Health) {
 
 fn ladder(step: &str) -> &'static str {
     match step {
-        "hsm" => "withstands a compromised gateway; add an auditor run by somebody else to \
-                  withstand database and host too",
+        "hsm" => {
+            "withstands a compromised gateway; add an auditor run by somebody else to \
+                  withstand database and host too"
+        }
         _ => "enrols and renews only; no identity ever moves to a new key",
     }
 }

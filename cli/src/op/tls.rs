@@ -14,12 +14,12 @@ use crate::files;
 /// Name of the agent that `avouch dev` makes.
 pub(super) const AGENT: &str = "dev-agent";
 
-/// Makes what is missing. The agent's SubjectPublicKeyInfo (DER) is returned when it was made.
-pub(super) fn make(dir: &Path, listen: IpAddr) -> Result<Option<Vec<u8>>, Failure> {
+/// Makes all of it, unless it is there.
+pub(super) fn make(dir: &Path, listen: IpAddr) -> Result<(), Failure> {
     if dir.join("agent.pem").exists() && dir.join("tls.pem").exists() {
-        return Ok(None);
+        return Ok(());
     }
-    material(dir, listen).map(Some).map_err(|e| match e {
+    material(dir, listen).map_err(|e| match e {
         Fault::Tls(error) => Failure::local(format!("cannot make TLS certificates: {error}")),
         Fault::File(failure) => failure,
     })
@@ -51,7 +51,7 @@ fn named(name: &str) -> CertificateParams {
     params
 }
 
-fn material(dir: &Path, listen: IpAddr) -> Result<Vec<u8>, Fault> {
+fn material(dir: &Path, listen: IpAddr) -> Result<(), Fault> {
     let ca_key = KeyPair::generate()?;
     let mut ca = named("Avouch development TLS CA");
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -84,5 +84,5 @@ fn material(dir: &Path, listen: IpAddr) -> Result<Vec<u8>, Fault> {
     files::write(&dir.join("tls.pem"), server_pem.as_bytes(), 0o644)?;
     files::write(&dir.join("agent.key"), agent_key.serialize_pem().as_bytes(), 0o600)?;
     files::write(&dir.join("agent.pem"), agent_pem.as_bytes(), 0o644)?;
-    Ok(agent_key.public_key_der())
+    Ok(())
 }

@@ -1,0 +1,153 @@
+//! What people's commands share: trust, server, contacts, time.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use client::fetch::{FetchError, MaterialError, Server, ServerOptions};
+use client::keys::{KeyError, PrivateKey};
+use client::recipient::RecipientRefusal;
+use wire::trust::TrustFile;
+use zeroize::Zeroizing;
+
+use crate::exit::{Exit, Failure};
+use crate::files;
+
+/// Whom to trust, and where to ask.
+#[derive(Debug, Args)]
+pub(crate) struct Connection {
+    /// The trust file, handed over by your organisation.
+    #[arg(long, value_name = "FILE", env = "AVOUCH_TRUST", default_value = "trust.json")]
+    trust: PathBuf,
+    /// The server; by default the one that the trust file names.
+    #[arg(long, value_name = "URL", env = "AVOUCH_SERVER")]
+    server: Option<String>,
+    /// CA certificates for TLS, PEM; by default `tls-ca.pem` beside the trust file if there is
+    /// one, else the system's.
+    #[arg(long, value_name = "FILE", env = "AVOUCH_TLS_CA")]
+    tls_ca: Option<PathBuf>,
+}
+
+/// An enrolment agent's TLS credentials.
+#[derive(Debug, Args)]
+pub(crate) struct AgentCredentials {
+    /// An enrolment agent's TLS certificate, PEM.
+    #[arg(long, value_name = "FILE", env = "AVOUCH_AGENT_CERT", requires = "agent_key")]
+    agent_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE", env = "AVOUCH_AGENT_KEY", requires = "agent_cert")]
+    agent_key: Option<PathBuf>,
+}
+
+/// Where contacts are remembered.
+#[derive(Debug, Args)]
+pub(crate) struct ContactsFile {
+    /// The contacts file.
+    #[arg(long, value_name = "FILE", env = "AVOUCH_CONTACTS")]
+    contacts: Option<PathBuf>,
+}
+
+impl Connection {
+    /// Reads the trust file and prepares to ask the server.
+    pub(crate) fn open(
+        &self,
+        agent: Option<&AgentCredentials>,
+    ) -> Result<(TrustFile, Server), Failure> {
+        let text = String::from_utf8(files::read(&self.trust)?)
+            .map_err(|_| Failure::local(format!("{} is not text", self.trust.display())))?;
+        let trust = TrustFile::parse(&text)
+            .map_err(|e| Failure::local(format!("{}: {e}", self.trust.display())))?;
+        let beside = self.trust.with_file_name("tls-ca.pem");
+        let roots = match &self.tls_ca {
+            Some(path) => Some(files::read(path)?),
+            None if beside.exists() => Some(files::read(&beside)?),
+            None => None,
+        };
+        let identity = match agent {
+            Some(AgentCredentials { agent_cert: Some(cert), agent_key: Some(key) }) => {
+                Some((files::read(cert)?, Zeroizing::new(files::read(key)?)))
+            }
+            _ => None,
+        };
+        let options = ServerOptions { tls_roots: roots, identity, timeout: None };
+        let address = self.server.as_deref().unwrap_or(trust.server());
+        let server = Server::new(address, &options)?;
+        Ok((trust, server))
+    }
+}
+
+impl ContactsFile {
+    /// The file: as given, else in the user's data folder (XDG Base Directory).
+    pub(crate) fn path(&self) -> Result<PathBuf, Failure> {
+        if let Some(path) = &self.contacts {
+            return Ok(path.clone());
+        }
+        let base = std::env::var_os("XDG_DATA_HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")))
+            .ok_or_else(|| Failure::local("give --contacts: there is no home folder"))?;
+        let folder = base.join("avouch");
+        std::fs::create_dir_all(&folder)
+            .map_err(|e| Failure::local(format!("cannot make {}: {e}", folder.display())))?;
+        Ok(folder.join("contacts.json"))
+    }
+}
+
+/// Now, in seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Now, in seconds since 1970, as the validator counts them.
+pub(crate) fn now_signed() -> i64 {
+    i64::try_from(now()).unwrap_or(i64::MAX)
+}
+
+/// Reads a private key file.
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKey, Failure> {
+    Ok(PrivateKey::load(path)?)
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        Self::local(error.to_string())
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        let exit = Exit::from_number(error.exit_code());
+        let mut message = error.to_string();
+        if let FetchError::Problem { problem, .. } = &error {
+            message = format!("{} ({})", problem.detail, problem.code);
+            let parts = [
+                ("rule", &problem.rule),
+                ("expected", &problem.expected),
+                ("found", &problem.found),
+                ("what to do", &problem.remedy),
+            ];
+            for (label, value) in parts {
+                if let Some(value) = value {
+                    message.push_str(&format!("\n  {label}: {value}"));
+                }
+            }
+        }
+        Self::new(exit, message)
+    }
+}
+
+impl From<RecipientRefusal> for Failure {
+    fn from(refusal: RecipientRefusal) -> Self {
+        Self::new(Exit::from_number(refusal.exit_code()), refusal.to_string())
+    }
+}
+
+impl From<MaterialError> for Failure {
+    fn from(error: MaterialError) -> Self {
+        match error {
+            MaterialError::Fetch(error) => error.into(),
+            MaterialError::Refused(refusal) => refusal.into(),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! `avouch seal` and `avouch open`: shares.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use client::cms;
+use client::fetch::MaterialError;
+use client::recipient::VerifiedRecipient;
+use client::share::{self, Resolved};
+use serde::Serialize;
+use wire::UserId;
+
+use super::common::{Connection, ContactsFile, now_signed, private_key};
+use super::verify::shown_ok;
+use crate::exit::Failure;
+use crate::output::{self, Format};
+use crate::{files, runtime};
+
+/// Seals a file to people, each of whom is verified first (CMS; `openssl cms -decrypt` opens it).
+///
+/// Nothing is written when anybody is refused, unless --skip-refused.
+#[derive(Debug, Args)]
+pub(crate) struct Seal {
+    /// Whom to seal to. May be repeated.
+    #[arg(long, value_name = "UID", required = true, num_args = 1..)]
+    to: Vec<UserId>,
+    /// The file; standard input by default.
+    #[arg(long = "in", value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Where to write the sealed file (DER).
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Leaves out who is refused, instead of sealing to nobody.
+    #[arg(long)]
+    skip_refused: bool,
+    #[command(flatten)]
+    contacts: ContactsFile,
+    #[command(flatten)]
+    connection: Connection,
+    /// How to show the result of each recipient.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What became of each person, for showing.
+#[derive(Debug)]
+pub(super) struct Results(Vec<(UserId, Result<VerifiedRecipient, MaterialError>)>);
+
+#[derive(Serialize)]
+struct Line {
+    uid: UserId,
+    ok: bool,
+    code: Option<String>,
+    detail: Option<String>,
+    spki_sha256: Option<String>,
+    new_contact: Option<bool>,
+}
+
+impl Results {
+    pub(super) fn of(resolved: Vec<Resolved>) -> Self {
+        Self(resolved.into_iter().map(|Resolved { uid, result }| (uid, result)).collect())
+    }
+
+    pub(super) fn show(&self, format: Format) {
+        match format {
+            Format::Json => output::json(&self.0.iter().map(line).collect::<Vec<_>>()),
+            Format::Text => {
+                for (uid, result) in &self.0 {
+                    match result {
+                        Ok(recipient) if recipient.is_new_contact() => shown_ok(
+                            uid,
+                            &format!("key {}, seen for the first time", recipient.spki_sha256()),
+                        ),
+                        Ok(recipient) => {
+                            shown_ok(uid, &format!("key {}", recipient.spki_sha256()));
+                        }
+                        Err(_) => output::line(&format!("{uid}: refused")),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first refusal, in the order given.
+    pub(super) fn into_first_refusal(self) -> Option<Failure> {
+        self.0.into_iter().find_map(|(_, result)| result.err()).map(Failure::from)
+    }
+
+    /// Those who passed; the first refusal when nobody did, or when it counts.
+    fn into_recipients(self, skip_refused: bool) -> Result<Vec<VerifiedRecipient>, Failure> {
+        let mut passed = Vec::new();
+        let mut refused = None;
+        for (_, result) in self.0 {
+            match result {
+                Ok(recipient) => passed.push(recipient),
+                Err(error) => {
+                    let failure = Failure::from(error);
+                    output::talk(&format!("avouch: {}", failure.message()));
+                    refused.get_or_insert(failure);
+                }
+            }
+        }
+        match refused {
+            Some(failure) if !skip_refused || passed.is_empty() => Err(failure),
+            _ => Ok(passed),
+        }
+    }
+}
+
+fn line((uid, result): &(UserId, Result<VerifiedRecipient, MaterialError>)) -> Line {
+    let uid = uid.clone();
+    match result {
+        Ok(recipient) => Line {
+            uid,
+            ok: true,
+            code: None,
+            detail: None,
+            spki_sha256: Some(recipient.spki_sha256().to_string()),
+            new_contact: Some(recipient.is_new_contact()),
+        },
+        Err(error) => Line {
+            uid,
+            ok: false,
+            code: Some(match error {
+                MaterialError::Fetch(_) => "not-fetched".to_owned(),
+                MaterialError::Refused(refusal) => refusal.code().to_owned(),
+            }),
+            detail: Some(error.to_string()),
+            spki_sha256: None,
+            new_contact: None,
+        },
+    }
+}
+
+pub(crate) fn seal(args: &Seal) -> Result<(), Failure> {
+    let (trust, server) = args.connection.open(None)?;
+    let contacts = args.contacts.path()?;
+    let content = input(args.input.as_deref())?;
+    let resolved = runtime()?
+        .block_on(share::resolve(&server, &trust, &contacts, &args.to, now_signed))
+        .map_err(|e| Failure::local(e.to_string()))?;
+    let results = Results::of(resolved);
+    results.show(args.format);
+    let recipients = results.into_recipients(args.skip_refused)?;
+    let sealed = cms::seal(&content, &recipients).map_err(|e| Failure::local(e.to_string()))?;
+    files::write(&args.out, &sealed, 0o600)?;
+    output::talk(&format!("sealed to {} in {}", recipients.len(), args.out.display()));
+    Ok(())
+}
+
+/// Opens what was sealed to you.
+#[derive(Debug, Args)]
+pub(crate) struct Open {
+    /// Your private key.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// The sealed file (DER or PEM); standard input by default.
+    #[arg(long = "in", value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Where to write the content; standard output by default.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+pub(crate) fn open(args: &Open) -> Result<(), Failure> {
+    let key = private_key(&args.key)?;
+    let sealed = input(args.input.as_deref())?;
+    let content = cms::open(&sealed, &key, &[]).map_err(|e| Failure::local(e.to_string()))?;
+    match &args.out {
+        Some(path) => files::write(path, &content, 0o600),
+        None => std::io::stdout()
+            .lock()
+            .write_all(&content)
+            .map_err(|e| Failure::local(format!("cannot write the content: {e}"))),
+    }
+}
+
+fn input(path: Option<&Path>) -> Result<Vec<u8>, Failure> {
+    let Some(path) = path else {
+        let mut bytes = Vec::new();
+        let limit = cms::MAX_CONTENT as u64 * 2 + 1;
+        std::io::stdin()
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(|e| Failure::local(format!("cannot read standard input: {e}")))?;
+        return Ok(bytes);
+    };
+    files::read(path)
+}
