@@ -334,6 +334,3 @@ fn common_names(subject: &Tlv<'_>) -> Result<Vec<Option<String>>, DerFault> {
 
 /// OID of the extensionRequest attribute (RFC 2985 section 5.4.2).
 const EXTENSION_REQUEST: ObjectIdentifier = rfc5912::ID_EXTENSION_REQ;
-
-#[cfg(test)]
-mod tests;

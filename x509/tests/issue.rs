@@ -4,8 +4,8 @@ mod common;
 
 use avouch_x509 as x509;
 use common::{
-    Authority, Kind, NOW, Openssl, P256, P384, RSA_2048, TestKey, YEAR, assert_lint, profile,
-    rules, serial, uid,
+    Authority, Kind, NOW, Openssl, P256, P384, RSA_2048, TestKey, YEAR, assert_lint, lint_finds,
+    profile, rules, serial, uid,
 };
 use wire::SerialNumber;
 use x509::crl::{self, CrlParameters, CrlScope, Reason, Revoked};
@@ -88,7 +88,7 @@ fn openssl_and_pkilint_accept_revocation_lists_and_openssl_obeys_them() {
         let leaf = ca.issue(&csr, &bob, serial(1));
         let (issuer, root) = (ca.issuer(), ca.root_issuer());
         let url = profile().crl_url(&issuer, profile().shard(serial(1)));
-        assert_eq!(leaf.crl_urls(), [url.clone()]);
+        assert_eq!(leaf.crl_urls(), std::slice::from_ref(&url));
         let shard = CrlScope::UserCertificates { url };
         let entry = |serial: SerialNumber, reason| Revoked {
             serial: *serial.as_bytes(),
@@ -225,4 +225,26 @@ fn a_leaf_cannot_issue_and_outlives_no_issuer() {
     let too_late = Leaf { now: issuer.not_after(), ..late };
     let error = leaf_tbs(&profile, &issuer, &too_late).unwrap_err();
     assert!(matches!(error, x509::TbsError::IssuerExpired { .. }), "{error}");
+}
+
+#[test]
+fn pkilint_is_able_to_object() {
+    let openssl = Openssl::new();
+    openssl.run(&[&["genpkey", "-out", "key.pem"], P256].concat());
+    openssl.run(&[
+        "req",
+        "-x509",
+        "-key",
+        "key.pem",
+        "-subj",
+        "/CN=x",
+        "-out",
+        "cert.pem",
+        "-config",
+        "/dev/null",
+        "-addext",
+        "basicConstraints=CA:TRUE",
+    ]);
+    let said = lint_finds("lint_pkix_cert", &[], &openssl.path("cert.pem"));
+    assert!(said.contains("basic_constraints"), "{said}");
 }
