@@ -25,6 +25,11 @@ fn openssl_takes_every_kind_of_key_and_request() {
         assert_eq!(again.spki_der(), key.spki_der());
 
         let request = certification_request_pem(&key, &uid).unwrap();
+        // The authority's own reading.
+        let rules = x509::KeyRules::identity(std::sync::Arc::default());
+        let parsed = x509::Csr::parse(request.as_bytes(), &rules).unwrap();
+        parsed.check_subject(&uid).unwrap();
+        assert_eq!(parsed.spki_der(), key.spki_der());
         let csr = format!("{name}.csr");
         fs::write(folder.path().join(&csr), &request).unwrap();
         let args =
