@@ -86,10 +86,12 @@ pub fn leaf(
     leaf: &Leaf<'_>,
 ) -> Result<Linted, LintError> {
     let uid = leaf.uid;
-    let (tbs, cert, key) = common(tbs, issuer)?;
+    let (tbs, cert) = common(tbs, issuer)?;
     let serial = SerialNumber::from_slice(cert.serial());
     rule("serial number", "4.1.2.2", &serial, &Some(leaf.serial))?;
-    rule("public key", "4.1.2.7", &key, leaf.key)?;
+    // Equal to a key that passed all rules: no need to look for its weaknesses again.
+    let key = leaf.key;
+    rule("public key", "4.1.2.7", &hex::encode(cert.spki_der()), &hex::encode(key.spki_der()))?;
 
     let subject = name::common_name_only(uid.as_str());
     rule("subject", "4.1.2.6", &hex::encode(cert.subject_der()), &hex::encode(subject))?;
@@ -103,7 +105,7 @@ pub fn leaf(
     let longest = parameters.validity_seconds + parameters.backdate_seconds;
     at_most("validity in seconds", "4.1.2.5", cert.not_after() - cert.not_before(), longest)?;
     at_most("end of validity", "4.1.2.5", cert.not_after(), issuer.not_after())?;
-    rule("issuer's own key", "4.1.2.7", &(key == *issuer.key()), &false)?;
+    rule("issuer's own key", "4.1.2.7", &(key == issuer.key()), &false)?;
 
     let mut expected = vec![
         (oids::ID_CE_AUTHORITY_KEY_IDENTIFIER, false),
@@ -118,7 +120,7 @@ pub fn leaf(
         expected.push((oids::ID_PE_AUTHORITY_INFO_ACCESS, false));
     }
     extensions(&cert, &expected)?;
-    key_identifiers(&cert, &key, Some(issuer.ski()))?;
+    key_identifiers(&cert, key, Some(issuer.ski()))?;
     constraints(&cert, BasicConstraints { ca: false, path_len_constraint: None })?;
     let usage = KeyUsages::DigitalSignature
         | match key.algorithm() {
@@ -144,8 +146,8 @@ pub fn leaf(
 /// # Errors
 /// The first [`LintError`].
 pub fn root(tbs: Tbs, root: &Issuer) -> Result<Linted, LintError> {
-    let (tbs, cert, key) = common(tbs, root)?;
-    authority_key(&key)?;
+    let (tbs, cert) = common(tbs, root)?;
+    let key = authority_key(&cert)?;
     let (subject, issuer) = (hex::encode(cert.subject_der()), hex::encode(root.subject_der()));
     rule("subject of a self-signed certificate", "4.1.2.6", &subject, &issuer)?;
     rule("key of a self-signed certificate", "4.1.2.7", &(key == *root.key()), &true)?;
@@ -168,8 +170,8 @@ pub fn root(tbs: Tbs, root: &Issuer) -> Result<Linted, LintError> {
 /// # Errors
 /// The first [`LintError`].
 pub fn issuing(tbs: Tbs, root: &Issuer) -> Result<Linted, LintError> {
-    let (tbs, cert, key) = common(tbs, root)?;
-    authority_key(&key)?;
+    let (tbs, cert) = common(tbs, root)?;
+    let key = authority_key(&cert)?;
     let same_name = cert.subject_der() == root.subject_der();
     rule("subject of its own", "4.1.2.6", &same_name, &false)?;
     rule("key of its own", "4.1.2.7", &(key == *root.key()), &false)?;
@@ -195,7 +197,7 @@ pub fn issuing(tbs: Tbs, root: &Issuer) -> Result<Linted, LintError> {
 
 /// What holds of every certificate. The TBS is read through a certificate with an empty signature,
 /// so that what is linted is what any reader will see.
-fn common(tbs: Tbs, issuer: &Issuer) -> Result<(Vec<u8>, Certificate, PublicKey), LintError> {
+fn common(tbs: Tbs, issuer: &Issuer) -> Result<(Vec<u8>, Certificate), LintError> {
     let tbs = tbs.into_der();
     let unreadable = |section, found: String| LintError {
         rule: "encoding",
@@ -227,9 +229,7 @@ fn common(tbs: Tbs, issuer: &Issuer) -> Result<(Vec<u8>, Certificate, PublicKey)
     rule("order of validity", "4.1.2.5", &(cert.not_before() < cert.not_after()), &true)?;
     let ids = (fields.issuer_unique_id().is_some(), fields.subject_unique_id().is_some());
     rule("unique identifiers", "4.1.2.8", &ids, &(false, false))?;
-    let key = PublicKey::parse(cert.spki_der(), &KeyRules::identity(Default::default()))
-        .map_err(|e| LintError { rule: "public key", ..unreadable("4.1.2.7", e.to_string()) })?;
-    Ok((tbs, cert, key))
+    Ok((tbs, cert))
 }
 
 fn extensions(cert: &Certificate, expected: &[(ObjectIdentifier, bool)]) -> Result<(), LintError> {
@@ -280,9 +280,13 @@ fn authority_usage(cert: &Certificate) -> Result<(), LintError> {
     rule("keyUsage", "4.2.1.3", &cert.key_usage(), &Some(&expected))
 }
 
-fn authority_key(key: &PublicKey) -> Result<(), LintError> {
-    let checked = PublicKey::parse(key.spki_der(), &KeyRules::authority());
-    rule("authority's key", "4.1.2.7", &checked.map(|_| ()), &Ok(()))
+fn authority_key(cert: &Certificate) -> Result<PublicKey, LintError> {
+    PublicKey::parse(cert.spki_der(), &KeyRules::authority()).map_err(|error| LintError {
+        rule: "authority's key",
+        section: "4.1.2.7",
+        expected: "a key that may sign certificates".into(),
+        found: error.to_string(),
+    })
 }
 
 fn at_most(

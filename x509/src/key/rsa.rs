@@ -1,5 +1,7 @@
 //! What makes an RSA modulus weak, as far as it shows.
 
+use std::sync::LazyLock;
+
 use num_bigint::BigUint;
 
 use super::{KeyAlgorithm, KeyError, KeyRules};
@@ -67,13 +69,19 @@ fn check_exponent(exponent: &[u8]) -> Result<(), KeyError> {
     Ok(())
 }
 
+static SMALL_PRIMES: LazyLock<Vec<u16>> = LazyLock::new(|| {
+    (3..SMALL_PRIMES_BELOW).step_by(2).filter(|n| (3..*n).step_by(2).all(|d| n % d != 0)).collect()
+});
+
 fn small_primes() -> impl Iterator<Item = u16> {
-    (3..SMALL_PRIMES_BELOW).step_by(2).filter(|n| (3..*n).step_by(2).all(|d| n % d != 0))
+    SMALL_PRIMES.iter().copied()
 }
 
 fn remainder(number: &[u8], divisor: u16) -> u16 {
-    let divisor = u32::from(divisor);
-    number.iter().fold(0_u32, |rest, octet| (rest << 8 | u32::from(*octet)) % divisor) as u16
+    let divisor = u64::from(divisor);
+    let word = |octets: &[u8]| octets.iter().fold(0_u64, |sum, octet| sum << 8 | u64::from(*octet));
+    // By 32 bits at a time from the top; only the topmost word can be shorter.
+    number.rchunks(4).rev().fold(0, |rest, octets| (rest << 32 | word(octets)) % divisor) as u16
 }
 
 /// A weak prime is k·M + (65537^a mod M), so modulo every prime that divides M both factors, and
@@ -111,10 +119,17 @@ fn fermat(modulus: &[u8]) -> Option<u32> {
 }
 
 fn is_square(number: &BigUint) -> bool {
-    // Squares have 12 of 64 residues modulo 64: most candidates need no root.
+    // Squares have 12 of 64 residues modulo 64, and about half of them modulo each prime: one in
+    // some hundred candidates needs the root.
     const SQUARES_MOD_64: u64 = 0x0202_0212_0203_0213;
+    const PRIMES: [u32; 8] = [3, 5, 7, 11, 13, 17, 19, 23];
+    const PRODUCT: u32 = 3 * 5 * 7 * 11 * 13 * 17 * 19 * 23;
     let low = number.iter_u64_digits().next().unwrap_or(0);
     if SQUARES_MOD_64 >> (low & 63) & 1 == 0 {
+        return false;
+    }
+    let rest = (number % PRODUCT).iter_u32_digits().next().unwrap_or(0);
+    if !PRIMES.iter().all(|p| (0..=p / 2).any(|root| root * root % p == rest % p)) {
         return false;
     }
     let root = number.sqrt();
