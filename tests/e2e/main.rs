@@ -5,9 +5,11 @@ mod curl;
 mod identity;
 mod issue;
 mod lint;
+mod people;
 mod refuse;
 mod revoke;
 mod socket;
+mod token;
 
 use avouch_tests::Installation;
 use avouch_tests::openssl::Key;
