@@ -113,6 +113,10 @@ pub struct Genesis {
     pub log_number: u16,
     /// 32 random bytes: two installations never share a genesis hash.
     pub nonce: OctetString,
+    /// Origin line of the log's checkpoints (C2SP tlog-checkpoint).
+    pub origin: String,
+    /// Commitment to the secret that blinds ids ([`crate::leaf::blinding_commitment`]).
+    pub blinding: Hash32,
     /// The first policy.
     pub rules: Rules,
     /// The officers.

@@ -51,8 +51,36 @@ impl Leaf {
 /// HMAC-SHA-256(per-identity key, user id): stable for one identity, meaningless without the key.
 #[must_use]
 pub fn blinded_id(key: &[u8; 32], uid: &UserId) -> Hash32 {
+    keyed(key, &[uid.as_str().as_bytes()])
+}
+
+/// The per-identity key, HMAC-SHA-256(installation's secret, domain ‖ user id). Contacts get this
+/// key and not the secret, so each can follow one identity and no other; and an identity whose row
+/// somebody deleted still has its place in the map.
+#[must_use]
+pub fn blinding_key(secret: &[u8; 32], uid: &UserId) -> [u8; 32] {
+    *keyed(secret, &[b"avouch.identity-key.v1\0", uid.as_str().as_bytes()]).as_bytes()
+}
+
+/// Where the map says whose a public key is: HMAC-SHA-256(installation's secret, domain ‖ SHA-256
+/// of the SubjectPublicKeyInfo).
+#[must_use]
+pub fn blinded_key(secret: &[u8; 32], spki: Hash32) -> Hash32 {
+    keyed(secret, &[b"avouch.subject-key.v1\0", spki.as_bytes()])
+}
+
+/// What the genesis event says of the installation's secret: SHA-256(domain ‖ secret).
+#[must_use]
+pub fn blinding_commitment(secret: &[u8; 32]) -> Hash32 {
+    let mut hasher = Sha256::new();
+    hasher.update(b"avouch.blinding.v1\0");
+    hasher.update(secret);
+    Hash32::from_bytes(hasher.finalize().into())
+}
+
+fn keyed(key: &[u8; 32], parts: &[&[u8]]) -> Hash32 {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    mac.update(uid.as_str().as_bytes());
+    parts.iter().for_each(|part| mac.update(part));
     Hash32::from_bytes(mac.finalize().into_bytes().into())
 }
 

@@ -6,15 +6,18 @@
 //! one encoding and one hash. Frozen examples of each format are in `wire/vectors/`.
 //!
 //! * [`event`], [`intent`], [`statement`], [`leaf`], [`genesis`], [`rules`]: what is signed and logged;
+//! * [`head`], [`bundle`]: what is proven of an identity, and everything needed to check it offline;
 //! * [`trust`]: what a client knows out of band;
 //! * [`problem`]: every refusal and failure a caller can meet, with its stable code;
 //! * [`socket`], [`frame`]: what gateway and authority say to each other;
 //! * [`rest`]: the JSON shapes of the HTTP API.
 
+pub mod bundle;
 mod codec;
 pub mod event;
 pub mod frame;
 pub mod genesis;
+pub mod head;
 mod ids;
 pub mod intent;
 pub mod leaf;

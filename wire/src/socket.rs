@@ -130,6 +130,21 @@ pub enum RequestBody {
     },
     /// Answered with [`ResponseBody::Health`].
     Health,
+    /// The latest signed checkpoint. Answered with [`ResponseBody::Checkpoint`].
+    Checkpoint,
+    /// A tile of the log by its C2SP tlog-tiles path (`0/x001/234`, `entries/000.p/5`, …). Answered
+    /// with [`ResponseBody::Tile`].
+    Tile {
+        /// The path below `tile/`.
+        path: String,
+    },
+    /// All that is needed to verify an identity offline. Answered with [`ResponseBody::Bundle`].
+    Bundle {
+        /// Whose.
+        uid: UserId,
+        /// Events from this sequence number on; what is before it is at hand.
+        since: u64,
+    },
 }
 
 /// Which part of a list.
@@ -177,4 +192,10 @@ pub enum ResponseBody {
     },
     /// Health.
     Health(rest::Health),
+    /// A checkpoint as a signed note (C2SP tlog-checkpoint), text.
+    Checkpoint(String),
+    /// A tile; immutable.
+    Tile(ByteBuf),
+    /// A bundle.
+    Bundle(Box<crate::bundle::Bundle>),
 }

@@ -90,6 +90,8 @@ pub(crate) fn genesis() -> Genesis {
         base_url: "https://avouch.example.org".into(),
         log_number: 0x0100,
         nonce: octets(&[0x11; 32]),
+        origin: "example.org/avouch".into(),
+        blinding: Hash32::of(b"blinding"),
         rules: Rules::standard(),
         roster: vec![holder("Olga", &[]), holder("Omar", &[]), holder("Oskar", &[])],
         agents: vec![holder("agent", &["enrol"])],
@@ -393,6 +395,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
     let installation = rest::Installation {
         realm: realm(),
         genesis: genesis_event().hash(),
+        policy: Rules::standard().hash(),
         ladder: "hsm".into(),
         warnings: vec!["software token".into()],
         max_status_age: 86_400,
@@ -402,7 +405,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
             subject: "CN=Issuing CA".into(),
             algorithm: "P-256".into(),
             certificate: "-----BEGIN CERTIFICATE-----\n".into(),
-            leaves_per_crl: 1 << 16,
+            crl_shards: 1,
             protection: "held by the HSM".into(),
         }],
     };

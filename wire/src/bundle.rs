@@ -1,0 +1,89 @@
+//! The bundle: everything that is needed to verify an identity with the network cut.
+//!
+//! JSON for people and programs (binary values in base64), postcard as the compact form. Nothing
+//! in it is believed: chain, proofs, evidence and decisions are all checked against the trust file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Hash32, UserId};
+
+/// Bytes: base64 in JSON, as they are in the compact form.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Blob(pub Vec<u8>);
+
+/// Greatest length of a bundle's compact form, in bytes.
+pub const MAX_BUNDLE: usize = 4 * 1024 * 1024;
+
+/// A bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// Format version, 1.
+    pub version: u8,
+    /// Whose.
+    pub uid: UserId,
+    /// The current certificate, DER; none for an identity without a key.
+    pub certificate: Option<Blob>,
+    /// Issuing certificates, DER.
+    pub chain: Vec<Blob>,
+    /// The genesis event ([`crate::event::Event`], DER). Its hash is in the trust file.
+    pub genesis: Blob,
+    /// The key of the blinded id ([`crate::leaf::blinded_id`]).
+    pub blinding_key: Blob,
+    /// The identity's events from the sequence number that was asked for.
+    pub events: Vec<BundleEvent>,
+    /// The value in the map ([`crate::head::Head`], DER).
+    pub head: Blob,
+    /// Proof that the map holds that value under the blinded id, and the map's root.
+    pub map_proof: Blob,
+    /// The leaf that holds the map's root ([`crate::leaf::Leaf`], DER): the checkpoint's last one.
+    pub map_leaf: Blob,
+    /// Its inclusion proof.
+    pub map_leaf_proof: Vec<Hash32>,
+    /// The signed checkpoint, text.
+    pub checkpoint: String,
+    /// The installation's step of the ladder.
+    pub ladder: String,
+}
+
+/// One event with all that shows it to be lawful and logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleEvent {
+    /// Index of its leaf.
+    pub leaf_index: u64,
+    /// Its leaf ([`crate::leaf::Leaf`], DER).
+    pub leaf: Blob,
+    /// The salt of the leaf's commitment.
+    pub salt: Blob,
+    /// The event ([`crate::event::Event`], DER).
+    pub event: Blob,
+    /// The evidence that it names, in that order.
+    pub evidence: Vec<Blob>,
+    /// Inclusion proof of the leaf (RFC 6962 section 2.1.1).
+    pub proof: Vec<Hash32>,
+}
+
+impl Serialize for Blob {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if s.is_human_readable() {
+            s.serialize_str(&base64::Engine::encode(&BASE64, &self.0))
+        } else {
+            s.serialize_bytes(&self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        if d.is_human_readable() {
+            let text = String::deserialize(d)?;
+            base64::Engine::decode(&BASE64, text).map(Self).map_err(D::Error::custom)
+        } else {
+            serde_bytes::ByteBuf::deserialize(d).map(|bytes| Self(bytes.into_vec()))
+        }
+    }
+}
+
+const BASE64: base64::engine::GeneralPurpose = base64::engine::general_purpose::STANDARD;
