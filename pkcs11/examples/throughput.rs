@@ -21,9 +21,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(through_workers(program, module, label, pin, seconds))?;
     // Last, since this process loads the module for it.
-    for threads in [1, 2] {
-        let rate = directly(module, label, pin, threads, seconds)?;
-        println!("P-256 directly, {threads} threads: {rate}/s");
+    for (name, id) in [("P-256", b'P'), ("RSA-3072", b'R')] {
+        for threads in [1, 2] {
+            let rate = directly(module, label, pin, id, threads, seconds)?;
+            println!("{name} directly, {threads} threads: {rate}/s");
+        }
     }
     Ok(())
 }
@@ -86,6 +88,7 @@ fn directly(
     module: &str,
     label: &str,
     pin: &str,
+    id: u8,
     threads: usize,
     seconds: Duration,
 ) -> Result<u64, Box<dyn std::error::Error>> {
@@ -106,13 +109,14 @@ fn directly(
             let (total, start) = (Arc::clone(&total), Arc::clone(&start));
             Ok::<_, cryptoki::error::Error>(std::thread::spawn(move || {
                 let key = session.find_objects(&[
-                    Attribute::Id(vec![b'P'; 16]),
+                    Attribute::Id(vec![id; 16]),
                     Attribute::Class(cryptoki::object::ObjectClass::PRIVATE_KEY),
                 ])?[0];
                 start.wait();
                 let end = Instant::now() + seconds;
                 while Instant::now() < end {
-                    session.sign(&Mechanism::Ecdsa, key, &[7; 32])?;
+                    let mechanism = if id == b'P' { Mechanism::Ecdsa } else { Mechanism::RsaPkcs };
+                    session.sign(&mechanism, key, &[7; 32])?;
                     total.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok::<_, cryptoki::error::Error>(())

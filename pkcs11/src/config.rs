@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+use zeroize::Zeroize;
 
 /// The program that calls [`crate::worker::run`], normally this executable with `hsm-worker`.
 ///
@@ -145,9 +146,12 @@ impl TokenConfig {
 pub struct Pin(SecretString);
 
 impl Pin {
-    /// Takes the PIN over; the caller's string becomes the secret's own memory where it can.
-    pub fn new(pin: String) -> Self {
-        Pin(SecretString::from(pin))
+    /// Takes the PIN over and wipes the caller's string, whose spare capacity would otherwise keep
+    /// a copy when it is shrunk.
+    pub fn new(mut pin: String) -> Self {
+        let secret = SecretString::from(pin.as_str());
+        pin.zeroize();
+        Pin(secret)
     }
 
     /// No PIN, for key files.

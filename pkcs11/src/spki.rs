@@ -125,3 +125,6 @@ pub(crate) fn algorithm(spki_der: &[u8]) -> Option<Algorithm> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

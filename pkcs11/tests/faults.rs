@@ -191,6 +191,53 @@ async fn another_token_in_the_place_of_ours_is_refused() {
 }
 
 #[tokio::test]
+async fn a_token_erased_under_a_running_worker_is_lost_and_found() {
+    let soft = SoftHsm::new().await;
+    let hsm = soft.start().await;
+    let key = hsm.generate(spec(Algorithm::P256, 1)).await.unwrap();
+    let tokens = soft.dir.path().join("tokens");
+    let away = soft.dir.path().join("away");
+    std::fs::rename(&tokens, &away).unwrap();
+    std::fs::create_dir(&tokens).unwrap();
+    for _ in 0..3 {
+        let error = hsm.sign(&key.id, b"x").await.unwrap_err();
+        assert!(error.is_transient(), "{error}");
+    }
+    std::fs::remove_dir(&tokens).unwrap();
+    std::fs::rename(&away, &tokens).unwrap();
+    hsm.wait_ready().await.unwrap();
+    key.verify(b"x", &hsm.sign(&key.id, b"x").await.unwrap()).unwrap();
+    hsm.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_every_request_is_answered() {
+    let soft = SoftHsm::new().await;
+    let mut config = soft.config();
+    config.sessions = 4;
+    config.workers = 2;
+    let hsm = Hsm::start(soft.command(), config, pin()).await.unwrap();
+    let key = hsm.generate(spec(Algorithm::P256, 1)).await.unwrap();
+    let callers: Vec<_> = (0..24u8)
+        .map(|caller| {
+            let (hsm, id) = (hsm.clone(), key.id.clone());
+            tokio::spawn(async move {
+                let mut last = Vec::new();
+                for number in 0..200u8 {
+                    last = hsm.sign(&id, [caller, number]).await.unwrap();
+                }
+                last
+            })
+        })
+        .collect();
+    for (caller, last) in (0..24u8).zip(callers) {
+        key.verify(&[caller, 199], &last.await.unwrap()).unwrap();
+    }
+    assert_eq!(hsm.status().workers.iter().map(|worker| worker.started).sum::<u64>(), 2);
+    hsm.shut_down().await;
+}
+
+#[tokio::test]
 async fn several_workers_share_the_work_and_one_may_die() {
     let soft = SoftHsm::new().await;
     let mut config = soft.config();
@@ -220,11 +267,32 @@ async fn the_pin_is_nowhere_to_be_read() {
         let content = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
         assert!(!content.windows(PIN.len()).any(|window| window == PIN.as_bytes()), "{file}");
     }
+    // Even where the kernel lets the administrator look, the worker has forgotten it.
+    assert_ne!(memory_holds(pid, PIN.as_bytes()), Some(true));
+    assert_ne!(memory_holds(pid, b"SOFTHSM2_CONF="), Some(false), "we look where things are");
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
     assert!(!format!("{:?} {:?}", pin(), hsm).contains(PIN));
     hsm.shut_down().await;
+}
+
+/// Whether the process's memory holds these bytes, if it may be read.
+fn memory_holds(pid: u32, wanted: &[u8]) -> Option<bool> {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).ok()?;
+    let found = maps.lines().filter(|line| line.contains(" rw")).any(|line| {
+        let range = line.split_whitespace().next().unwrap();
+        let (start, end) = range.split_once('-').unwrap();
+        let address = |text| u64::from_str_radix(text, 16).unwrap();
+        let mut content = vec![0; (address(end) - address(start)) as usize];
+        let read = memory.read_at(&mut content, address(start)).unwrap_or_default();
+        let last = wanted[wanted.len() - 1];
+        // Comparing from a rare byte keeps a debug build quick.
+        (wanted.len()..=read).any(|e| content[e - 1] == last && content[..e].ends_with(wanted))
+    });
+    Some(found)
 }
 
 #[tokio::test]

@@ -16,6 +16,14 @@ pub(super) enum Op {
 }
 
 impl Op {
+    /// The key that this is about, when it is about one that should exist.
+    pub(super) fn key_id(&self) -> Option<&[u8]> {
+        match self {
+            Op::Sign { id, .. } | Op::Find { id } => Some(id),
+            Op::Keys | Op::Generate(_) => None,
+        }
+    }
+
     pub(super) fn wire(&self) -> proto::Op<'_> {
         match self {
             Op::Sign { id, tbs } => proto::Op::Sign { id, tbs },

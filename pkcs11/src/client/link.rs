@@ -134,7 +134,7 @@ impl Link {
         let window = Semaphore::new(shared.config.sessions * 16 + 16);
         let end = tokio::select! {
             end = send(&mut self.input, self.next_number, &pending, &window, shared) => end,
-            end = take_answers(&mut self.output, &mut self.received, &pending, &window) => end,
+            end = take_answers(&mut self.output, &mut self.received, &pending, &window, shared) => end,
             end = watch(&pending, shared.config.deadline) => end,
             () = shared.stop.cancelled() => End::Stopped,
         };
@@ -231,10 +231,15 @@ async fn take_answers(
     received: &mut BytesMut,
     pending: &Pending,
     window: &Semaphore,
+    shared: &Shared,
 ) -> End {
     loop {
         match receive(output, received).await {
             Ok(Message::Answer { number, body }) => {
+                if let Some(id) = vanished(number, &body, pending, shared) {
+                    let id = hex::encode(id);
+                    return End::Lost(format!("the token no longer holds the key {id}"));
+                }
                 if let Some(InFlight { job, .. }) = lock(pending).remove(&number) {
                     window.add_permits(1);
                     job.answer(body);
@@ -244,6 +249,22 @@ async fn take_answers(
             Err(reason) => return End::Died(reason),
         }
     }
+}
+
+/// The key that an answer denies although we know it. Then not the request is wrong but the token:
+/// it was exchanged or erased, and the request stays in flight until ours is back.
+fn vanished(
+    number: u64,
+    body: &Result<Answer, HsmError>,
+    pending: &Pending,
+    shared: &Shared,
+) -> Option<Vec<u8>> {
+    if !matches!(body, Err(HsmError::KeyNotFound { .. }) | Ok(Answer::Key(None))) {
+        return None;
+    }
+    let pending = lock(pending);
+    let id = pending.get(&number)?.job.op.key_id()?;
+    shared.knows_key(id).then(|| id.to_vec())
 }
 
 /// Takes the next message from what was received, reading when there is none.

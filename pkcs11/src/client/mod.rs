@@ -139,7 +139,8 @@ impl Hsm {
     /// The key with this CKA_ID, if the token has it.
     ///
     /// The public key is remembered: from now on every replacement of a worker proves by a
-    /// challenge that it still holds this very key before it is used.
+    /// challenge that it still holds this very key before it is used. A key seen before that is
+    /// gone is not `None` but [`HsmError::Unavailable`]: the token was exchanged.
     ///
     /// # Errors
     /// [`HsmError::KeyChanged`] when another key answers to an identifier seen before,

@@ -160,6 +160,10 @@ impl Shared {
         if known == spki_der { Ok(()) } else { Err(key_changed(id, known, spki_der)) }
     }
 
+    pub(super) fn knows_key(&self, id: &[u8]) -> bool {
+        self.lock().keys.contains_key(id)
+    }
+
     pub(super) fn expected_keys(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         self.lock().keys.clone()
     }

@@ -23,7 +23,7 @@ use std::io::{self, BufReader, Read};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// How long the end waits for calls into the module that are still running.
@@ -108,11 +108,16 @@ fn requests(input: File, output: Arc<Output>, holding: Holding) -> io::Result<()
         let (queue, output, ended) = (Arc::clone(&queue), Arc::clone(&output), ended.clone());
         std::thread::Builder::new().name(format!("session-{number}")).spawn(move || {
             while let Some(work) = queue.next() {
-                match signer.carry_out(&work) {
-                    Ok(answer) => output.answer(work.number, Ok(answer), &queue),
-                    Err(Fault::Answer(error)) => output.answer(work.number, Err(error), &queue),
-                    Err(Fault::Lost { reason }) => output.lost(reason),
+                if !matches!(work.op, queue::Op::Sign { .. }) {
+                    output.flush();
                 }
+                let start = Instant::now();
+                let body = match signer.carry_out(&work) {
+                    Ok(answer) => Ok(answer),
+                    Err(Fault::Answer(error)) => Err(error),
+                    Err(Fault::Lost { reason }) => output.lost(reason),
+                };
+                output.answer(work.number, body, start.elapsed(), &queue);
             }
             drop(signer);
             drop(ended);
@@ -123,7 +128,7 @@ fn requests(input: File, output: Arc<Output>, holding: Holding) -> io::Result<()
     let mut input = BufReader::with_capacity(256 << 10, input);
     let mut frame = Vec::new();
     while let Some(work) = next_work(&mut input, &mut frame)? {
-        queue.push(work, input.buffer().is_empty());
+        queue.push(work);
     }
 
     // The authority closed the pipe or is gone. A module that does not come back is left behind

@@ -9,10 +9,12 @@ use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Written at the latest when this much has gathered …
+/// Answers are written when this much has gathered …
 const FULL: usize = 16 << 10;
-/// … or the first answer has waited this long.
+/// … or the first has waited this long …
 const STALE: Duration = Duration::from_micros(500);
+/// … and at once when the call took so long that a write costs nothing beside it.
+const SLOW: Duration = Duration::from_micros(200);
 
 pub(super) struct Output {
     state: Mutex<State>,
@@ -40,10 +42,15 @@ impl Output {
         state.flush()
     }
 
-    /// An answer; written when no request waits, since then nothing follows that could share the
-    /// write.
-    pub(super) fn answer(&self, number: u64, body: Result<Answer, HsmError>, queue: &Queue) {
-        let idle = queue.is_empty();
+    /// An answer to a request that took `took`. It may stay here only while another request waits,
+    /// since that one's answer will bring it along: both are looked at under one lock.
+    pub(super) fn answer(
+        &self,
+        number: u64,
+        body: Result<Answer, HsmError>,
+        took: Duration,
+        queue: &Queue,
+    ) {
         let mut state = self.lock();
         if let Err(error) = proto::encode(&Message::Answer { number, body }, &mut state.buffer) {
             let refused = Message::Answer { number, body: Err(error) };
@@ -51,9 +58,18 @@ impl Output {
             let _ = proto::encode(&refused, &mut state.buffer);
         }
         let since = *state.since.get_or_insert_with(Instant::now);
-        if (idle || state.buffer.len() >= FULL || since.elapsed() >= STALE)
-            && state.flush().is_err()
-        {
+        let wait = took < SLOW
+            && state.buffer.len() < FULL
+            && since.elapsed() < STALE
+            && !queue.is_empty();
+        if !wait && state.flush().is_err() {
+            gone();
+        }
+    }
+
+    /// Writes what has gathered: something slow comes next.
+    pub(super) fn flush(&self) {
+        if self.lock().flush().is_err() {
             gone();
         }
     }
@@ -69,6 +85,9 @@ impl Output {
 impl State {
     fn flush(&mut self) -> io::Result<()> {
         self.since = None;
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
         let result = self.file.write_all(&self.buffer);
         self.buffer.clear();
         result

@@ -35,11 +35,11 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds work. Threads are woken at the end of a batch, or when there is more than one's share.
-    pub(super) fn push(&self, work: Work, last_of_batch: bool) {
+    /// Adds work and wakes a thread if one sleeps.
+    pub(super) fn push(&self, work: Work) {
         let mut state = self.lock();
         state.waiting.push_back(work);
-        let wake = state.idle > 0 && (last_of_batch || state.waiting.len() > 1);
+        let wake = state.idle > 0;
         drop(state);
         if wake {
             self.changed.notify_one();
