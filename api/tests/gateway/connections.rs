@@ -76,7 +76,12 @@ async fn slow_handshakes_end_the_connection_and_delay_nobody() {
 
 #[tokio::test]
 async fn idle_connections_end() {
-    let stage = Stage::with(|options| options.limits.idle = Duration::from_millis(100)).await;
+    let stage = Stage::with(|options| {
+        options.limits.idle = Duration::from_millis(100);
+        // Which would end it, too, but not in time for this test.
+        options.limits.header = Duration::from_secs(300);
+    })
+    .await;
     let mut stream = stage.raw().await;
     stream.write_all(REQUEST.as_bytes()).await.unwrap();
     let answer = read_to_end(&mut stream).await;
