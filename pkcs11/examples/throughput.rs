@@ -79,6 +79,14 @@ async fn through_workers(
                 );
             }
         }
+        if workers == 1 {
+            let killed = hsm.status().workers[0].pid.and_then(|pid| pid.try_into().ok());
+            let killed = killed.and_then(rustix::process::Pid::from_raw).ok_or("no worker")?;
+            rustix::process::kill_process(killed, rustix::process::Signal::KILL)?;
+            let start = Instant::now();
+            while hsm.sign(&[b'P'; 16], vec![0x30; 700]).await.is_err() {}
+            println!("signs again {:?} after kill -9", start.elapsed());
+        }
         hsm.shut_down().await;
     }
     Ok(())

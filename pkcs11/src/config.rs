@@ -10,7 +10,8 @@ use zeroize::Zeroize;
 
 /// The program that calls [`crate::worker::run`], normally this executable with `hsm-worker`.
 ///
-/// The PIN never goes here: arguments and environment are readable by others on the host.
+/// Name the executable as `/proc/self/exe`: after an upgrade in place, `current_exe` would be another
+/// build than the one that runs, which the greeting refuses. The PIN never goes here: arguments and environment are readable by others on the host.
 #[derive(Clone, Debug)]
 pub struct WorkerCommand {
     /// The program.

@@ -10,6 +10,7 @@ use crate::proto::{self, Answer, MAX_FRAME, Message, Op, Request, Welcome};
 use crate::spki;
 use bytes::{Buf, BytesMut};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -169,6 +170,7 @@ impl Link {
 /// Answers what was in flight, or puts it back when the worker says that it may be repeated.
 fn settle(in_flight: BTreeMap<u64, InFlight>, end: &End, shared: &Shared) {
     let mut back = Vec::new();
+    shared.in_flight.fetch_sub(in_flight.len(), Ordering::Relaxed);
     for (_, InFlight { mut job, .. }) in in_flight {
         match end {
             End::Stopped => job.answer(Err(HsmError::ShutDown)),
@@ -209,6 +211,7 @@ async fn send(
                     Ok(()) => {
                         let due = now + job.limit;
                         pending.insert(number, InFlight { job, due });
+                        shared.in_flight.fetch_add(1, Ordering::Relaxed);
                     }
                     Err(error) => {
                         unsent += 1;
@@ -242,6 +245,7 @@ async fn take_answers(
                 }
                 if let Some(InFlight { job, .. }) = lock(pending).remove(&number) {
                     window.add_permits(1);
+                    shared.in_flight.fetch_sub(1, Ordering::Relaxed);
                     job.answer(body);
                 }
             }

@@ -73,6 +73,8 @@ pub struct HsmStatus {
     pub workers: Vec<WorkerStatus>,
     /// Requests waiting for a worker.
     pub waiting: usize,
+    /// Requests that workers have and have not answered.
+    pub in_flight: usize,
 }
 
 impl Hsm {

@@ -8,6 +8,7 @@ use crate::key::{KeyInfo, TokenInfo};
 use crate::proto::Answer;
 use aws_lc_rs::digest::{SHA256, digest};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{oneshot, watch};
@@ -21,6 +22,8 @@ pub(super) struct Shared {
     pub(super) command: WorkerCommand,
     pub(super) config: TokenConfig,
     pub(super) jobs: Jobs,
+    /// Requests with a worker, all workers together.
+    pub(super) in_flight: AtomicUsize,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
     /// Held while a worker starts: never two logins at once.
@@ -60,6 +63,7 @@ impl Shared {
             command,
             config,
             jobs: Jobs::default(),
+            in_flight: AtomicUsize::new(0),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             turn: tokio::sync::Mutex::new(()),
@@ -198,6 +202,7 @@ impl Shared {
             token: state.token.clone(),
             workers: state.workers.clone(),
             waiting,
+            in_flight: self.in_flight.load(Ordering::Relaxed),
         }
     }
 }

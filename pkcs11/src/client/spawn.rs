@@ -65,7 +65,9 @@ pub(super) async fn greet(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
-        .kill_on_drop(true);
+        .kill_on_drop(true)
+        // An interrupt from the terminal is for the authority, which ends its workers in order.
+        .process_group(0);
     // An operator may have handed us the PIN in a variable: the worker must not inherit it.
     for (name, value) in std::env::vars_os() {
         if secrets.iter().any(|pin| contains(&value, pin)) {
