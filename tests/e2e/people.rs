@@ -151,7 +151,7 @@ fn a_person_enrols_renews_and_revokes_with_the_command_line() {
     ends(&person.with_contacts(&["verify", "identity", uid]), 12);
 
     let history = ends(&person.online(&["history", uid]), 0);
-    for what in ["enrol", "renew", "revoke", "REFUSED"] {
+    for what in ["enrol", "renew", "revoke", "key-compromise"] {
         assert!(history.contains(what), "{what}: {history}");
     }
 }
