@@ -6,16 +6,15 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use http::HeaderMap;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue,
-    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, Method};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wire::problem::{Problem, ProblemCode};
@@ -66,9 +65,6 @@ pub(crate) async fn around(
 
     let (mut response, problem) = render(response, &edge.pages, &id);
     finish(&edge, &mut response, &id);
-    if method == Method::HEAD {
-        response = without_body(response);
-    }
     tracing::info!(
         target: "avouch::http",
         %method,
@@ -151,17 +147,6 @@ fn finish(edge: &Edge, response: &mut Response, id: &str) {
     if let Some(hsts) = &edge.hsts {
         headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
-}
-
-/// RFC 9110 section 9.3.2: the same header, Content-Length included, and no content.
-fn without_body(mut response: Response) -> Response {
-    if let Some(length) = response.body().size_hint().exact()
-        && length > 0
-    {
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    *response.body_mut() = Body::empty();
-    response
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use wire::problem::{Problem, ProblemCode};
 use wire::rest::ProblemJson;
 
@@ -72,9 +72,6 @@ pub(crate) fn render(
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status(problem.code);
     let headers = response.headers_mut();
-    if let Some(allow) = parts.headers.remove(ALLOW) {
-        headers.insert(ALLOW, allow);
-    }
     headers.insert(CONTENT_TYPE, MEDIA_TYPE);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(seconds) = retry_after(&problem) {

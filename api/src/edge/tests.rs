@@ -1,4 +1,5 @@
 use axum::Router;
+use axum::body::Body;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use http::StatusCode;
