@@ -3,8 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use wire::Encoded;
+use wire::bundle::{Bundle, MAX_BUNDLE};
 use wire::event::{Certified, Event, Revoked, TransportWord};
+use wire::frame;
 use wire::genesis::Genesis;
+use wire::head::Head;
 use wire::intent::Intent;
 use wire::leaf::Leaf;
 use wire::rules::Rules;
@@ -28,6 +31,11 @@ fuzz_target!(|data: &[u8]| {
     check::<Statement>(data);
     check::<SignedStatement>(data);
     check::<Leaf>(data);
+    check::<Head>(data);
+    if let Ok(bundle) = frame::decode::<Bundle>(data, MAX_BUNDLE) {
+        let bytes = frame::encode(&bundle, MAX_BUNDLE).expect("read from as many bytes");
+        assert!(frame::decode::<Bundle>(&bytes, MAX_BUNDLE).is_ok_and(|again| again == bundle));
+    }
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(trust) = TrustFile::parse(text)
     {

@@ -9,8 +9,10 @@ use std::path::Path;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use wire::bundle::Bundle;
 use wire::event::{Certified, Event, EventKind, EvidenceKind, EvidenceRef, Revoked, TransportWord};
 use wire::genesis::Genesis;
+use wire::head::Head;
 use wire::intent::{Intent, Name, NameKind};
 use wire::leaf::{Leaf, LeafKind};
 use wire::rules::Rules;
@@ -39,6 +41,7 @@ macro_rules! each_format {
         $run::<Intent>("intent-revoke.der");
         $run::<Statement>("statement.der");
         $run::<SignedStatement>("signed-statement.der");
+        $run::<Head>("head.der");
         $run::<Leaf>("leaf-event.der");
         $run::<Leaf>("leaf-map-root.der");
     };
@@ -205,6 +208,9 @@ fn sound(bytes: &[u8]) {
     check::<Statement>(bytes);
     check::<SignedStatement>(bytes);
     check::<Leaf>(bytes);
+    check::<Head>(bytes);
+    let _ = frame::decode::<Bundle>(bytes, wire::bundle::MAX_BUNDLE);
+    let _ = serde_json::from_slice::<Bundle>(bytes);
     let _ = frame::decode::<Hello>(bytes, frame::MAX_REQUEST);
     let _ = frame::decode::<Welcome>(bytes, frame::MAX_RESPONSE);
     let _ = frame::decode::<Request>(bytes, frame::MAX_REQUEST);
@@ -229,6 +235,9 @@ const VECTORS: &[&str] = &[
     "signed-statement.der",
     "leaf-event.der",
     "leaf-map-root.der",
+    "head.der",
+    "bundle.json",
+    "bundle.bin",
     "trust.json",
     "socket-hello.bin",
     "socket-welcome-ok.bin",

@@ -14,8 +14,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wire::event::{Certified, Event, Revoked, TransportWord};
 use wire::genesis::Genesis;
+use wire::head::Head;
 use wire::intent::Intent;
-use wire::leaf::{Leaf, blinded_id, commitment};
+use wire::leaf::{Leaf, blinded_id, blinded_key, blinding_commitment, commitment};
 use wire::rules::Rules;
 use wire::statement::{SignedStatement, Statement};
 use wire::trust::TrustFile;
@@ -88,7 +89,8 @@ fn intents_and_statements() {
 }
 
 #[test]
-fn leaves() {
+fn leaves_and_heads() {
+    frozen_der("head", &samples::head());
     frozen_der("leaf-event", &samples::enrol_leaf());
     frozen_der("leaf-map-root", &samples::map_root_leaf());
 }
@@ -98,6 +100,20 @@ fn trust_file() {
     frozen("trust.json", samples::trust_file().to_text().as_bytes());
     let text = std::fs::read_to_string(file("trust.json")).unwrap();
     assert_eq!(TrustFile::parse(&text).unwrap(), samples::trust_file());
+}
+
+#[test]
+fn bundles() {
+    let bundle = samples::bundle();
+    let mut text = serde_json::to_string_pretty(&bundle).unwrap();
+    text.push('\n');
+    frozen("bundle.json", text.as_bytes());
+    let text = std::fs::read_to_string(file("bundle.json")).unwrap();
+    assert_eq!(serde_json::from_str::<wire::bundle::Bundle>(&text).unwrap(), bundle);
+    frozen("bundle.bin", &frame::encode(&bundle, wire::bundle::MAX_BUNDLE).unwrap());
+    let bytes = std::fs::read(file("bundle.bin")).unwrap();
+    let read: wire::bundle::Bundle = frame::decode(&bytes, wire::bundle::MAX_BUNDLE).unwrap();
+    assert_eq!(read, bundle);
 }
 
 fn frozen_message<T>(name: &str, message: &T, limit: usize)
@@ -127,125 +143,48 @@ fn socket_messages() {
 /// Names and numbers are as frozen as encodings: statements sign them and URIs end in them.
 #[test]
 fn the_index_describes_every_file_and_pins_what_is_derived() {
-    let hash = |bytes: &[u8]| Hash32::of(bytes).to_string();
-    let der = |file: &str, format: &str, about: &str, sha256: Hash32| json!({ "file": file, "format": format, "about": about, "sha256": sha256.to_string() });
-    let mut files = vec![
-        der(
-            "event-genesis.der",
-            Event::FORMAT,
-            "leaf 0; its hash names the installation",
-            samples::genesis_event().hash(),
-        ),
-        der(
-            "event-enrol.der",
-            Event::FORMAT,
-            "an enrolment by an agent's statement",
-            samples::enrol_event().hash(),
-        ),
-        der(
-            "event-revoke.der",
-            Event::FORMAT,
-            "the revocation that follows, by transport evidence",
-            samples::revoke_event().hash(),
-        ),
-        der(
+    let about: &[(&str, &str, &str)] = &[
+        ("event-genesis.der", Event::FORMAT, "leaf 0; its hash names the installation"),
+        ("event-enrol.der", Event::FORMAT, "an enrolment by an agent's statement"),
+        ("event-revoke.der", Event::FORMAT, "the revocation that follows, by transport evidence"),
+        (
             "body-genesis.der",
             Genesis::FORMAT,
-            "body of event-genesis, every list and option filled",
-            samples::genesis().hash(),
+            "body of event-genesis, all lists and options filled",
         ),
-        der(
-            "body-certified.der",
-            Certified::FORMAT,
-            "body of event-enrol",
-            samples::certified().hash(),
-        ),
-        der(
-            "body-revoked.der",
-            Revoked::FORMAT,
-            "body of event-revoke and of intent-revoke",
-            samples::revoked().hash(),
-        ),
-        der(
-            "transport-word.der",
-            TransportWord::FORMAT,
-            "evidence of event-revoke",
-            samples::transport_word().hash(),
-        ),
-        der(
-            "rules-standard.der",
-            Rules::FORMAT,
-            "the preset `standard`; its hash is the policy hash",
-            Rules::standard().hash(),
-        ),
-        der(
-            "intent-enrol.der",
-            Intent::FORMAT,
-            "what the agent agrees to",
-            samples::enrol_intent().hash(),
-        ),
-        der(
-            "intent-revoke.der",
-            Intent::FORMAT,
-            "what the holder agrees to",
-            samples::revoke_intent().hash(),
-        ),
-        der(
-            "statement.der",
-            Statement::FORMAT,
-            "the bytes that the agent signs",
-            samples::statement().hash(),
-        ),
-        der(
-            "signed-statement.der",
-            SignedStatement::FORMAT,
-            "the statement with a made-up signature",
-            samples::signed_statement().hash(),
-        ),
-        der(
-            "leaf-event.der",
-            Leaf::FORMAT,
-            "the leaf of event-enrol",
-            samples::enrol_leaf().hash(),
-        ),
-        der(
-            "leaf-map-root.der",
-            Leaf::FORMAT,
-            "the last leaf of a checkpoint",
-            samples::map_root_leaf().hash(),
-        ),
-        der(
-            "trust.json",
-            "trust file",
-            "JSON; sha256 is of the text, the fingerprint is below",
-            Hash32::of(samples::trust_file().to_text().as_bytes()),
-        ),
+        ("body-certified.der", Certified::FORMAT, "body of event-enrol"),
+        ("body-revoked.der", Revoked::FORMAT, "body of event-revoke and of intent-revoke"),
+        ("transport-word.der", TransportWord::FORMAT, "evidence of event-revoke"),
+        ("rules-standard.der", Rules::FORMAT, "the preset `standard`; its hash is the policy hash"),
+        ("intent-enrol.der", Intent::FORMAT, "what the agent agrees to"),
+        ("intent-revoke.der", Intent::FORMAT, "what the holder agrees to"),
+        ("statement.der", Statement::FORMAT, "the bytes that the agent signs"),
+        ("signed-statement.der", SignedStatement::FORMAT, "the statement, its signature made up"),
+        ("leaf-event.der", Leaf::FORMAT, "the leaf of event-enrol"),
+        ("leaf-map-root.der", Leaf::FORMAT, "the last leaf of a checkpoint"),
+        ("head.der", Head::FORMAT, "the map's value after event-enrol"),
+        ("bundle.json", "bundle", "the bundle after event-enrol"),
+        ("bundle.bin", "bundle", "the same in the compact form, postcard"),
+        ("trust.json", "trust file", "its fingerprint is below"),
     ];
-    let mut socket = |name: String, about: &str, payload: Vec<u8>| {
-        files.push(json!({
-            "file": format!("socket-{name}.bin"), "format": "socket message, postcard",
-            "about": about, "sha256": hash(&payload),
-        }));
+    let entry = |file: &str, format: &str, about: &str| {
+        let bytes = std::fs::read(self::file(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+        let sha256 = Hash32::of(&bytes).to_string();
+        json!({ "file": file, "format": format, "about": about, "sha256": sha256 })
     };
-    let small = frame::MAX_REQUEST;
-    let great = frame::MAX_RESPONSE;
-    socket(
-        "hello".into(),
-        "the caller's first frame",
-        frame::encode(&samples::hello(), small).unwrap(),
-    );
-    for (name, m) in samples::welcomes() {
-        socket(
-            format!("welcome-{name}"),
-            "the authority's first frame",
-            frame::encode(&m, great).unwrap(),
-        );
+    let mut files: Vec<Value> =
+        about.iter().map(|(f, format, about)| entry(f, format, about)).collect();
+    let message = "socket message, postcard";
+    files.push(entry("socket-hello.bin", message, "the caller's first frame"));
+    for (name, _) in samples::welcomes() {
+        let file = format!("socket-welcome-{name}.bin");
+        files.push(entry(&file, message, "the authority's first frame"));
     }
-    for (name, m) in samples::requests() {
-        socket(format!("request-{name}"), "a request", frame::encode(&m, small).unwrap());
+    for (name, _) in samples::requests() {
+        files.push(entry(&format!("socket-request-{name}.bin"), message, "a request"));
     }
-    for (name, m) in samples::responses() {
-        socket(format!("response-{name}"), "a response", frame::encode(&m, great).unwrap());
+    for (name, _) in samples::responses() {
+        files.push(entry(&format!("socket-response-{name}.bin"), message, "a response"));
     }
     let uid = samples::uid();
     let event = samples::enrol_event().to_canonical();
@@ -260,8 +199,11 @@ fn the_index_describes_every_file_and_pins_what_is_derived() {
         "derived": {
             "user id": uid.as_str(),
             "user id in a path": uid.percent_encoded(),
-            "blinding key": hex::encode(samples::BLINDING_KEY),
-            "blinded id": blinded_id(&samples::BLINDING_KEY, &uid).to_string(),
+            "installation's secret": hex::encode(samples::SECRET),
+            "commitment to the secret": blinding_commitment(&samples::SECRET).to_string(),
+            "per-identity key": hex::encode(samples::identity_key()),
+            "blinded id": blinded_id(&samples::identity_key(), &uid).to_string(),
+            "blinded key": blinded_key(&samples::SECRET, Hash32::of(&samples::spki())).to_string(),
             "salt": hex::encode(samples::SALT),
             "commitment to event-enrol": commitment(&samples::SALT, &event).to_string(),
             "leaf hash of leaf-event": samples::enrol_leaf().leaf_hash().to_string(),
@@ -277,6 +219,7 @@ fn the_index_describes_every_file_and_pins_what_is_derived() {
             "signature algorithms": numbers!(wire::statement::SignatureAlgorithm),
             "name kinds": numbers!(wire::intent::NameKind),
             "leaf kinds": numbers!(wire::leaf::LeafKind),
+            "head statuses": numbers!(wire::head::HeadStatus),
             "key purposes": numbers!(wire::genesis::KeyPurpose),
             "cosigner kinds": numbers!(wire::genesis::CosignerKind),
         },

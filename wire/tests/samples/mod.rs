@@ -2,6 +2,7 @@
 //! of these values, and whoever implements the formats again compares against those files.
 
 use serde_bytes::ByteBuf;
+use wire::bundle::{Blob, Bundle, BundleEvent};
 use wire::event::{
     Certified, Event, EventKind, Evidence, EvidenceKind, RevocationReason, Revoked,
     TransportSource, TransportWord,
@@ -9,8 +10,9 @@ use wire::event::{
 use wire::genesis::{
     Cosigner, CosignerKind, Genesis, InstallationKey, KeyPurpose, Keyholder, Protection, Provider,
 };
+use wire::head::{Head, HeadStatus};
 use wire::intent::{Intent, Name, NameKind};
-use wire::leaf::{Leaf, LeafKind, blinded_id, commitment};
+use wire::leaf::{Leaf, LeafKind, blinded_id, blinding_commitment, blinding_key, commitment};
 use wire::problem::{Problem, ProblemCode};
 use wire::rules::Rules;
 use wire::socket::{
@@ -23,8 +25,8 @@ use wire::{Encoded, Hash32, IdempotencyKey, Realm, SerialNumber, UserId, octets,
 
 /// 2026-01-02T03:04:05Z, in seconds.
 pub(crate) const NOW: u64 = 1_767_323_045;
-/// The per-identity key behind blinded ids.
-pub(crate) const BLINDING_KEY: [u8; 32] = [0x42; 32];
+/// The installation's secret behind blinded ids.
+pub(crate) const SECRET: [u8; 32] = [0x42; 32];
 /// The salt of the event's commitment.
 pub(crate) const SALT: [u8; 32] = [0x5a; 32];
 
@@ -36,6 +38,11 @@ pub(crate) fn realm() -> Realm {
 /// The user: not ASCII, so that the encoding of names is pinned too.
 pub(crate) fn uid() -> UserId {
     UserId::parse("zoë@example.org").unwrap()
+}
+
+/// The user's key behind the blinded id.
+pub(crate) fn identity_key() -> [u8; 32] {
+    blinding_key(&SECRET, &uid())
 }
 
 /// A P-256 SubjectPublicKeyInfo over the curve's base point (FIPS 186-4 D.1.2.3): a real key whose
@@ -91,7 +98,7 @@ pub(crate) fn genesis() -> Genesis {
         log_number: 0x0100,
         nonce: octets(&[0x11; 32]),
         origin: "example.org/avouch".into(),
-        blinding: Hash32::of(b"blinding"),
+        blinding: blinding_commitment(&SECRET),
         rules: Rules::standard(),
         roster: vec![holder("Olga", &[]), holder("Omar", &[]), holder("Oskar", &[])],
         agents: vec![holder("agent", &["enrol"])],
@@ -239,7 +246,7 @@ pub(crate) fn enrol_leaf() -> Leaf {
         version: 1,
         engine: 1,
         kind: LeafKind::Event,
-        blinded_id: blinded_id(&BLINDING_KEY, &uid()),
+        blinded_id: blinded_id(&identity_key(), &uid()),
         commitment: commitment(&SALT, &enrol_event().to_canonical()),
     }
 }
@@ -254,6 +261,53 @@ pub(crate) fn map_root_leaf() -> Leaf {
         commitment: Hash32::of(b"root of the map"),
     }
 }
+
+/// What the map says after the enrolment, with every option set.
+pub(crate) fn head() -> Head {
+    Head {
+        version: 1,
+        leaf: enrol_leaf().leaf_hash(),
+        sequence: 0,
+        status: HeadStatus::Active,
+        key: Some(Hash32::of(&spki())),
+        key_number: 0,
+        possession_proven: true,
+        pending: Some(Hash32::of(b"pending intent")),
+        recovery_commitment: Some(Hash32::of(b"recovery key")),
+        private: Some(Hash32::of(b"the rest of the state")),
+    }
+}
+
+/// The bundle after the enrolment. Certificates, proofs and checkpoint are placeholders.
+pub(crate) fn bundle() -> Bundle {
+    let csr = opaque("certification request");
+    Bundle {
+        version: 1,
+        uid: uid(),
+        certificate: Some(Blob(opaque("certificate"))),
+        chain: vec![Blob(opaque("issuing certificate"))],
+        genesis: Blob(genesis_event().to_canonical()),
+        blinding_key: Blob(identity_key().to_vec()),
+        events: vec![BundleEvent {
+            leaf_index: 7,
+            leaf: Blob(enrol_leaf().to_canonical()),
+            salt: Blob(SALT.to_vec()),
+            event: Blob(enrol_event().to_canonical()),
+            evidence: vec![Blob(csr), Blob(signed_statement().to_canonical())],
+            proof: vec![Hash32::of(b"left"), Hash32::of(b"right")],
+        }],
+        head: Blob(head().to_canonical()),
+        map_proof: Blob(opaque("map proof")),
+        map_leaf: Blob(map_root_leaf().to_canonical()),
+        map_leaf_proof: vec![Hash32::of(b"left")],
+        checkpoint: CHECKPOINT.into(),
+        ladder: "hsm".into(),
+    }
+}
+
+/// A checkpoint's text; its signature is made up.
+const CHECKPOINT: &str = "example.org/avouch\n9\nqaCzhz1Zi0L8vbTVFKDcq9lyz0dEEBcWhvLEsXTsnXA=\n\n\
+    \u{2014} example.org/avouch yhqpXg==\n";
 
 /// The body of the revocation.
 pub(crate) fn revoked() -> Revoked {
@@ -312,35 +366,50 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         statements: vec![ByteBuf::from(signed_statement().to_canonical())],
     };
     let bodies = vec![
-        (
-            "issue",
-            RequestBody::Issue {
-                uid: uid(),
-                csr: ByteBuf::from(opaque("certification request")),
-                idempotency_key: Some(IdempotencyKey::parse("once-only").unwrap()),
-                signed: signed.clone(),
-            },
-        ),
-        (
-            "revoke",
-            RequestBody::Revoke {
-                serial: serial().to_string(),
-                reason: "key-compromise".into(),
-                signed,
-            },
-        ),
-        ("identity", RequestBody::Identity { uid: uid() }),
-        ("certificates", RequestBody::Certificates { uid: uid(), page: page.clone() }),
-        ("history", RequestBody::History { uid: uid(), page }),
-        ("certificate", RequestBody::Certificate { serial: serial().to_string() }),
-        ("installation", RequestBody::Installation),
-        ("crl", RequestBody::Crl { issuer: "0123456789abcdef".into(), shard: 3 }),
-        ("health", RequestBody::Health),
+        RequestBody::Issue {
+            uid: uid(),
+            csr: ByteBuf::from(opaque("certification request")),
+            idempotency_key: Some(IdempotencyKey::parse("once-only").unwrap()),
+            signed: signed.clone(),
+        },
+        RequestBody::Revoke {
+            serial: serial().to_string(),
+            reason: "key-compromise".into(),
+            signed,
+        },
+        RequestBody::Identity { uid: uid() },
+        RequestBody::Certificates { uid: uid(), page: page.clone() },
+        RequestBody::History { uid: uid(), page },
+        RequestBody::Certificate { serial: serial().to_string() },
+        RequestBody::Installation,
+        RequestBody::Crl { issuer: "0123456789abcdef".into(), shard: 3 },
+        RequestBody::Health,
+        RequestBody::Checkpoint,
+        RequestBody::Tile { path: "0/x001/234".into() },
+        RequestBody::Bundle { uid: uid(), since: 3 },
     ];
+    // A new kind of request does not compile before it has a file.
+    let name = |body: &RequestBody| match body {
+        RequestBody::Issue { .. } => "issue",
+        RequestBody::Revoke { .. } => "revoke",
+        RequestBody::Identity { .. } => "identity",
+        RequestBody::Certificates { .. } => "certificates",
+        RequestBody::History { .. } => "history",
+        RequestBody::Certificate { .. } => "certificate",
+        RequestBody::Installation => "installation",
+        RequestBody::Crl { .. } => "crl",
+        RequestBody::Health => "health",
+        RequestBody::Checkpoint => "checkpoint",
+        RequestBody::Tile { .. } => "tile",
+        RequestBody::Bundle { .. } => "bundle",
+    };
     let peer = Peer { spki: ByteBuf::from(spki()), name: "agent".into() };
-    let request = |(name, body)| {
+    let request = |body| {
         let peer = Some(peer.clone());
-        (name, Request { id: 300, request_id: "r-1".into(), deadline_ms: 30_000, peer, body })
+        (
+            name(&body),
+            Request { id: 300, request_id: "r-1".into(), deadline_ms: 30_000, peer, body },
+        )
     };
     bodies.into_iter().map(request).collect()
 }
@@ -420,25 +489,32 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         .offset(Some(12))
         .retry_after(2);
     let ok = vec![
-        (
-            "certificate",
-            ResponseBody::Certificate { certificate: Box::new(certificate.clone()), created: true },
-        ),
-        ("identity", ResponseBody::Identity(Box::new(identity))),
-        (
-            "certificates",
-            ResponseBody::Certificates(rest::Page { items: vec![certificate], next: None }),
-        ),
-        (
-            "history",
-            ResponseBody::History(rest::Page { items: vec![entry], next: Some("18".into()) }),
-        ),
-        ("installation", ResponseBody::Installation(Box::new(installation))),
-        ("crl", ResponseBody::Crl { der: ByteBuf::from(opaque("crl")), next_update: NOW + 3600 }),
-        ("health", ResponseBody::Health(health)),
+        ResponseBody::Certificate { certificate: Box::new(certificate.clone()), created: true },
+        ResponseBody::Identity(Box::new(identity)),
+        ResponseBody::Certificates(rest::Page { items: vec![certificate], next: None }),
+        ResponseBody::History(rest::Page { items: vec![entry], next: Some("18".into()) }),
+        ResponseBody::Installation(Box::new(installation)),
+        ResponseBody::Crl { der: ByteBuf::from(opaque("crl")), next_update: NOW + 3600 },
+        ResponseBody::Health(health),
+        ResponseBody::Checkpoint(CHECKPOINT.into()),
+        ResponseBody::Tile(ByteBuf::from(opaque("tile"))),
+        ResponseBody::Bundle(Box::new(bundle())),
     ];
+    // A new kind of response does not compile before it has a file.
+    let name = |body: &ResponseBody| match body {
+        ResponseBody::Certificate { .. } => "certificate",
+        ResponseBody::Identity(_) => "identity",
+        ResponseBody::Certificates(_) => "certificates",
+        ResponseBody::History(_) => "history",
+        ResponseBody::Installation(_) => "installation",
+        ResponseBody::Crl { .. } => "crl",
+        ResponseBody::Health(_) => "health",
+        ResponseBody::Checkpoint(_) => "checkpoint",
+        ResponseBody::Tile(_) => "tile",
+        ResponseBody::Bundle(_) => "bundle",
+    };
     let mut all: Vec<_> =
-        ok.into_iter().map(|(name, body)| (name, Response { id: 300, result: Ok(body) })).collect();
+        ok.into_iter().map(|body| (name(&body), Response { id: 300, result: Ok(body) })).collect();
     all.push(("problem", Response { id: 300, result: Err(problem) }));
     all
 }
