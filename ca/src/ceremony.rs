@@ -5,6 +5,7 @@ use policy::{Installation, InstallationError};
 use tlog::Edge;
 use wire::event::{Event, EventKind};
 use wire::genesis::{Genesis, InstallationKey, KeyPurpose, Keyholder, Protection};
+use wire::leaf::blinding_commitment;
 use wire::rules::Rules;
 use wire::{Encoded, Hash32, Realm, octets};
 use x509::{CaName, CaParameters, Issuer, lint};
@@ -132,17 +133,24 @@ pub async fn begin(
     let (root_der, issuing_der) =
         certificates(root, &root_key, &issuing_key, &plan.realm, now_ms / 1000).await?;
 
+    let log_key = log_key(issuing).await?;
     let keys = vec![
         installation_key(KeyPurpose::Root, &root_key, &root_der),
         installation_key(KeyPurpose::Issuing, &issuing_key, &issuing_der),
+        installation_key(KeyPurpose::Log, &log_key, &[]),
     ];
+    let nonce = random::bytes::<32>();
+    let origin = format!("{}/avouch/{}", plan.realm, hex::encode(&nonce[..4]));
+    let secret = random::bytes::<32>();
     let warnings = warnings(&plan.rules, &keys);
     let body = Genesis {
         version: 1,
         realm: plan.realm,
         base_url: plan.base_url,
         log_number: 0x0100,
-        nonce: octets(&random::bytes::<32>()),
+        nonce: octets(&nonce),
+        origin,
+        blinding: blinding_commitment(&secret),
         rules: plan.rules,
         roster: Vec::new(),
         agents: plan.agents,
@@ -174,6 +182,16 @@ pub async fn begin(
 async fn generate(hsm: &Hsm, key: KeyChoice, label: &str) -> Result<KeyInfo, CeremonyError> {
     let spec = KeySpec { algorithm: key.algorithm(), id: random::bytes(), label: label.to_owned() };
     Ok(hsm.generate(spec).await?)
+}
+
+/// The log's key: Ed25519 as C2SP has it, or P-256 on a token that has no Ed25519.
+async fn log_key(hsm: &Hsm) -> Result<KeyInfo, CeremonyError> {
+    let spec =
+        |algorithm| KeySpec { algorithm, id: random::bytes(), label: "avouch log".to_owned() };
+    match hsm.generate(spec(Algorithm::Ed25519)).await {
+        Err(HsmError::NoMechanism { .. }) => Ok(hsm.generate(spec(Algorithm::P256)).await?),
+        made => Ok(made?),
+    }
 }
 
 /// Root and issuing certificate, DER.

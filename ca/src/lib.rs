@@ -10,7 +10,6 @@ pub mod ceremony;
 mod certificates;
 pub mod clock;
 mod crl;
-mod dossier;
 mod issue;
 mod queries;
 mod random;

@@ -6,12 +6,11 @@
 
 use std::sync::Arc;
 
-use policy::{Identity, KeyUse, ReplayError, State, Time};
+use evidence::{History, HistoryError};
 use wire::event::{Certified, EventKind};
 use wire::{Encoded, FormatError, Hash32, SerialNumber, UserId};
 
 use crate::authority::{Authority, Fatal};
-use crate::dossier;
 use crate::store::rows::{EventRow, IdentityRow, Unfinished};
 use crate::store::{StoreError, Wanted};
 use crate::walk::{self, Checkpoint, Recorded};
@@ -26,11 +25,9 @@ enum Difference {
     Missing,
     #[error("its leaf does not commit to it")]
     Leaf,
-    #[error("its evidence does not hold: {0}")]
-    Evidence(String),
-    #[error("{0}")]
-    Replay(#[from] ReplayError),
-    #[error("{0}")]
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    #[error(transparent)]
     Format(#[from] FormatError),
     #[error("its {0} is not what it would be")]
     Built(&'static str),
@@ -96,74 +93,41 @@ async fn reopen(
     let store = authority.store();
     let (events, row) = (store.events_of(&entry.uid).await?, store.identity(&entry.uid).await?);
     let Some(row) = row else { return Ok(Err(Difference::Missing)) };
-    let mut keys = Vec::new();
-    for event in &events {
-        keys.extend(Certified::from_canonical(event.event.body.as_bytes()).ok().map(|c| c.spki));
-    }
+    let keys = events
+        .iter()
+        .filter_map(|row| Certified::from_canonical(row.event.body.as_bytes()).ok())
+        .map(|certified| certified.spki)
+        .collect();
     let books = store.books(&Wanted { keys, ..Wanted::default() }).await?;
-    let owner = |key: Hash32| books.keys.get(&key);
-    Ok(replay(authority, &row, &events, entry.leaf_index, &owner))
+    let owner = |key: Hash32| books.keys.get(&key).map(|row| row.uid.clone());
+    Ok(replay(authority, &row, &events, entry.leaf_index, owner))
 }
 
 /// Replays an identity's events up to one leaf, and builds what that leaf calls for.
-fn replay<'a>(
+fn replay(
     authority: &Authority,
     row: &IdentityRow,
     events: &[EventRow],
     leaf_index: u64,
-    owner: &impl Fn(Hash32) -> Option<&'a crate::store::rows::KeyRow>,
+    owner: impl Fn(Hash32) -> Option<UserId>,
 ) -> Result<Recorded, Difference> {
     let uid = &row.identity.uid;
-    let mut identity: Option<Identity> = None;
-    for event in events {
-        let again = walk::leaf_of(&event.event, &row.blinding_key, &event.salt);
-        if again != event.leaf || event.event.subject.as_ref() != Some(uid) {
+    let rules = authority.certificates().key_rules();
+    let mut history = History::new(authority.installation(), rules, uid.clone());
+    for row_of_event in events {
+        let EventRow { leaf, salt, event, evidence, .. } = row_of_event;
+        if walk::leaf_of(event, &row.blinding_key, salt) != *leaf {
             return Err(Difference::Leaf);
         }
-        let leaf_hash = event.leaf.leaf_hash();
-        let (next, csr) = step(authority, uid, identity, event, leaf_hash, owner)?;
-        if event.leaf_index == leaf_index {
+        let others = |key| owner(key).filter(|by| by != uid);
+        let csr = history.apply(event, leaf.leaf_hash(), evidence, others)?;
+        if row_of_event.leaf_index == leaf_index {
             let csr = csr.ok_or(Difference::Built("kind"))?;
-            let tbs = build(authority, uid, event, &csr)?;
-            return Ok(Recorded::reopened(leaf_index, leaf_hash, tbs));
+            let tbs = build(authority, uid, row_of_event, &csr)?;
+            return Ok(Recorded::reopened(leaf_index, leaf.leaf_hash(), tbs));
         }
-        identity = Some(next);
     }
     Err(Difference::Missing)
-}
-
-/// One event applied to the identity before it.
-fn step<'a>(
-    authority: &Authority,
-    uid: &UserId,
-    identity: Option<Identity>,
-    row: &EventRow,
-    leaf_hash: Hash32,
-    owner: &impl Fn(Hash32) -> Option<&'a crate::store::rows::KeyRow>,
-) -> Result<(Identity, Option<x509::Csr>), Difference> {
-    let evidence = |e: String| Difference::Evidence(e);
-    let installation = authority.installation();
-    let spki_of = |hash: Hash32| owner(hash).map(|key| key.spki.clone());
-    let intent = row.event.intent.as_ref().map(|intent| intent.as_bytes());
-    let key_rules = authority.certificates().key_rules();
-    let csr = dossier::csr(&row.evidence, key_rules).map_err(|e| evidence(e.to_string()))?;
-    let facts = dossier::facts(installation, csr.as_ref(), intent, &row.evidence, &spki_of)
-        .map_err(|problem| evidence(problem.detail))?;
-    let spki = match (&csr, identity.as_ref().and_then(|i| i.key)) {
-        (Some(csr), _) => csr.spki_hash(),
-        (None, Some(key)) => key.spki,
-        (None, None) => return Err(Difference::Built("key")),
-    };
-    let key_use = match owner(spki) {
-        Some(key) if key.uid != *uid => KeyUse::Known { by: key.uid.clone() },
-        Some(key) if identity.is_some() => KeyUse::Known { by: key.uid.clone() },
-        _ => KeyUse::Unknown,
-    };
-    let state = State { installation, identity, key_use };
-    let time = Time::at_ms(row.event.time_ms);
-    let request = csr.as_ref().map(x509::Csr::hash);
-    let next = policy::apply(&state, &row.event, leaf_hash, &facts, request, spki, time)?;
-    Ok((next, csr))
 }
 
 /// The TBS that an event calls for, if it is the one that was recorded.

@@ -3,12 +3,15 @@
 //! Each function verifies the bytes first and says in one sentence what they prove. Whether the
 //! fact is enough is the policy's business.
 
+pub mod dossier;
+mod replay;
 mod statement;
 
 use policy::Fact;
 use policy::fact::mint;
 use wire::event::TransportWord;
 
+pub use replay::{History, HistoryError};
 pub use statement::{StatementError, sign_statement, statement, verify_signature};
 
 /// A parsed certification request proves that whoever made it holds the private key (RFC 2986

@@ -61,7 +61,13 @@ problems! {
         "The request's own signature does not verify under the public key in it, so whoever made it does not hold the private key, or the request was altered.";
     Sha1 = "sha1", 422, "The certification request is signed with SHA-1",
         "SHA-1 and older digests are broken. Sign the request with SHA-256 or better (`openssl req -sha256`).";
-    UnsupportedAlgorithm = "unsupported-algorithm", 422, "The signature algorithm is not supported",
+    WeakDigest = "weak-digest", 422, "The certification request is signed with a broken digest",
+        "MD5 and its like are broken. Sign the request with SHA-256 or better.";
+    OffCurve = "off-curve", 422, "The public key is not a point of its curve",
+        "No private key belongs to it. Whatever made it is broken, or somebody tries something. Make a new key with another program.";
+    CompromisedKey = "compromised-key", 422, "The key is publicly known to be compromised",
+        "It is in a list of keys that others have (such as those of Debian's OpenSSL of 2006 to 2008). Make a new key, and ask how this one came to be.";
+    UnsupportedSignature = "unsupported-signature", 422, "The signature algorithm is not supported",
         "Requests are signed with RSA (PKCS#1 v1.5 or PSS) or ECDSA and SHA-256, SHA-384 or SHA-512.";
     UnsupportedKey = "unsupported-key", 422, "The key is of a kind that cannot serve an identity",
         "An identity must be able to receive: P-256, P-384 and RSA of 2048 to 4096 bits are accepted. Ed25519 can sign but nobody can encrypt to it.";

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use wire::event::{EvidenceKind, EvidenceRef, RevocationReason, TransportSource, TransportWord};
+use evidence::dossier::{self, DossierError, Piece};
+use wire::event::{EvidenceKind, RevocationReason, TransportSource, TransportWord};
 use wire::problem::{Problem, ProblemCode};
 use wire::socket::{Peer, Request, RequestBody, ResponseBody, Signed};
 use wire::statement::SignedStatement;
@@ -12,9 +13,9 @@ use x509::Csr;
 
 use super::Door;
 use crate::authority::Authority;
+use crate::queries;
 use crate::store::Wanted;
 use crate::walk::{Action, Ask, Idempotency, Reply};
-use crate::{dossier, queries};
 
 type Result<T> = std::result::Result<T, Box<Problem>>;
 
@@ -53,11 +54,13 @@ pub(super) async fn handle(
             let (der, next_update) = queries::crl(authority, &issuer, shard).await?;
             Ok(ResponseBody::Crl { der: der.into(), next_update })
         }
+        RequestBody::Checkpoint | RequestBody::Tile { .. } | RequestBody::Bundle { .. } => {
+            let detail = "the log is not served yet";
+            Err(Box::new(Problem::new(ProblemCode::NotOffered, detail)))
+        }
         RequestBody::Health => Ok(ResponseBody::Health(queries::health(authority).await)),
     }
 }
-
-type Piece = (EvidenceRef, Vec<u8>);
 
 /// What the transport says of the caller. It counts only if the policy lets it.
 fn transport(door: Door, peer: Option<Peer>) -> Option<Piece> {
@@ -127,11 +130,6 @@ async fn walk(
     signed: Signed,
     idempotency: Option<Idempotency>,
 ) -> Result<ResponseBody> {
-    if signed.statements.len() > dossier::MAX_EVIDENCE {
-        let found = signed.statements.len();
-        let detail = format!("{found} statements; at most {} are taken", dossier::MAX_EVIDENCE);
-        return Err(Box::new(Problem::new(ProblemCode::MalformedRequest, detail)));
-    }
     let keys = signers(authority, &signed).await?;
     for statement in signed.statements {
         evidence.push(dossier::piece(EvidenceKind::Statement, statement.into_vec()));
@@ -143,7 +141,8 @@ async fn walk(
     };
     let spki_of = |hash: Hash32| keys.get(&hash).cloned();
     let installation = authority.installation();
-    let facts = dossier::facts(installation, csr, intent.as_deref(), &evidence, &spki_of)?;
+    let facts = dossier::facts(installation, csr, intent.as_deref(), &evidence, &spki_of)
+        .map_err(|error| evidence_problem(&error))?;
     let (reply, answer) = Reply::channel();
     authority.submit(Ask { uid, action, evidence, facts, intent, idempotency, reply })?;
     let answer = answer.await.unwrap_or_else(|_| {
@@ -183,8 +182,20 @@ fn request_hash(uid: &UserId, csr: &[u8], signed: &Signed) -> Hash32 {
     Hash32::of(&hashes)
 }
 
+/// The one place where evidence that does not hold becomes a problem.
+fn evidence_problem(error: &DossierError) -> Box<Problem> {
+    Box::new(
+        Problem::new(ProblemCode::EvidenceRefused, error.to_string())
+            .rule("evidence")
+            .remedy("send evidence that was made for exactly this request"),
+    )
+}
+
 /// The one place where a refused certification request becomes a problem.
 fn csr_problem(error: &x509::CsrError) -> Box<Problem> {
     let code = ProblemCode::from_slug(error.code()).unwrap_or(ProblemCode::BadEncoding);
     Box::new(Problem::new(code, error.to_string()).rule("csr").offset(error.offset()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ca::authority::{Authority, Limits, OpenError};
 use ca::clock::Clock;
 use ca::server::Server;
+use ca::store::Store as _;
 use ca::store::sqlite::Sqlite;
 use clap::Args;
 use pkcs11::{Hsm, WorkerCommand};
@@ -59,26 +60,22 @@ pub(super) async fn open_store(path: &Path) -> Result<Arc<Sqlite>, Failure> {
 
 pub(super) async fn open_hsm(hsm: &HsmConfig, run: &Path) -> Result<Hsm, Failure> {
     let pin = hsm.pin.read().map_err(|e| Failure::local(e.to_string()))?;
-    Hsm::start(worker(&hsm.env, Some(run))?, hsm.token.clone(), pin)
+    Hsm::start(worker(&hsm.env, Some(run)), hsm.token.clone(), pin)
         .await
         .map_err(|error| hsm_failure(&error))
 }
 
 /// How workers are started: this program, with `hsm-worker`.
-pub(super) fn worker(
-    env: &[(String, String)],
-    run: Option<&Path>,
-) -> Result<WorkerCommand, Failure> {
-    let program = std::env::current_exe()
-        .map_err(|e| Failure::local(format!("cannot find this program's own file: {e}")))?;
-    let mut command = WorkerCommand::new(program).arg("hsm-worker");
+pub(super) fn worker(env: &[(String, String)], run: Option<&Path>) -> WorkerCommand {
+    // The file this process runs from, even when another build has taken its place meanwhile.
+    let mut command = WorkerCommand::new("/proc/self/exe").arg("hsm-worker");
     if let Some(run) = run {
         command = command.arg("--pid-file").arg(run.join("hsm-worker.pid").display().to_string());
     }
     for (name, value) in env {
         command = command.env(name, value);
     }
-    Ok(command)
+    command
 }
 
 pub(super) fn hsm_failure(error: &pkcs11::HsmError) -> Failure {

@@ -195,7 +195,7 @@ fn token(args: &Dev, dir: &Path) -> Result<(), Failure> {
     let (pin, so_pin) = (digits()?, digits()?);
     let config =
         config::load(&dir.join("avouch.toml")).map_err(|e| Failure::local(e.to_string()))?;
-    let worker = authority::worker(&config.hsm.env, None)?;
+    let worker = authority::worker(&config.hsm.env, None);
     crate::runtime()?
         .block_on(pkcs11::provision::init_token(
             &worker,

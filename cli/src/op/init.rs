@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ca::ceremony::{self, KeyChoice, Plan};
 use ca::clock::Clock;
+use ca::store::Store as _;
 use clap::{Args, ValueEnum};
 use wire::genesis::Keyholder;
 use wire::rules::Rules;

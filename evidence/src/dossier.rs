@@ -1,0 +1,115 @@
+//! The pieces of evidence behind one event, and what they prove together.
+
+use policy::{Fact, Installation};
+use wire::event::{EvidenceKind, EvidenceRef, TransportWord};
+use wire::statement::SignedStatement;
+use wire::{Encoded, FormatError, Hash32};
+use x509::{Csr, CsrError, KeyRules};
+
+use crate::statement::{StatementError, statement};
+
+/// Most pieces of evidence behind one event.
+pub const MAX_EVIDENCE: usize = 64;
+
+/// One piece: the name that events give it, and the bytes as received.
+pub type Piece = (EvidenceRef, Vec<u8>);
+
+/// Why evidence proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DossierError {
+    /// Too much of it.
+    #[error("{found} pieces of evidence; at most {MAX_EVIDENCE} are taken")]
+    TooMany {
+        /// Pieces found.
+        found: usize,
+    },
+    /// The bytes are not those that the event names.
+    #[error("the {kind} is not the one that the event names")]
+    NotTheOne {
+        /// What it should be.
+        kind: EvidenceKind,
+    },
+    /// A certification request beside the one that is asked about.
+    #[error("there is more than one certification request")]
+    TwoRequests,
+    /// A statement without the intent that it signs.
+    #[error("a statement came without its intent")]
+    NoIntent,
+    /// A statement by nobody that the state knows.
+    #[error("nobody here has the key {signer} that signed a statement")]
+    UnknownSigner {
+        /// SHA-256 of the signer's SubjectPublicKeyInfo.
+        signer: Hash32,
+    },
+    /// A statement that does not hold.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// Not of its format.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A kind that this version does not weigh.
+    #[error("{0} evidence is not taken yet")]
+    Kind(EvidenceKind),
+}
+
+/// A piece with the name that events give it.
+#[must_use]
+pub fn piece(kind: EvidenceKind, data: Vec<u8>) -> Piece {
+    (EvidenceRef { kind, hash: Hash32::of(&data) }, data)
+}
+
+/// The certification request among the evidence, parsed and its signature verified.
+///
+/// # Errors
+/// What [`Csr::parse`] refuses.
+pub fn csr(evidence: &[Piece], rules: &KeyRules) -> Result<Option<Csr>, CsrError> {
+    evidence
+        .iter()
+        .find(|(reference, _)| reference.kind == EvidenceKind::Csr)
+        .map(|(_, data)| Csr::parse(data, rules))
+        .transpose()
+}
+
+/// What the evidence proves. `spki_of` finds a signer's SubjectPublicKeyInfo in the state; the
+/// request's own key and the agents' are found without it.
+///
+/// # Errors
+/// The first piece that does not hold; a piece that proves nothing is not passed over.
+pub fn facts(
+    installation: &Installation,
+    csr: Option<&Csr>,
+    intent: Option<&[u8]>,
+    evidence: &[Piece],
+    spki_of: &impl Fn(Hash32) -> Option<Vec<u8>>,
+) -> Result<Vec<Fact>, DossierError> {
+    if evidence.len() > MAX_EVIDENCE {
+        return Err(DossierError::TooMany { found: evidence.len() });
+    }
+    let mut facts = Vec::with_capacity(evidence.len());
+    for (reference, data) in evidence {
+        let kind = reference.kind;
+        if Hash32::of(data) != reference.hash {
+            return Err(DossierError::NotTheOne { kind });
+        }
+        facts.push(match kind {
+            EvidenceKind::Csr => csr
+                .filter(|csr| csr.hash() == reference.hash)
+                .map(crate::possession)
+                .ok_or(DossierError::TwoRequests)?,
+            EvidenceKind::Statement => {
+                let intent = intent.ok_or(DossierError::NoIntent)?;
+                let signer = SignedStatement::from_canonical(data)?.signer;
+                let agent = installation.agent(signer).map(|agent| agent.spki.as_bytes().to_vec());
+                let own = csr.filter(|csr| csr.spki_hash() == signer);
+                let spki = agent
+                    .or_else(|| own.map(|csr| csr.spki_der().to_vec()))
+                    .or_else(|| spki_of(signer))
+                    .ok_or(DossierError::UnknownSigner { signer })?;
+                statement(data, intent, &spki)?
+            }
+            EvidenceKind::Transport => crate::transport(&TransportWord::from_canonical(data)?),
+            EvidenceKind::IdToken | EvidenceKind::WebAuthn => return Err(DossierError::Kind(kind)),
+        });
+    }
+    Ok(facts)
+}
