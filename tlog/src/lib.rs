@@ -1,8 +1,17 @@
-//! The transparency log: an append-only Merkle tree of leaves (RFC 6962 section 2.1).
+//! The transparency log: an append-only Merkle tree of leaves (RFC 6962 section 2.1) and the map of
+//! heads whose root each of its checkpoints ends with.
 //!
-//! The hashes of complete subtrees are stored by the authority under the dense numbering that
-//! C2SP tlog-tiles builds on; [`Edge`] holds the few of them that the next append needs.
+//! Everything here is pure: what is stored is asked for and given.
+//!
+//! * [`Edge`] holds the few hashes that the next append needs. The hashes of complete subtrees are
+//!   stored by the authority under the dense numbering that C2SP tlog-tiles builds on.
+//! * [`note`]: checkpoints as signed notes.
+//! * [`proof`]: inclusion and consistency, and C2SP tlog-proof texts.
+//! * [`map`]: the sparse Merkle map.
 
 mod edge;
+pub mod map;
+pub mod note;
+pub mod proof;
 
 pub use edge::{Appended, Edge, EdgeError, StoredHash};
