@@ -3,6 +3,7 @@
 //! Only the standard library and a JSON reader are used, so that nothing has to be built before
 //! the first message appears.
 
+mod bench;
 mod demo;
 mod fuzz;
 mod licences;
@@ -25,6 +26,8 @@ cargo run -p xtask -- COMMAND
   test-long           the same, with the long figures (hours of rounds, not minutes)
   fuzz [--seconds N] [TARGET]...
                       run the fuzz targets, each for N seconds (60)
+  bench [--full] [--key K] [--store S] [--rounds N] [--seconds S] [--dry]
+                      measure issuance against the bare token; writes docs/performance.md
   demo                tell the story of README.md with a real server; data stays in ./demo
 
 The last line of `ci`, `test` and `test-long` is «N passed, N failed».
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         "test-long" => whole(true),
         "fuzz" => fuzz_command(rest),
         "demo" => demo::demo().map(|()| true),
+        "bench" => bench::bench(rest).map(|()| true),
         "" | "help" | "--help" | "-h" => {
             print!("{USAGE}");
             return if command.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS };

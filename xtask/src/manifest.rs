@@ -55,6 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("avouch-tests", &["avouch-wire", "avouch-client"]),
+    ("avouch-bench", &[]),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,163 @@
+//! What is measured, and for how long.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The issuing key's algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    P256,
+    P384,
+    Rsa3072,
+}
+
+impl Key {
+    const ALL: [Self; 3] = [Self::P256, Self::Rsa3072, Self::P384];
+
+    /// As `avouch dev --key` takes it.
+    pub(super) fn argument(self) -> &'static str {
+        match self {
+            Self::P256 => "p256",
+            Self::P384 => "p384",
+            Self::Rsa3072 => "rsa3072",
+        }
+    }
+}
+
+/// The database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Store {
+    Sqlite,
+    Postgres,
+}
+
+impl Store {
+    const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
+
+    fn argument(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// One installation that is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Setup {
+    pub(super) key: Key,
+    pub(super) store: Store,
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = match self.key {
+            Key::P256 => "P-256",
+            Key::P384 => "P-384",
+            Key::Rsa3072 => "RSA-3072",
+        };
+        let store = match self.store {
+            Store::Sqlite => "SQLite",
+            Store::Postgres => "PostgreSQL",
+        };
+        write!(f, "{key}, {store}")
+    }
+}
+
+/// Checked arguments.
+#[derive(Debug, PartialEq)]
+pub(super) struct Options {
+    pub(super) setups: Vec<Setup>,
+    pub(super) rounds: usize,
+    /// Of one run with one number of clients.
+    pub(super) seconds: f64,
+    /// Where the text goes, besides standard output.
+    pub(super) out: Option<PathBuf>,
+    /// As given, for the text.
+    pub(super) given: Vec<String>,
+}
+
+const USAGE: &str = "bench [--full] [--key p256|rsa3072|p384]... [--store sqlite|postgres]... \
+                     [--rounds N] [--seconds S] [--dry]";
+
+impl Options {
+    /// By default every key with SQLite, and P-256 with PostgreSQL too, in under three minutes.
+    pub(super) fn parse(args: &[String]) -> Result<Self, String> {
+        let (mut keys, mut stores) = (Vec::new(), Vec::new());
+        let (mut full, mut dry, mut rounds, mut seconds) = (false, false, None, None);
+        let mut rest = args.iter();
+        while let Some(arg) = rest.next() {
+            let mut value = || rest.next().ok_or_else(|| format!("{arg} needs a value"));
+            match arg.as_str() {
+                "--full" => full = true,
+                "--dry" => dry = true,
+                "--key" => keys.push(named(&Key::ALL, Key::argument, value()?)?),
+                "--store" => stores.push(named(&Store::ALL, Store::argument, value()?)?),
+                "--rounds" => rounds = Some(number(value()?)? as usize),
+                "--seconds" => seconds = Some(number(value()?)?),
+                _ => return Err(format!("{arg:?} is not known\n{USAGE}")),
+            }
+        }
+        let chosen = !keys.is_empty() || !stores.is_empty();
+        if keys.is_empty() {
+            keys.extend(Key::ALL);
+        }
+        if stores.is_empty() {
+            stores.extend(Store::ALL);
+        }
+        let pairs = keys.iter().flat_map(|key| stores.iter().map(|store| (*key, *store)));
+        let setups = pairs
+            .filter(|(key, store)| {
+                chosen || full || *store == Store::Sqlite || *key == Key::P256
+            })
+            .map(|(key, store)| Setup { key, store })
+            .collect();
+        Ok(Self {
+            setups,
+            rounds: rounds.unwrap_or(if full { 5 } else { 2 }).max(1),
+            seconds: seconds.unwrap_or(if full { 5.0 } else { 2.0 }),
+            out: (!dry).then(super::document),
+            given: args.to_vec(),
+        })
+    }
+}
+
+fn named<T: Copy>(all: &[T], name: fn(T) -> &'static str, text: &str) -> Result<T, String> {
+    let found = all.iter().find(|one| name(**one) == text);
+    found.copied().ok_or_else(|| format!("{text:?} is not known\n{USAGE}"))
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|n| (0.1..=3600.0).contains(n)).ok_or_else(|| format!("{text:?}: no"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setups(args: &[&str]) -> Vec<String> {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let options = Options::parse(&args).unwrap();
+        options.setups.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_short_run_has_each_key_and_each_database_once() {
+        let short =
+            ["P-256, SQLite", "P-256, PostgreSQL", "RSA-3072, SQLite", "P-384, SQLite"];
+        assert_eq!(setups(&[]), short);
+        assert_eq!(setups(&["--full"]).len(), 6);
+    }
+
+    #[test]
+    fn what_is_chosen_is_all_that_is_run() {
+        assert_eq!(setups(&["--key", "p384", "--store", "postgres"]), ["P-384, PostgreSQL"]);
+        assert_eq!(setups(&["--store", "sqlite"]).len(), 3);
+    }
+
+    #[test]
+    fn unknown_words_are_refused() {
+        assert!(Options::parse(&["--key".to_owned(), "ed25519".to_owned()]).is_err());
+        assert!(Options::parse(&["--rounds".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,127 @@
+//! `docs/performance.md`.
+
+use std::fmt::Write as _;
+
+use super::figures::Figures;
+use super::options::Options;
+
+/// The whole text.
+pub(super) fn text(options: &Options, all: &[Figures], disk_ms: f64) -> String {
+    let mut out = String::new();
+    let written = write(&mut out, options, all, disk_ms);
+    debug_assert!(written.is_ok(), "a string takes everything");
+    out
+}
+
+fn write(
+    out: &mut String,
+    options: &Options,
+    all: &[Figures],
+    disk_ms: f64,
+) -> std::fmt::Result {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let command = match options.given.join(" ").as_str() {
+        "" => "make bench".to_owned(),
+        given => format!("make bench ARGS=\"{given}\""),
+    };
+    let others = all.iter().map(Figures::others).fold(0.0, f64::max);
+    writeln!(
+        out,
+        "# Performance\n\n\
+         Written by `{command}`; do not edit. What each figure is, and what limits it, is said \
+         below the tables.\n\n\
+         Measured on {cores} processors that the server, the token (SoftHSM, which computes on the \
+         same processors), the database and the load generator shared; {} rounds of {} s. An \
+         append to a file was durable after {disk_ms:.2} ms. Programs that have nothing to do with \
+         it kept up to {others:.1} of the {cores} processors busy meanwhile{}.\n",
+        options.rounds,
+        options.seconds,
+        if others > 0.2 {
+            ": **the rates and times are too low and too long**; ratios and processor times hold"
+        } else {
+            ""
+        },
+    )?;
+    writeln!(out, "## The token alone\n")?;
+    writeln!(out, "| issuing key | threads | signatures/s | processor time, µs |")?;
+    writeln!(out, "|---|---|---|---|")?;
+    for figures in all {
+        for (threads, rate, cost) in figures.raws() {
+            writeln!(out, "| {} | {threads} | {rate:.0} | {cost:.0} |", figures.setup)?;
+        }
+    }
+    writeln!(out, "\n## Issuance over HTTPS\n")?;
+    writeln!(
+        out,
+        "| issuing key, database | clients | certificates/s | of the token | p50 ms | p99 ms |"
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|")?;
+    for figures in all {
+        for clients in figures.clients() {
+            let rate = figures.of(clients, super::Run::rate);
+            writeln!(
+                out,
+                "| {} | {clients} | {rate:.0} | {:.2} | {:.2} | {:.2} |",
+                figures.setup,
+                rate / figures.token().max(1.0),
+                figures.of(clients, |run| run.p50),
+                figures.of(clients, |run| run.p99),
+            )?;
+        }
+    }
+    writeln!(out, "\n## Processor time of a certificate, µs\n")?;
+    writeln!(
+        out,
+        "| issuing key, database | clients | authority | worker | gateway | database | together | \
+         load generator | {cores} idle processors would give |"
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
+    for figures in all {
+        for clients in figures.clients() {
+            let cost = |part| figures.cost(clients, part);
+            let parts = ["authority", "worker", "gateway", "database"].map(cost);
+            let together: f64 = parts.iter().sum();
+            let [authority, worker, gateway, database] = parts;
+            writeln!(
+                out,
+                "| {} | {clients} | {authority:.0} | {worker:.0} | {gateway:.0} | {database:.0} | \
+                 {together:.0} | {:.0} | {:.0}/s |",
+                figures.setup,
+                cost("load"),
+                cores as f64 * 1e6 / (together + cost("load")).max(1.0),
+            )?;
+        }
+    }
+    let syncs: Vec<String> = all
+        .iter()
+        .filter_map(|f| Some(format!("{} {:.2}", f.setup, f.syncs?)))
+        .collect();
+    if !syncs.is_empty() {
+        writeln!(
+            out,
+            "\nfdatasync and fsync calls for each certificate of one client: {}.",
+            syncs.join("; ")
+        )?;
+    }
+    let not_issued: f64 = all.iter().map(Figures::not_issued).sum();
+    if not_issued > 0.0 {
+        writeln!(out, "\n**{not_issued} requests were not answered with a certificate.**")?;
+    }
+    out.push_str(NOTES);
+    Ok(())
+}
+
+const NOTES: &str = "
+## What is measured
+
+- **The token alone** is a program that calls C_SignInit and C_Sign of the same token, in one
+  process, and does nothing else; «of the token» is held against the faster number of threads.
+- **Issuance** is the whole walk over HTTPS with kept HTTP/1.1 connections, one request at a time on
+  each: proof of possession, decision, event, evidence, log and certificate on the disk before the
+  signature, the signature verified, the certificate on the disk before the answer. Each request is
+  for an identity of its own with a P-256 key of its own; keys and requests were made before.
+- Times are the clients'. Processor times are the system's account of each process; the load
+  generator's is given apart, and takes its share of the same processors.
+- «Idle processors would give» is what the processor times allow if nothing ever waits.
+- What is compared runs in turn, round after round; figures are medians of the rounds.
+";

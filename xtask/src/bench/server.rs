@@ -1,0 +1,180 @@
+//! An installation under `avouch dev`, started for each round and stopped after it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::Programs;
+use super::figures::Run;
+use super::options::{Setup, Store};
+use super::postgres::Postgres;
+use crate::run::{failed, output};
+
+/// What `avouch dev` uses.
+pub(super) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+pub(super) const TOKEN: &str = "avouch-dev";
+
+/// An installation.
+pub(super) struct Server {
+    pub(super) setup: Setup,
+    pub(super) folder: PathBuf,
+    program: PathBuf,
+    postgres: Option<Postgres>,
+    starts: usize,
+}
+
+impl Server {
+    /// Makes it and starts it once, so that its token has keys.
+    pub(super) fn new(programs: &Programs, folder: &Path, setup: Setup) -> Result<Self, String> {
+        let name = setup.to_string().replace(", ", "-").to_lowercase();
+        let folder = folder.join(name);
+        let postgres = match setup.store {
+            Store::Sqlite => None,
+            Store::Postgres => Some(Postgres::start(&folder.with_extension("pg"))?),
+        };
+        let mut server =
+            Self { setup, folder, program: programs.avouch.clone(), postgres, starts: 0 };
+        server.running(|_| Ok(()))?;
+        Ok(server)
+    }
+
+    /// Starts it, does something with it, stops it.
+    pub(super) fn running<T>(
+        &mut self,
+        work: impl FnOnce(&Running) -> Result<T, String>,
+    ) -> Result<T, String> {
+        self.starts += 1;
+        let log_path = self.folder.with_extension("log");
+        let log = File::options().create(true).append(true).open(&log_path);
+        let log = log.map_err(|e| format!("{}: {e}", log_path.display()))?;
+        let mut command = Command::new(&self.program);
+        command.args(["dev", "--listen", "127.0.0.1:0", "--key", self.setup.key.argument()]);
+        command.arg("--data").arg(&self.folder);
+        if let Some(postgres) = &self.postgres {
+            command.args(["--store", &postgres.url()]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().map_err(|e| failed(&command, &e))?;
+        let stdout = child.stdout.take().ok_or("the server has no standard output")?;
+        let mut running = Running {
+            child,
+            address: String::new(),
+            folder: self.folder.clone(),
+            prefix: format!("{}-", self.starts),
+            watch: Vec::new(),
+            runs: std::cell::Cell::new(0),
+        };
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        let ready = lines.find_map(|line| line.strip_prefix("ready https://").map(str::to_owned));
+        running.address = ready.ok_or_else(|| {
+            format!("the server did not become ready, see {}", log_path.display())
+        })?;
+        running.find_processes(self.postgres.as_ref())?;
+        work(&running)
+    }
+}
+
+/// A running installation; stopped when dropped.
+pub(super) struct Running {
+    child: Child,
+    address: String,
+    folder: PathBuf,
+    prefix: String,
+    /// Process ids by what they are.
+    watch: Vec<(&'static str, u32)>,
+    runs: std::cell::Cell<usize>,
+}
+
+impl Running {
+    fn find_processes(&mut self, postgres: Option<&Postgres>) -> Result<(), String> {
+        for part in ["authority", "gateway"] {
+            let path = self.folder.join("run").join(part).with_extension("pid");
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let pid = text.trim().parse().map_err(|_| format!("{}: no id", path.display()))?;
+            self.watch.push((part, pid));
+        }
+        let authority = self.watch[0].1;
+        self.watch.extend(children(authority).into_iter().map(|pid| ("worker", pid)));
+        if let Some(postgres) = postgres {
+            self.watch.push(("database", postgres.pid()));
+            self.watch.extend(children(postgres.pid()).into_iter().map(|pid| ("database", pid)));
+        }
+        Ok(())
+    }
+
+    /// Arguments with which the load generator finds it. Each call names people who were never
+    /// named before.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let run = self.runs.get() + 1;
+        self.runs.set(run);
+        let file = |name: &str| self.folder.join(name).display().to_string();
+        let mut arguments = vec![
+            "--address".to_owned(),
+            self.address.clone(),
+            "--ca".to_owned(),
+            file("tls-ca.pem"),
+            "--agent".to_owned(),
+            file("agent.pem"),
+            file("agent.key"),
+            "--prefix".to_owned(),
+            format!("{}{run}-", self.prefix),
+        ];
+        for (name, pid) in &self.watch {
+            arguments.extend(["--watch".to_owned(), format!("{name}={pid}")]);
+        }
+        arguments
+    }
+
+    /// fdatasync calls of the authority for each certificate of `work`, where strace is there to
+    /// count them. They are PostgreSQL's own where the store is that.
+    pub(super) fn syncs(
+        &self,
+        work: impl FnOnce() -> Result<Run, String>,
+    ) -> Result<Option<f64>, String> {
+        let counted = self.folder.with_extension("strace");
+        let traced = self.watch.iter().filter(|(name, _)| ["authority", "database"].contains(name));
+        let mut command = Command::new("strace");
+        command.args(["-f", "-q", "-e", "trace=fdatasync,fsync", "-o"]).arg(&counted);
+        traced.for_each(|(_, pid)| {
+            command.args(["-p", &pid.to_string()]);
+        });
+        let Ok(mut strace) = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn() else {
+            return Ok(None);
+        };
+        // The file appears when strace runs, and a moment later it is attached.
+        std::thread::sleep(Duration::from_millis(300));
+        let run = work();
+        let _ = Command::new("kill").args(["-INT", &strace.id().to_string()]).status();
+        let _ = strace.wait();
+        let calls = std::fs::read_to_string(&counted).unwrap_or_default();
+        let calls = calls.lines().filter(|line| line.contains("sync(")).count();
+        Ok(Some(calls as f64 / run?.issued_ever.max(1.0)))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = output(Command::new("kill").arg(self.child.id().to_string()));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Processes whose parent this one is (proc(5)).
+fn children(parent: u32) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| parent_of(*pid) == Some(parent)).collect()
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
