@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use pkcs11::{Hsm, HsmError, HsmState};
 use policy::{Installation, InstallationError};
+use tlog::Edge;
+use tlog::note::SignedCheckpoint;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use wire::Hash32;
+use wire::leaf::blinding_commitment;
 use wire::problem::{Problem, ProblemCode};
 
+use crate::catch_up::{CatchUpError, catch_up};
 use crate::certificates::{Certificates, CertificatesError};
 use crate::clock::Clock;
+use crate::heads::{Heads, HeadsError};
 use crate::store::{Store, StoreError};
-use crate::walk::{self, Ask, QueueSender};
+use crate::walk::{self, Ask, Log, LogKeyError, QueueSender};
 use crate::{crl, issue, reopen};
 
 /// How much an authority takes on at once.
@@ -36,6 +40,15 @@ impl Default for Limits {
     }
 }
 
+/// What an authority is told beside its store and its token.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// How much it takes on at once.
+    pub limits: Limits,
+    /// Keys that are known to be compromised; none of them is certified.
+    pub blocklist: Arc<x509::Blocklist>,
+}
+
 /// Why an installation cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -54,6 +67,18 @@ pub enum OpenError {
     /// The HSM cannot be used.
     #[error(transparent)]
     Hsm(#[from] HsmError),
+    /// The log's key cannot be used.
+    #[error(transparent)]
+    LogKey(#[from] LogKeyError),
+    /// The secret that blinds ids is not the one that the genesis event commits to.
+    #[error("the secret that blinds ids was altered: the genesis event commits to another")]
+    Secret,
+    /// The latest signed checkpoint is not one of this log.
+    #[error("the latest signed checkpoint: {0}")]
+    Checkpoint(String),
+    /// The map of heads does not follow from the log.
+    #[error("the map of heads: {0}")]
+    Map(#[from] CatchUpError),
     /// The issuing key or its certificate is not as the genesis event says.
     #[error(transparent)]
     Certificates(#[from] CertificatesError),
@@ -66,21 +91,18 @@ pub enum Fatal {
     /// The store is not as this authority, its only writer, left it; or cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A recorded event is not in the log.
-    #[error("leaf {leaf_index} ({leaf_hash}) is not in the checkpoint of size {size}, root {root}")]
-    NotLogged {
-        /// The leaf's index.
-        leaf_index: u64,
-        /// Its hash.
-        leaf_hash: Hash32,
-        /// The checkpoint's size.
-        size: u64,
-        /// The checkpoint's root.
-        root: Hash32,
-    },
+    /// The map of heads does not follow from the log.
+    #[error(transparent)]
+    Map(Box<CatchUpError>),
     /// It was asked to stop.
     #[error("stopped")]
     Cancelled,
+}
+
+impl From<HeadsError> for Fatal {
+    fn from(error: HeadsError) -> Self {
+        CatchUpError::Heads(error).into()
+    }
 }
 
 /// A running installation.
@@ -88,6 +110,8 @@ pub enum Fatal {
 pub struct Authority {
     installation: Installation,
     certificates: Certificates,
+    log: Log,
+    heads: Heads,
     store: Arc<dyn Store>,
     hsm: Hsm,
     clock: Clock,
@@ -120,21 +144,32 @@ impl Authority {
         store: Arc<dyn Store>,
         hsm: Hsm,
         clock: Clock,
-        limits: Limits,
+        settings: Settings,
         stop: CancellationToken,
     ) -> Result<Running, OpenError> {
+        let Settings { limits, blocklist } = settings;
         let row = store.genesis().await?.ok_or(OpenError::Empty)?;
         if walk::leaf_of(&row.event, &[0; 32], &row.salt) != row.leaf {
             return Err(OpenError::GenesisLeaf);
         }
         let installation = Installation::from_genesis(&row.event)?;
-        let certificates = Certificates::open(&installation, &hsm).await?;
+        let certificates = Certificates::open(&installation, &hsm, blocklist).await?;
+        let log = Log::open(&installation, &hsm).await?;
+        let secret = store.secret().await?.unwrap_or_default();
+        if blinding_commitment(&secret) != installation.blinding() {
+            return Err(OpenError::Secret);
+        }
+        verify_latest_checkpoint(&*store, &log).await?;
+        let heads = Heads::open(&*store, secret).await.map_err(CatchUpError::Heads)?;
+        catch_up(&*store, &heads, &installation, &certificates).await?;
         let size = store.edge().await?.size();
         let (sender, queue) = walk::queue(limits.queue, limits.group);
         let (crls, refreshes) = mpsc::channel(64);
         let authority = Arc::new(Self {
             installation,
             certificates,
+            log,
+            heads,
             store,
             hsm,
             clock,
@@ -162,6 +197,20 @@ impl Authority {
 
     pub(crate) fn certificates(&self) -> &Certificates {
         &self.certificates
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(crate) fn heads(&self) -> &Heads {
+        &self.heads
+    }
+
+    /// Brings the map up to the log.
+    pub(crate) async fn catch_up(&self) -> Result<(), Fatal> {
+        let Self { store, heads, installation, certificates, .. } = self;
+        Ok(catch_up(&**store, heads, installation, certificates).await?)
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -280,6 +329,22 @@ impl Authority {
     }
 }
 
+/// The latest signed checkpoint is a state that this log had.
+async fn verify_latest_checkpoint(store: &dyn Store, log: &Log) -> Result<(), OpenError> {
+    let Some(row) = store.checkpoint(None).await? else { return Ok(()) };
+    let signed = SignedCheckpoint::open(&row.note, log.key())
+        .map_err(|error| OpenError::Checkpoint(error.to_string()))?;
+    let (size, root) = (signed.checkpoint().size(), signed.checkpoint().root());
+    let stored = store.stored_hashes(&Edge::indexes(size)).await?;
+    let edge =
+        Edge::load(size, &stored).map_err(|error| OpenError::Checkpoint(error.to_string()))?;
+    if edge.root() == root {
+        return Ok(());
+    }
+    let found = edge.root();
+    Err(OpenError::Checkpoint(format!("at size {size} it has root {root}, the database {found}")))
+}
+
 impl Running {
     /// The authority.
     #[must_use]
@@ -306,6 +371,10 @@ impl Running {
         let walking = self.authority.slots.acquire_many(all);
         let _ = tokio::time::timeout(self.authority.limits.answer, walking).await;
         self.tasks.shutdown().await;
+        let Authority { heads, store, .. } = &*self.authority;
+        if let Err(error) = heads.flush(&**store, true).await {
+            tracing::warn!(%error, "the map was not flushed; the next start replays more");
+        }
         outcome
     }
 }

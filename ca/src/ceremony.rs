@@ -3,6 +3,7 @@
 use pkcs11::{Algorithm, Holder, Hsm, HsmError, KeyInfo, KeySpec};
 use policy::{Installation, InstallationError};
 use tlog::Edge;
+use tlog::map::EMPTY_ROOT;
 use wire::event::{Event, EventKind};
 use wire::genesis::{Genesis, InstallationKey, KeyPurpose, Keyholder, Protection};
 use wire::leaf::blinding_commitment;
@@ -14,7 +15,7 @@ use crate::clock::Clock;
 use crate::random;
 use crate::store::rows::{NewEvent, RecordGroup};
 use crate::store::{Store, StoreError};
-use crate::walk::leaf_of;
+use crate::walk::{leaf_of, root_leaf};
 
 /// Validity of the root certificate, in seconds.
 const ROOT_VALIDITY: u64 = 20 * 365 * 86_400;
@@ -175,7 +176,7 @@ pub async fn begin(
     };
     // Whatever would keep the installation from being opened is found before it is stored.
     let genesis = Installation::from_genesis(&event)?.genesis();
-    store.record(&leaf_zero(event)).await?;
+    store.record(&leaf_zero(event, secret)).await?;
     Ok(Begun { genesis, root: root_der, issuing: issuing_der, warnings })
 }
 
@@ -294,10 +295,13 @@ fn warnings(rules: &Rules, keys: &[InstallationKey]) -> Vec<String> {
     warnings
 }
 
-fn leaf_zero(event: Event) -> RecordGroup {
+fn leaf_zero(event: Event, secret: [u8; 32]) -> RecordGroup {
     let salt = random::bytes();
     let leaf = leaf_of(&event, &[0; 32], &salt);
-    let appended = Edge::empty().append(leaf.leaf_hash());
+    let mut edge = Edge::empty();
+    let appended = edge.append(leaf.leaf_hash());
+    let map_root = root_leaf(EMPTY_ROOT);
+    let last = edge.append(map_root.leaf_hash());
     let new = NewEvent {
         leaf_index: appended.leaf_index,
         leaf,
@@ -310,5 +314,11 @@ fn leaf_zero(event: Event) -> RecordGroup {
         revocation: None,
         idempotency: None,
     };
-    RecordGroup { expected_size: 0, events: vec![new], hashes: appended.stored }
+    RecordGroup {
+        expected_size: 0,
+        events: vec![new],
+        map_root,
+        hashes: [appended.stored, last.stored].concat(),
+        secret: Some(secret),
+    }
 }

@@ -58,6 +58,7 @@ impl Certificates {
     pub(crate) async fn open(
         installation: &Installation,
         hsm: &Hsm,
+        blocklist: Arc<Blocklist>,
     ) -> Result<Self, CertificatesError> {
         let key = installation
             .keys(KeyPurpose::Issuing)
@@ -92,8 +93,7 @@ impl Certificates {
             key_id: id,
             protection,
             profile,
-            rules: KeyRules::identity(Arc::new(Blocklist::default()))
-                .with_rsa_min(rules.min_rsa_bits),
+            rules: KeyRules::identity(blocklist).with_rsa_min(rules.min_rsa_bits),
             leaves_per_crl: leaves_per_crl.get(),
         })
     }

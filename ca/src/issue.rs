@@ -1,10 +1,11 @@
 //! The walk of a request, on one screen.
 //!
 //! ```text
-//! CsrDer → x509::Csr → policy::Approved → Recorded → Logged → Signed → Published
-//!          parse, PoP   decide            event,      leaf in   HSM      the store's
-//!                                         TBS,        a check-  signs    word is the
-//!                                         durable     point     the TBS  answer
+//! CsrDer → x509::Csr → policy::Approved → Recorded → Logged → Signed → the answer
+//!          parse, PoP   decide            event,     leaf in   HSM      is what the
+//!                                         TBS,       a signed  signs    store has
+//!                                         durable    check-    the TBS
+//!                                                    point
 //! ```
 //!
 //! Requests that arrive together walk together: one transaction records them all. A group is
@@ -34,16 +35,19 @@ async fn issue(
     group: Vec<Ask>,
 ) -> Result<(), Fatal> {
     // 1. Parse: an Ask holds a parsed request whose proof of possession was verified.
-    // 2. Decide, on the rows of one moment.
+    // 2. Decide, on rows of one moment that the log proves.
     let approved = walk::decide(authority, group).await;
     // 3. Record: event, serial number and TBS are durable, if the log has not grown since.
     let recorded = walk::record(authority, ledger, approved).await?;
-    // 4. Log: the leaves are in a checkpoint.
-    let logged = walk::log(ledger.checkpoint(), recorded)?;
-
+    if recorded.is_empty() {
+        return Ok(());
+    }
+    let head = ledger.tree_head();
     let slot = authority.signing_slot().await;
     let authority = Arc::clone(authority);
     tokio::spawn(async move {
+        // 4. Log: the leaves are in a signed checkpoint.
+        let Some(logged) = walk::log(&authority, head, recorded).await else { return };
         // 5. Sign: the HSM sees the TBS that was recorded.
         let signed = walk::sign(&authority, logged).await;
         // 6. Publish: the first signature stored wins, and only what is stored is answered.

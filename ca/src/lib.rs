@@ -6,10 +6,12 @@
 //! * [`server`] answers on the sockets, from the store only.
 
 pub mod authority;
+mod catch_up;
 pub mod ceremony;
 mod certificates;
 pub mod clock;
 mod crl;
+mod heads;
 mod issue;
 mod queries;
 mod random;

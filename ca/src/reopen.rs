@@ -11,9 +11,9 @@ use wire::event::{Certified, EventKind};
 use wire::{Encoded, FormatError, Hash32, SerialNumber, UserId};
 
 use crate::authority::{Authority, Fatal};
-use crate::store::rows::{EventRow, IdentityRow, Unfinished};
+use crate::store::rows::{EventRow, Unfinished};
 use crate::store::{StoreError, Wanted};
-use crate::walk::{self, Checkpoint, Recorded};
+use crate::walk::{self, Recorded, TreeHead};
 
 /// Recorded events taken up at once.
 const BATCH: u32 = 64;
@@ -60,11 +60,18 @@ pub(crate) async fn run(authority: Arc<Authority>) -> Result<(), Fatal> {
 }
 
 /// Goes through all that is unfinished once; returns how much of it still waits for the token.
-async fn finish(authority: &Authority) -> Result<usize, Fatal> {
+/// Leaves that no signed checkpoint covers yet are covered by the end.
+async fn finish(authority: &Arc<Authority>) -> Result<usize, Fatal> {
     let (mut after, mut waiting) = (None, 0);
     loop {
         let batch = authority.store().unfinished(after, BATCH).await?;
-        let Some(last) = batch.last() else { return Ok(waiting) };
+        let Some(last) = batch.last() else {
+            let covered = authority.store().checkpoint(None).await?.map_or(0, |row| row.size);
+            if covered < authority.store().edge().await?.size() {
+                waiting += finish_group(authority, Vec::new()).await?;
+            }
+            return Ok(waiting);
+        };
         after = Some(last.leaf_index);
         let mut recorded = Vec::with_capacity(batch.len());
         for entry in &batch {
@@ -76,13 +83,21 @@ async fn finish(authority: &Authority) -> Result<usize, Fatal> {
                 )),
             }
         }
-        let checkpoint = Checkpoint::of_edge(&authority.store().edge().await?);
-        let count = recorded.len();
-        let logged = walk::log(checkpoint, recorded)?;
-        let signed = walk::sign(authority, logged).await;
-        waiting += count - signed.len();
-        walk::publish(authority, signed).await;
+        waiting += finish_group(authority, recorded).await?;
     }
+}
+
+/// Lets a group go the rest of its walk; returns how much of it still waits for the token.
+async fn finish_group(authority: &Arc<Authority>, recorded: Vec<Recorded>) -> Result<usize, Fatal> {
+    let count = recorded.len();
+    let head = TreeHead::of_edge(&authority.store().edge().await?);
+    let Some(logged) = walk::log(authority, head, recorded).await else {
+        return Ok(count.max(1));
+    };
+    let signed = walk::sign(authority, logged).await;
+    let waiting = signed.waiting();
+    walk::publish(authority, signed).await;
+    Ok(waiting)
 }
 
 /// Decides and builds a recorded event again.
@@ -91,8 +106,7 @@ async fn reopen(
     entry: &Unfinished,
 ) -> Result<Result<Recorded, Difference>, Fatal> {
     let store = authority.store();
-    let (events, row) = (store.events_of(&entry.uid).await?, store.identity(&entry.uid).await?);
-    let Some(row) = row else { return Ok(Err(Difference::Missing)) };
+    let events = store.events_of(&entry.uid).await?;
     let keys = events
         .iter()
         .filter_map(|row| Certified::from_canonical(row.event.body.as_bytes()).ok())
@@ -100,23 +114,23 @@ async fn reopen(
         .collect();
     let books = store.books(&Wanted { keys, ..Wanted::default() }).await?;
     let owner = |key: Hash32| books.keys.get(&key).map(|row| row.uid.clone());
-    Ok(replay(authority, &row, &events, entry.leaf_index, owner))
+    Ok(replay(authority, &entry.uid, &events, entry.leaf_index, owner))
 }
 
 /// Replays an identity's events up to one leaf, and builds what that leaf calls for.
 fn replay(
     authority: &Authority,
-    row: &IdentityRow,
+    uid: &UserId,
     events: &[EventRow],
     leaf_index: u64,
     owner: impl Fn(Hash32) -> Option<UserId>,
 ) -> Result<Recorded, Difference> {
-    let uid = &row.identity.uid;
+    let blinding_key = authority.heads().blinding_key(uid);
     let rules = authority.certificates().key_rules();
     let mut history = History::new(authority.installation(), rules, uid.clone());
     for row_of_event in events {
         let EventRow { leaf, salt, event, evidence, .. } = row_of_event;
-        if walk::leaf_of(event, &row.blinding_key, salt) != *leaf {
+        if walk::leaf_of(event, &blinding_key, salt) != *leaf {
             return Err(Difference::Leaf);
         }
         let others = |key| owner(key).filter(|by| by != uid);

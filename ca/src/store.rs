@@ -2,17 +2,30 @@
 //!
 //! The contract's tests (`store/contract.rs`) run against every engine.
 
+mod columns;
+pub mod copy;
+mod engine;
+mod log;
+pub mod postgres;
+mod read;
 pub mod rows;
+mod sheet;
+mod sql;
 pub mod sqlite;
+mod write;
 
 use async_trait::async_trait;
-use tlog::Edge;
+use tlog::map::PageId;
+use tlog::{Edge, StoredHash};
 use wire::{Hash32, IdempotencyKey, UserId};
 
 use rows::{
-    Books, CertificateRow, CrlRow, EventRow, GenesisRow, HistoryCursor, HistoryRow, IdentityRow,
-    RecordGroup, Refused, RevokedRow, Unfinished,
+    Books, CertificateRow, CheckpointRow, CrlRow, EventRow, GenesisRow, HistoryCursor, HistoryRow,
+    IdentityRow, LeafRow, Publication, RecordGroup, Refused, RevokedRow, Unfinished,
 };
+
+/// Refusals kept of one identity.
+const REFUSALS_KEPT: u64 = 200;
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +43,15 @@ pub enum StoreError {
         /// Leaves now.
         found: u64,
     },
+    /// Another authority holds the database. Only one may be active.
+    #[error("another authority holds the database: {holder}")]
+    Held {
+        /// What the database says of it.
+        holder: String,
+    },
+    /// The database cannot serve as a store.
+    #[error("the database cannot be used: {0}")]
+    Unfit(String),
     /// A row that cannot be what this program wrote.
     #[error("{table}: {reason}")]
     Corrupt {
@@ -86,9 +108,34 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// dropped: strangers could fill the disk with them.
     async fn refuse(&self, refusals: &[Refused]) -> Result<(), StoreError>;
 
-    /// Stores certificates (leaf index, DER) for recorded events and returns what is stored
-    /// afterwards. The first one stored for an event wins; a repetition returns the first.
-    async fn publish(&self, signed: &[(u64, Vec<u8>)]) -> Result<Vec<CertificateRow>, StoreError>;
+    /// Stores a checkpoint, and certificates for recorded events that it covers; returns what is
+    /// stored of the certificates afterwards. The first one stored for an event wins, and so does
+    /// the first note of a size; a repetition returns the first.
+    async fn publish(&self, publication: &Publication) -> Result<Vec<CertificateRow>, StoreError>;
+
+    /// The signed checkpoint of a size, or the latest. Only the newest few thousand are kept.
+    async fn checkpoint(&self, size: Option<u64>) -> Result<Option<CheckpointRow>, StoreError>;
+
+    /// Hashes of complete subtrees, by their place in the dense numbering; those that are not there
+    /// are left out.
+    async fn stored_hashes(&self, indexes: &[u64]) -> Result<Vec<StoredHash>, StoreError>;
+
+    /// Leaves from an index (inclusive) to another (exclusive), in order.
+    async fn leaves(&self, from: u64, to: u64) -> Result<Vec<LeafRow>, StoreError>;
+
+    /// The secret that blinds ids; the genesis event commits to it.
+    async fn secret(&self) -> Result<Option<[u8; 32]>, StoreError>;
+
+    /// Leaves that the stored pages of the map account for.
+    async fn map_size(&self) -> Result<u64, StoreError>;
+
+    /// Pages of the map, `None` for those that are not there. What is returned is not believed.
+    async fn map_pages(&self, ids: &[PageId])
+    -> Result<Vec<(PageId, Option<Vec<u8>>)>, StoreError>;
+
+    /// Stores changed pages of the map, which account for `size` leaves afterwards.
+    async fn put_map_pages(&self, pages: &[(PageId, Vec<u8>)], size: u64)
+    -> Result<(), StoreError>;
 
     /// Recorded events whose certificate is not stored, oldest first, after a leaf index.
     async fn unfinished(
@@ -145,6 +192,9 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// Whether the engine answers and can write.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Closes every connection. What was written stays; calls fail afterwards.
+    async fn close(&self);
 }
 
 #[cfg(test)]

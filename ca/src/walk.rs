@@ -10,8 +10,9 @@ mod sign;
 
 pub(crate) use ask::{Action, Answer, Ask, Idempotency, Reply};
 pub(crate) use decide::decide;
-pub(crate) use log::{Checkpoint, log};
+pub(crate) use log::LogKeyError;
+pub(crate) use log::{Log, TreeHead, log};
 pub(crate) use publish::publish;
 pub(crate) use queue::{Full, Queue, QueueSender, queue};
-pub(crate) use record::{Ledger, Recorded, leaf_of, record};
+pub(crate) use record::{Ledger, Recorded, leaf_of, record, root_leaf};
 pub(crate) use sign::sign;

@@ -89,6 +89,11 @@ impl<'a> History<'a> {
         self.keys.get(&hash).map(Vec::as_slice)
     }
 
+    /// SHA-256 of every key that the identity has or had.
+    pub fn keys(&self) -> impl Iterator<Item = Hash32> {
+        self.keys.keys().copied()
+    }
+
     /// Applies the next event, whose leaf hash is `leaf`. Returns the certification request behind
     /// it, if there is one. `other` is the identity that is known to have the request's key, where
     /// whoever replays knows of others; a client knows of none.

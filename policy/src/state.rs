@@ -39,6 +39,8 @@ pub struct Installation {
     genesis: Hash32,
     realm: Realm,
     base_url: String,
+    origin: String,
+    blinding: Hash32,
     log_number: u16,
     rules: Rules,
     rules_hash: Hash32,
@@ -86,6 +88,8 @@ impl Installation {
             rules_hash: body.rules.hash(),
             realm: body.realm,
             base_url: body.base_url,
+            origin: body.origin,
+            blinding: body.blinding,
             log_number: body.log_number,
             rules: body.rules,
             agents: body.agents,
@@ -109,6 +113,18 @@ impl Installation {
     #[must_use]
     pub fn base_url(&self) -> &str {
         &self.base_url
+    }
+
+    /// Origin line of the log's checkpoints (C2SP tlog-checkpoint).
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Commitment to the secret that blinds ids.
+    #[must_use]
+    pub fn blinding(&self) -> Hash32 {
+        self.blinding
     }
 
     /// First 16 bits of every serial number.

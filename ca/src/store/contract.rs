@@ -1,1 +1,103 @@
+//! The contract's tests: what [`Store`] promises, held against every engine.
 
+mod author;
+pub(super) mod concurrency;
+pub(super) mod faults;
+pub(super) mod log;
+pub(super) mod reading;
+pub(super) mod writing;
+
+use super::engine::{Engine, Mode, NOTHING, Session};
+use super::{Store, StoreError};
+
+pub(super) use author::{Author, certificates, key, refused, uid};
+
+/// Makes stores of one kind.
+pub(super) trait Harness {
+    type Engine: Engine + 'static;
+
+    /// SQL that makes the schema one of a newer program.
+    const NEWER: &'static str;
+
+    /// A place for a database, empty.
+    fn new() -> Self;
+
+    /// Opens it.
+    async fn open(&self) -> Result<Self::Engine, StoreError>;
+}
+
+/// Closes a store and opens it again, as a new process does.
+async fn reopen<H: Harness>(harness: &H, store: H::Engine) -> H::Engine {
+    store.close().await;
+    harness.open().await.unwrap()
+}
+
+/// Alters the database behind the store's back.
+pub(super) async fn edit<E: Engine>(engine: &E, sql: &str) {
+    let mut session = engine.begin(Mode::Write).await.unwrap();
+    session.execute(sql, NOTHING).await.unwrap();
+    session.commit().await.unwrap();
+}
+
+/// Rows in all tables: equal before and after a call that must write nothing.
+pub(super) async fn counts<E: Engine>(engine: &E) -> Vec<u64> {
+    let mut counts = Vec::new();
+    let mut session = engine.begin(Mode::Snapshot).await.unwrap();
+    for table in super::sheet::TABLES {
+        let sql = format!("SELECT count(*) AS n FROM {}", table.name);
+        let rows = session.fetch(&sql, NOTHING).await.unwrap();
+        counts.push(super::columns::Columns::of(table.name, &rows[0]).u64("n").unwrap());
+    }
+    session.commit().await.unwrap();
+    counts
+}
+
+/// A test of each promise for a harness.
+macro_rules! contract_tests {
+    ($harness:ty) => {
+        $crate::store::contract::contract_tests! { @ $harness;
+            writing::what_was_recorded_is_there_after_reopening,
+            writing::who_read_another_size_writes_nothing,
+            writing::of_two_at_once_one_wins,
+            writing::keys_ids_and_idempotency_keys_are_unique,
+            writing::a_failed_group_leaves_nothing,
+            writing::the_first_signature_stays,
+            writing::publishing_what_is_not_recorded_is_nothing,
+            writing::an_identity_twice_in_a_group_ends_as_its_last,
+            writing::a_revocation_marks_every_certificate_over_the_key,
+            writing::the_first_revocation_stays,
+            writing::crl_numbers_only_grow,
+            writing::refusals_of_strangers_are_dropped_and_of_others_capped,
+            writing::a_ping_changes_nothing,
+            reading::an_empty_store_is_empty,
+            reading::the_genesis_event_is_leaf_0,
+            reading::unfinished_is_paged,
+            reading::certificates_are_paged_newest_first,
+            reading::a_history_merges_events_and_refusals,
+            reading::revoked_ones_leave_with_their_expiry,
+            reading::the_edge_is_that_of_the_leaves,
+            reading::books_hold_what_was_wanted,
+            reading::ids_compare_bytewise,
+            reading::the_largest_cursor_is_harmless,
+            log::the_first_note_of_a_size_stays,
+            log::old_checkpoints_go,
+            log::leaves_and_hashes_are_found_by_place,
+            log::pages_of_the_map_change_together,
+            log::the_secret_is_written_once,
+            faults::corrupt_rows_are_named,
+            faults::a_missing_piece_of_evidence_is_named,
+            faults::a_newer_schema_is_refused,
+            faults::a_closed_store_fails,
+            concurrency::books_are_of_one_moment,
+            concurrency::conflicting_writers_make_one_history,
+        }
+    };
+    (@ $harness:ty; $($module:ident::$name:ident,)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let harness = <$harness as $crate::store::contract::Harness>::new();
+            $crate::store::contract::$module::$name(&harness).await;
+        }
+    )*};
+}
+pub(super) use contract_tests;

@@ -109,8 +109,55 @@ pub struct RecordGroup {
     pub expected_size: u64,
     /// The events, in order of their leaves.
     pub events: Vec<NewEvent>,
-    /// Hashes of the subtrees that they complete.
+    /// The last leaf: it holds the root of the map of heads after these events.
+    pub map_root: Leaf,
+    /// Hashes of the subtrees that all of these leaves complete.
     pub hashes: Vec<StoredHash>,
+    /// The secret that blinds ids, where the group begins an installation.
+    pub secret: Option<[u8; 32]>,
+}
+
+impl RecordGroup {
+    /// Leaves that the group appends.
+    #[must_use]
+    pub fn leaves(&self) -> u64 {
+        self.events.len() as u64 + 1
+    }
+
+    /// Index of the last leaf.
+    #[must_use]
+    pub fn map_root_index(&self) -> u64 {
+        self.expected_size + self.events.len() as u64
+    }
+}
+
+/// What becomes public together.
+#[derive(Debug, Default)]
+pub struct Publication {
+    /// A signed checkpoint.
+    pub checkpoint: Option<CheckpointRow>,
+    /// Certificates, DER, by the leaf they follow from.
+    pub certificates: Vec<(u64, Vec<u8>)>,
+}
+
+/// A signed checkpoint.
+#[derive(Debug, Clone)]
+pub struct CheckpointRow {
+    /// Leaves it covers.
+    pub size: u64,
+    /// The signed note.
+    pub note: String,
+}
+
+/// A leaf, and whose event it stands for.
+#[derive(Debug, Clone)]
+pub struct LeafRow {
+    /// Its index.
+    pub leaf_index: u64,
+    /// The leaf.
+    pub leaf: Leaf,
+    /// The identity, for events of one.
+    pub uid: Option<UserId>,
 }
 
 /// A certificate as stored.

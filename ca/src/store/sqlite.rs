@@ -1,29 +1,29 @@
 //! SQLite: write-ahead log, `synchronous=FULL`, one writing connection.
 
 mod pack;
-mod read;
-mod write;
 
-use std::path::Path;
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row, SqlitePool};
-use tlog::Edge;
-use wire::{Hash32, UserId};
-
-use super::rows::{
-    Books, CertificateRow, CrlRow, EventRow, GenesisRow, HistoryCursor, HistoryRow, IdentityRow,
-    RecordGroup, Refused, RevokedRow, Unfinished,
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
 };
-use super::{Store, StoreError, Wanted};
+use sqlx::{Arguments, AssertSqlSafe, Row, SqliteConnection, SqlitePool};
+
+use super::StoreError;
+use super::engine::{Engine, Given, Mode, Session, Source, Value};
 
 /// Schema changes in order; the position plus one is the schema's number.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001.sql"),
+    include_str!("../../migrations/sqlite/0002.sql"),
+];
 
-/// Refusals kept of one identity.
-pub(super) const REFUSALS_KEPT: u32 = 200;
+/// How long a connection is waited for.
+const ACQUIRE: Duration = Duration::from_secs(10);
 
 /// A store in one SQLite file.
 #[derive(Debug)]
@@ -33,36 +33,63 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file, makes it when it does not exist, and brings its schema up to date.
+    /// Opens the file, makes it when it does not exist, and brings its schema up to date. Only the
+    /// user of this process can read it and its companions afterwards.
     ///
     /// # Errors
     /// When the file cannot be opened or written, or has a newer schema.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        make_private(path, true).map_err(sqlx::Error::Io)?;
+        Self::connect(path).await
+    }
+
+    /// Opens a file that must exist.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when there is no file.
+    pub async fn open_existing(path: &Path) -> Result<Self, StoreError> {
+        make_private(path, false).map_err(sqlx::Error::Io)?;
+        Self::connect(path).await
+    }
+
+    async fn connect(path: &Path) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(5))
             .foreign_keys(true);
-        let pool = |n| SqlitePoolOptions::new().min_connections(1).max_connections(n);
+        let pool = |n| {
+            SqlitePoolOptions::new().min_connections(1).max_connections(n).acquire_timeout(ACQUIRE)
+        };
         let writer = pool(1).connect_with(options.clone()).await?;
         migrate(&writer).await?;
-        let readers =
-            pool(4).connect_with(options.read_only(true).create_if_missing(false)).await?;
+        let readers = pool(4).connect_with(options.read_only(true)).await?;
         Ok(Self { writer, readers })
     }
+}
 
-    /// Closes every connection; what was written stays.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+/// SQLite gives its companions (`-wal`, `-shm`) the mode that the file has.
+fn make_private(path: &Path, create: bool) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(create).mode(0o600).open(path)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let file = PathBuf::from(name);
+        match std::fs::metadata(&file) {
+            Ok(found) if found.permissions().mode() & 0o777 != 0o600 => {
+                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     let found: i64 = sqlx::query("PRAGMA user_version").fetch_one(pool).await?.try_get(0)?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let known = MIGRATIONS.len() as i64;
     if found > known {
         return Err(StoreError::Schema { found, known });
     }
@@ -70,103 +97,117 @@ async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     for (i, script) in MIGRATIONS.iter().enumerate().skip(done) {
         let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::raw_sql(*script).execute(&mut *tx).await?;
-        let version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {}", i + 1));
+        let version = AssertSqlSafe(format!("PRAGMA user_version = {}", i + 1));
         sqlx::raw_sql(version).execute(&mut *tx).await?;
         tx.commit().await?;
     }
     Ok(())
 }
 
-#[async_trait]
-impl Store for Sqlite {
-    async fn genesis(&self) -> Result<Option<GenesisRow>, StoreError> {
-        read::genesis(&self.readers).await
+impl Engine for Sqlite {
+    type Session = SqliteSession;
+
+    async fn begin(&self, mode: Mode) -> Result<SqliteSession, StoreError> {
+        Ok(match mode {
+            Mode::Read => SqliteSession::Plain(self.readers.acquire().await?),
+            Mode::Snapshot => SqliteSession::Transaction(self.readers.begin().await?),
+            Mode::Write => {
+                SqliteSession::Transaction(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+            }
+        })
     }
 
-    async fn edge(&self) -> Result<Edge, StoreError> {
-        read::edge(&self.readers).await
-    }
-
-    async fn books(&self, wanted: &Wanted) -> Result<Books, StoreError> {
-        read::books(&self.readers, wanted).await
-    }
-
-    async fn record(&self, group: &RecordGroup) -> Result<(), StoreError> {
-        write::record(&self.writer, group).await
-    }
-
-    async fn refuse(&self, refusals: &[Refused]) -> Result<(), StoreError> {
-        write::refuse(&self.writer, refusals).await
-    }
-
-    async fn publish(&self, signed: &[(u64, Vec<u8>)]) -> Result<Vec<CertificateRow>, StoreError> {
-        write::publish(&self.writer, signed).await
-    }
-
-    async fn unfinished(
-        &self,
-        after: Option<u64>,
-        limit: u32,
-    ) -> Result<Vec<Unfinished>, StoreError> {
-        read::unfinished(&self.readers, after, limit).await
-    }
-
-    async fn events_of(&self, uid: &UserId) -> Result<Vec<EventRow>, StoreError> {
-        read::events_of(&self.readers, uid).await
-    }
-
-    async fn identity(&self, uid: &UserId) -> Result<Option<IdentityRow>, StoreError> {
-        read::identity(&self.readers, uid).await
-    }
-
-    async fn certificate(&self, leaf_index: u64) -> Result<Option<CertificateRow>, StoreError> {
-        read::certificate(&self.readers, leaf_index).await
-    }
-
-    async fn certificates_of(
-        &self,
-        uid: &UserId,
-        before: Option<u64>,
-        limit: u32,
-    ) -> Result<Vec<CertificateRow>, StoreError> {
-        read::certificates_of(&self.readers, uid, before, limit).await
-    }
-
-    async fn history(
-        &self,
-        uid: &UserId,
-        before: Option<HistoryCursor>,
-        limit: u32,
-    ) -> Result<Vec<(HistoryCursor, HistoryRow)>, StoreError> {
-        read::history(&self.readers, uid, before, limit).await
-    }
-
-    async fn revoked(
-        &self,
-        issuer: Hash32,
-        shard: u32,
-        until: u64,
-    ) -> Result<Vec<RevokedRow>, StoreError> {
-        read::revoked(&self.readers, issuer, shard, until).await
-    }
-
-    async fn latest_revocation(
-        &self,
-        issuer: Hash32,
-        shard: u32,
-    ) -> Result<Option<u64>, StoreError> {
-        read::latest_revocation(&self.readers, issuer, shard).await
-    }
-
-    async fn crl(&self, issuer: Hash32, shard: u32) -> Result<Option<CrlRow>, StoreError> {
-        read::crl(&self.readers, issuer, shard).await
-    }
-
-    async fn put_crl(&self, row: &CrlRow) -> Result<bool, StoreError> {
-        write::put_crl(&self.writer, row).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        write::ping(&self.writer).await
+    async fn end(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
     }
 }
+
+/// A connection for one call.
+#[derive(Debug)]
+pub(super) enum SqliteSession {
+    /// Without a transaction.
+    Plain(sqlx::pool::PoolConnection<sqlx::Sqlite>),
+    /// In one.
+    Transaction(sqlx::Transaction<'static, sqlx::Sqlite>),
+}
+
+impl SqliteSession {
+    fn connection(&mut self) -> &mut SqliteConnection {
+        match self {
+            Self::Plain(connection) => connection,
+            Self::Transaction(transaction) => transaction,
+        }
+    }
+}
+
+impl Session for SqliteSession {
+    type Row = SqliteRow;
+
+    async fn fetch(&mut self, sql: &str, given: Given<'_>) -> Result<Vec<SqliteRow>, StoreError> {
+        let (sql, arguments) = statement(sql, given)?;
+        Ok(sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(self.connection()).await?)
+    }
+
+    async fn execute(&mut self, sql: &str, given: Given<'_>) -> Result<u64, StoreError> {
+        let (sql, arguments) = statement(sql, given)?;
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+        Ok(query.execute(self.connection()).await?.rows_affected())
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Transaction(transaction) => Ok(transaction.commit().await?),
+        }
+    }
+
+    async fn rollback(self) -> Result<(), StoreError> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Transaction(transaction) => Ok(transaction.rollback().await?),
+        }
+    }
+}
+
+fn statement(sql: &str, given: Given<'_>) -> Result<(String, SqliteArguments), StoreError> {
+    let mut arguments = SqliteArguments::default();
+    let sql = match given {
+        Given::Values(values) => {
+            for value in values {
+                match value {
+                    Value::Null => arguments.add(None::<i64>),
+                    Value::Int(n) => arguments.add(*n),
+                    Value::Text(text) => arguments.add(text.to_string()),
+                    Value::Blob(bytes) => arguments.add(bytes.to_vec()),
+                }
+                .map_err(sqlx::Error::Encode)?;
+            }
+            sql.to_owned()
+        }
+        Given::Rows(sheet) => {
+            let (json, blob) = pack::parameters(sheet);
+            arguments.add(json).map_err(sqlx::Error::Encode)?;
+            arguments.add(blob).map_err(sqlx::Error::Encode)?;
+            sql.replace("{rows}", &pack::relation(sheet.columns()))
+        }
+    };
+    Ok((sql, arguments))
+}
+
+impl Source for SqliteRow {
+    fn int(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
+        self.try_get(column)
+    }
+
+    fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
+        self.try_get(column)
+    }
+
+    fn blob(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
+        self.try_get(column)
+    }
+}
+
+#[cfg(test)]
+mod tests;

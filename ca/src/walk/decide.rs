@@ -7,6 +7,7 @@ use super::ask::store_unavailable;
 use super::publish::answer_when_published;
 use super::{Action, Ask};
 use crate::authority::Authority;
+use crate::heads::HeadsError;
 use crate::store::rows::{Books, Refused};
 use crate::store::{StoreError, Wanted};
 
@@ -17,8 +18,8 @@ pub(crate) struct Decision {
     pub(super) approved: policy::Approved,
     /// When it was decided, milliseconds since 1970.
     pub(super) now_ms: u64,
-    /// The key of the identity's blinded id, and when its first event was; none if it is new.
-    pub(super) known: Option<([u8; 32], u64)>,
+    /// When its first event was, milliseconds since 1970; none if the identity is new.
+    pub(super) known: Option<u64>,
     /// The key was never seen before.
     pub(super) new_key: bool,
 }
@@ -44,6 +45,7 @@ pub(crate) async fn decide(authority: &Authority, group: Vec<Ask>) -> Vec<Decisi
             }
             continue;
         }
+        let Some(ask) = proven(authority, &books, ask).await else { continue };
         match decide_one(authority, &books, ask) {
             Ok(decision) => decisions.push(decision),
             Err(refusal) => refused.push(refusal),
@@ -78,6 +80,25 @@ fn replayed(books: &Books, ask: &Ask) -> Option<Result<u64, Problem>> {
         .remedy("use a new key for a new request")))
 }
 
+/// Lets pass who rests on rows that the log proves; others are answered, and an operator is told.
+async fn proven(authority: &Authority, books: &Books, ask: Ask) -> Option<Ask> {
+    let checked = authority.heads().check(authority.store(), books, &ask.uid, ask.key()).await;
+    let (code, detail) = match checked {
+        Ok(Ok(())) => return Some(ask),
+        Ok(Err(difference)) => (ProblemCode::Stopped, difference),
+        Err(HeadsError::Store(error)) => {
+            tracing::error!(%error, "cannot read the map");
+            ask.reply.send(Err(store_unavailable()));
+            return None;
+        }
+        Err(error) => (ProblemCode::Stopped, error.to_string()),
+    };
+    authority.alarm(format!("nothing is signed for an identity: {detail}"));
+    let detail = format!("{detail}; nothing is signed on it until an operator has looked");
+    ask.reply.send(Err(Problem::new(code, detail).rule("decisions-rest-on-proven-state")));
+    None
+}
+
 fn decide_one(
     authority: &Authority,
     books: &Books,
@@ -95,7 +116,7 @@ fn decide_one(
         Ok(approved) => Ok(Decision {
             approved,
             now_ms,
-            known: row.map(|row| (row.blinding_key, row.created_ms)),
+            known: row.map(|row| row.created_ms),
             new_key: known_key.is_none() && matches!(ask.action, Action::Certify(_)),
             ask,
         }),

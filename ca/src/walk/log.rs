@@ -1,30 +1,30 @@
-//! Log: a certificate is signed only after its leaf is in a checkpoint.
+//! Log: a certificate is signed only after its leaf is in a signed checkpoint.
 
+use pkcs11::HsmError;
+use tlog::note::{Checkpoint, LogKey, NoteError, SignedCheckpoint};
 use wire::Hash32;
+use wire::genesis::KeyPurpose;
+use wire::problem::{Problem, ProblemCode};
 
 use super::Reply;
 use super::record::{Recorded, What};
-use crate::authority::Fatal;
+use crate::authority::Authority;
+use crate::store::rows::CheckpointRow;
 
-/// The log's size and root (RFC 6962 section 2.1), durable in the store.
+/// The log's size and root (RFC 6962 section 2.1), durable in the store and not signed yet.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Checkpoint {
+pub(crate) struct TreeHead {
     size: u64,
     root: Hash32,
 }
 
-impl Checkpoint {
-    pub(super) fn new(size: u64, root: Hash32) -> Self {
-        Self { size, root }
-    }
-
-    /// A checkpoint read back from the store, for what is taken up again.
+impl TreeHead {
     pub(crate) fn of_edge(edge: &tlog::Edge) -> Self {
-        Self::new(edge.size(), edge.root())
+        Self { size: edge.size(), root: edge.root() }
     }
 }
 
-/// A request whose leaf is in a checkpoint.
+/// A request whose leaf is in the checkpoint.
 #[derive(Debug)]
 pub(crate) struct Logged {
     pub(super) leaf_index: u64,
@@ -32,19 +32,98 @@ pub(crate) struct Logged {
     pub(super) reply: Option<Reply>,
 }
 
-/// Lets pass what the checkpoint covers.
-///
-/// # Errors
-/// [`Fatal::NotLogged`] for a leaf beyond the checkpoint, which cannot be.
-pub(crate) fn log(checkpoint: Checkpoint, recorded: Vec<Recorded>) -> Result<Vec<Logged>, Fatal> {
-    recorded
-        .into_iter()
-        .map(|Recorded { leaf_index, leaf_hash, what, reply }| {
-            if leaf_index >= checkpoint.size {
-                let Checkpoint { size, root } = checkpoint;
-                return Err(Fatal::NotLogged { leaf_index, leaf_hash, size, root });
+/// A group with the signed checkpoint that covers it.
+#[derive(Debug)]
+pub(crate) struct LoggedGroup {
+    pub(super) checkpoint: CheckpointRow,
+    pub(super) entries: Vec<Logged>,
+}
+
+/// The log's key on the token.
+#[derive(Debug)]
+pub(crate) struct Log {
+    key: LogKey,
+    key_id: Vec<u8>,
+}
+
+/// Why the log's key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LogKeyError {
+    /// The genesis event names none.
+    #[error("the genesis event names no log key")]
+    None,
+    /// It is of a kind that signs no notes.
+    #[error("the log key: {0}")]
+    Note(#[from] NoteError),
+    /// It is not on this token.
+    #[error("the log key is not on this token: {0}")]
+    Hsm(#[from] HsmError),
+}
+
+impl Log {
+    /// Takes the log's key from the genesis event and has the token prove that it holds it.
+    pub(crate) async fn open(
+        installation: &policy::Installation,
+        hsm: &pkcs11::Hsm,
+    ) -> Result<Self, LogKeyError> {
+        let key = installation.keys(KeyPurpose::Log).next().ok_or(LogKeyError::None)?;
+        let spki = key.spki.as_bytes();
+        hsm.prove(key.id.as_bytes(), spki).await?;
+        let key_id = key.id.as_bytes().to_vec();
+        Ok(Self { key: LogKey::from_spki(installation.origin(), spki)?, key_id })
+    }
+
+    /// The key by which checkpoints are verified.
+    pub(crate) fn key(&self) -> &LogKey {
+        &self.key
+    }
+
+    /// Signs a checkpoint; the signature is verified before it is used.
+    async fn sign(&self, hsm: &pkcs11::Hsm, head: TreeHead) -> Result<CheckpointRow, String> {
+        let told = |error: NoteError| error.to_string();
+        let checkpoint = Checkpoint::new(self.key.origin(), head.size, head.root).map_err(told)?;
+        let raw = hsm
+            .sign(&self.key_id, checkpoint.to_be_signed())
+            .await
+            .map_err(|error| error.to_string())?;
+        let signature = self.key.signature_from_raw(&raw).map_err(told)?;
+        let signed = SignedCheckpoint::assemble(checkpoint, &self.key, &signature).map_err(told)?;
+        Ok(CheckpointRow { size: head.size, note: signed.text().to_owned() })
+    }
+}
+
+/// Has a checkpoint signed that covers the group. When the token does not sign now, the group is
+/// finished later from the record, and its callers are told so.
+pub(crate) async fn log(
+    authority: &Authority,
+    head: TreeHead,
+    recorded: Vec<Recorded>,
+) -> Option<LoggedGroup> {
+    let signed = authority.log().sign(authority.hsm(), head).await;
+    let checkpoint = match signed {
+        Ok(checkpoint) => checkpoint,
+        Err(error) => {
+            tracing::error!(%error, size = head.size, "recorded, but the checkpoint is not signed");
+            authority.finish_later();
+            for Recorded { leaf_index, reply, .. } in recorded {
+                let detail = format!("recorded as leaf {leaf_index}, not signed yet: {error}");
+                if let Some(reply) = reply {
+                    reply.send(Err(Problem::new(ProblemCode::Pending, detail).retry_after(2)));
+                }
             }
-            Ok(Logged { leaf_index, what, reply })
-        })
-        .collect()
+            return None;
+        }
+    };
+    let mut entries = Vec::with_capacity(recorded.len());
+    for Recorded { leaf_index, leaf_hash, what, reply } in recorded {
+        if leaf_index >= head.size {
+            let TreeHead { size, root } = head;
+            authority.alarm(format!(
+                "leaf {leaf_index} ({leaf_hash}) is not in the checkpoint of size {size}, root {root}"
+            ));
+            continue;
+        }
+        entries.push(Logged { leaf_index, what, reply });
+    }
+    Some(LoggedGroup { checkpoint, entries })
 }

@@ -1,31 +1,34 @@
 //! Publish: what is stored is the answer, and the first signature stored wins.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use wire::problem::{Problem, ProblemCode};
 
-use super::sign::Signed;
+use super::sign::{Signed, SignedGroup};
 use super::{Answer, Reply};
 use crate::authority::Authority;
+use crate::store::rows::Publication;
 
-/// Stores a group's certificates and answers from the store.
-pub(crate) async fn publish(authority: &Authority, signed: Vec<Signed>) {
-    let mut certificates = Vec::with_capacity(signed.len());
-    let mut replies = Vec::with_capacity(signed.len());
-    for entry in signed {
+/// Stores a group's checkpoint and certificates, and answers from the store.
+pub(crate) async fn publish(authority: &Arc<Authority>, group: SignedGroup) {
+    let SignedGroup { checkpoint, entries, .. } = group;
+    let mut publication = Publication {
+        checkpoint: Some(checkpoint),
+        certificates: Vec::with_capacity(entries.len()),
+    };
+    let mut replies = Vec::with_capacity(entries.len());
+    let mut revocations = Vec::new();
+    for entry in entries {
         match entry {
             Signed::Certificate { leaf_index, der, reply } => {
-                certificates.push((leaf_index, der));
+                publication.certificates.push((leaf_index, der));
                 replies.push((leaf_index, reply));
             }
-            Signed::Nothing { about, reply } => {
-                authority.refresh_crls().await;
-                publish_one(authority, about, reply).await;
-            }
+            Signed::Nothing { about, reply } => revocations.push((about, reply)),
         }
     }
-    if certificates.is_empty() {
-        return;
-    }
-    let stored = match authority.store().publish(&certificates).await {
+    let stored = match authority.store().publish(&publication).await {
         Ok(stored) => stored,
         Err(error) => {
             tracing::error!(%error, "signed, but not stored");
@@ -33,8 +36,7 @@ pub(crate) async fn publish(authority: &Authority, signed: Vec<Signed>) {
             Vec::new()
         }
     };
-    let mut rows: std::collections::HashMap<_, _> =
-        stored.into_iter().map(|row| (row.leaf_index, row)).collect();
+    let mut rows: HashMap<_, _> = stored.into_iter().map(|row| (row.leaf_index, row)).collect();
     authority.published();
     for (leaf_index, reply) in replies {
         let Some(reply) = reply else { continue };
@@ -42,6 +44,15 @@ pub(crate) async fn publish(authority: &Authority, signed: Vec<Signed>) {
             Some(row) => reply.send(Ok(Answer { row, created: true })),
             None => reply.send(Err(pending(leaf_index))),
         }
+    }
+    if !revocations.is_empty() {
+        let authority = Arc::clone(authority);
+        tokio::spawn(async move {
+            authority.refresh_crls().await;
+            for (about, reply) in revocations {
+                publish_one(&authority, about, reply).await;
+            }
+        });
     }
 }
 

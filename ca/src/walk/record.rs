@@ -3,6 +3,7 @@
 
 use policy::Outcome;
 use tlog::Edge;
+use tlog::map::Staged;
 use wire::event::{Certified, Event, EventKind, EvidenceRef, Revoked};
 use wire::leaf::{Leaf, LeafKind, blinded_id, commitment};
 use wire::problem::{Problem, ProblemCode};
@@ -10,9 +11,10 @@ use wire::{Encoded, Hash32, SerialNumber, octets};
 
 use super::ask::{store_unavailable, vouched};
 use super::decide::Decision;
-use super::{Action, Ask, Checkpoint, Reply};
+use super::{Action, Ask, Reply, TreeHead};
 use crate::authority::{Authority, Fatal};
 use crate::certificates::PROFILE;
+use crate::heads::head_of;
 use crate::random;
 use crate::store::StoreError;
 use crate::store::rows::{CertificateRow, IdentityRow, KeyRow, NewEvent, RecordGroup, Revocation};
@@ -33,8 +35,8 @@ impl Ledger {
     }
 
     /// The log's size and root, durable.
-    pub(crate) fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::new(self.edge.size(), self.edge.root())
+    pub(crate) fn tree_head(&self) -> TreeHead {
+        TreeHead::of_edge(&self.edge)
     }
 }
 
@@ -77,14 +79,14 @@ pub(crate) async fn record(
         return Ok(Vec::new());
     }
     let mut edge = ledger.edge.clone();
-    let mut group =
-        RecordGroup { expected_size: edge.size(), events: Vec::new(), hashes: Vec::new() };
+    let expected_size = edge.size();
+    let (mut events, mut hashes) = (Vec::new(), Vec::new());
     let mut recorded = Vec::with_capacity(decisions.len());
     for decision in decisions {
         match draft(authority, edge.size(), decision) {
             Ok((new, entry)) => {
-                group.hashes.extend(edge.append(new.leaf.leaf_hash()).stored);
-                group.events.push(new);
+                hashes.extend(edge.append(new.leaf.leaf_hash()).stored);
+                events.push(new);
                 recorded.push(entry);
             }
             Err(failed) => {
@@ -93,10 +95,21 @@ pub(crate) async fn record(
             }
         }
     }
+    if events.is_empty() {
+        return Ok(recorded);
+    }
+    let staged = stage(authority, &events).await?;
+    let map_root = root_leaf(staged.root());
+    hashes.extend(edge.append(map_root.leaf_hash()).stored);
+    let group = RecordGroup { expected_size, events, map_root, hashes, secret: None };
     match authority.store().record(&group).await {
         Ok(()) => {
+            authority.heads().commit(staged, edge.size());
             authority.note_log_size(edge.size());
             ledger.edge = edge;
+            if let Err(error) = authority.heads().flush(authority.store(), false).await {
+                tracing::warn!(%error, "the map is flushed later");
+            }
             Ok(recorded)
         }
         Err(error @ (StoreError::Moved { .. } | StoreError::Corrupt { .. })) => Err(error.into()),
@@ -109,6 +122,7 @@ pub(crate) async fn record(
             }
             // The transaction may have been kept though the answer was lost: the log tells.
             ledger.reload(authority).await?;
+            authority.catch_up().await?;
             authority.finish_later();
             Ok(Vec::new())
         }
@@ -132,6 +146,27 @@ impl Ledger {
             }
         }
     }
+}
+
+/// The map with what these events change.
+async fn stage(authority: &Authority, events: &[NewEvent]) -> Result<Staged, Fatal> {
+    let heads = authority.heads();
+    let mut changes = Vec::with_capacity(2 * events.len());
+    for new in events {
+        let Some(row) = &new.identity else { continue };
+        let at = new.leaf.blinded_id;
+        changes.push((at, head_of(&row.identity).hash()));
+        changes.extend(new.new_key.as_ref().map(|key| (heads.of_key(key.hash), at)));
+    }
+    let keys: Vec<Hash32> = changes.iter().map(|(key, _)| *key).collect();
+    Ok(heads.with(authority.store(), &keys, |map, _| map.stage(&changes)).await?)
+}
+
+/// The last leaf of a checkpoint.
+pub(crate) fn root_leaf(root: Hash32) -> Leaf {
+    let kind = LeafKind::MapRoot;
+    let blinded_id = Hash32::from_bytes([0; 32]);
+    Leaf { version: 1, engine: policy::ENGINE, kind, blinded_id, commitment: root }
 }
 
 type Failed = Box<(Reply, Problem)>;
@@ -217,7 +252,8 @@ fn draft(
     };
 
     let decided = approved.into_event(now_ms, references, intent.as_deref(), &body);
-    let (blinding_key, created_ms) = known.unwrap_or_else(|| (random::bytes(), now_ms));
+    let blinding_key = authority.heads().blinding_key(&uid);
+    let created_ms = known.unwrap_or(now_ms);
     let salt = random::bytes();
     let leaf = leaf_of(&decided.event, &blinding_key, &salt);
     let leaf_hash = leaf.leaf_hash();

@@ -4,24 +4,44 @@ use futures::future::join_all;
 use wire::problem::{Problem, ProblemCode};
 
 use super::Reply;
-use super::log::Logged;
+use super::log::{Logged, LoggedGroup};
 use super::record::What;
 use crate::authority::Authority;
+use crate::store::rows::CheckpointRow;
 
 /// A request whose certificate is signed, or that needs none.
 #[derive(Debug)]
-pub(crate) enum Signed {
+pub(super) enum Signed {
     /// A certificate.
     Certificate { leaf_index: u64, der: Vec<u8>, reply: Option<Reply> },
     /// No certificate follows; the answer is about this leaf's.
     Nothing { about: u64, reply: Option<Reply> },
 }
 
+/// A group, as far as it was signed, with its checkpoint.
+#[derive(Debug)]
+pub(crate) struct SignedGroup {
+    pub(super) checkpoint: CheckpointRow,
+    pub(super) entries: Vec<Signed>,
+    /// Certificates that the token did not sign.
+    pub(super) waiting: usize,
+}
+
+impl SignedGroup {
+    /// Certificates that the token did not sign.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+}
+
 /// Has a group signed. What the HSM does not sign now is finished later from the record, and its
 /// caller is told so.
-pub(crate) async fn sign(authority: &Authority, logged: Vec<Logged>) -> Vec<Signed> {
-    let signed = join_all(logged.into_iter().map(|entry| sign_one(authority, entry))).await;
-    signed.into_iter().flatten().collect()
+pub(crate) async fn sign(authority: &Authority, group: LoggedGroup) -> SignedGroup {
+    let LoggedGroup { checkpoint, entries } = group;
+    let count = entries.len();
+    let signed = join_all(entries.into_iter().map(|entry| sign_one(authority, entry))).await;
+    let entries: Vec<Signed> = signed.into_iter().flatten().collect();
+    SignedGroup { checkpoint, waiting: count - entries.len(), entries }
 }
 
 async fn sign_one(authority: &Authority, entry: Logged) -> Option<Signed> {

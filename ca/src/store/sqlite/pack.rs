@@ -1,70 +1,57 @@
-//! Many rows as two parameters: a JSON array of rows, and one blob that holds all binary values.
+//! A sheet as two parameters: a JSON array of rows, and one blob that holds all binary values.
 //!
 //! sqlx hands every statement to SQLite's thread and back, which costs more than the insert; one
 //! statement for a whole group costs it once.
 
-use serde_json::{Value, json};
+use std::fmt::Write as _;
 
-/// Rows for one statement of the form `INSERT … SELECT … FROM json_each(?1)`, where binary column
-/// `n` reads as `substr(?2, r.value ->> n, r.value ->> n+1)`.
-#[derive(Debug, Default)]
-pub(super) struct Pack {
-    rows: Vec<Value>,
-    blob: Vec<u8>,
+use super::super::engine::Value;
+use super::super::sheet::{Column, Kind, Sheet};
+
+/// The relation that reads the two parameters back. A binary value takes two places in its row,
+/// offset and length.
+pub(super) fn relation(columns: &[Column]) -> String {
+    let mut sql = String::from("(SELECT ");
+    let mut place = 0;
+    for (n, (name, kind)) in columns.iter().enumerate() {
+        let comma = if n == 0 { "" } else { ", " };
+        let written = match kind {
+            Kind::Int | Kind::Text => write!(sql, "{comma}value ->> {place} AS {name}"),
+            Kind::Blob => write!(
+                sql,
+                "{comma}substr($2, value ->> {place}, value ->> {}) AS {name}",
+                place + 1
+            ),
+        };
+        debug_assert!(written.is_ok());
+        place += if *kind == Kind::Blob { 2 } else { 1 };
+    }
+    sql.push_str(" FROM json_each($1)) AS r");
+    sql
 }
 
-impl Pack {
-    /// Adds a row.
-    pub(super) fn push(&mut self, columns: impl FnOnce(&mut Columns<'_>)) {
-        let mut row = Columns { values: Vec::new(), blob: &mut self.blob };
-        columns(&mut row);
-        self.rows.push(Value::Array(row.values));
-    }
-
-    /// Whether there is no row.
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// The two parameters.
-    pub(super) fn into_parameters(self) -> (String, Vec<u8>) {
-        (Value::Array(self.rows).to_string(), self.blob)
-    }
-}
-
-/// The columns of one row, in order.
-#[derive(Debug)]
-pub(super) struct Columns<'a> {
-    values: Vec<Value>,
-    blob: &'a mut Vec<u8>,
-}
-
-impl Columns<'_> {
-    /// A number; takes one place.
-    pub(super) fn int(&mut self, n: impl Into<i64>) {
-        self.values.push(json!(n.into()));
-    }
-
-    /// A number that fits an i64 because the formats bound it; takes one place.
-    pub(super) fn u64(&mut self, n: u64) {
-        self.values.push(json!(n));
-    }
-
-    /// A text or NULL; takes one place.
-    pub(super) fn text(&mut self, text: Option<&str>) {
-        self.values.push(json!(text));
-    }
-
-    /// A binary value or NULL; takes two places.
-    pub(super) fn blob(&mut self, bytes: Option<&[u8]>) {
-        match bytes {
-            // SQLite counts from 1.
-            Some(bytes) => {
-                self.values.push(json!(self.blob.len() + 1));
-                self.values.push(json!(bytes.len()));
-                self.blob.extend_from_slice(bytes);
+/// The two parameters.
+pub(super) fn parameters(sheet: &Sheet<'_>) -> (String, Vec<u8>) {
+    let mut blob = Vec::new();
+    let rows = sheet.rows().map(|row| {
+        let mut places = Vec::with_capacity(2 * row.len());
+        for (value, (_, kind)) in row.iter().zip(sheet.columns()) {
+            match value {
+                Value::Null if *kind == Kind::Blob => {
+                    places.extend([serde_json::Value::Null, serde_json::Value::Null]);
+                }
+                Value::Null => places.push(serde_json::Value::Null),
+                Value::Int(n) => places.push((*n).into()),
+                Value::Text(text) => places.push((&**text).into()),
+                Value::Blob(bytes) => {
+                    // SQLite counts from 1.
+                    places.extend([(blob.len() + 1).into(), bytes.len().into()]);
+                    blob.extend_from_slice(bytes);
+                }
             }
-            None => self.values.extend([Value::Null, Value::Null]),
         }
-    }
+        serde_json::Value::Array(places)
+    });
+    let json = serde_json::Value::Array(rows.collect()).to_string();
+    (json, blob)
 }

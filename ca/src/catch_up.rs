@@ -1,0 +1,161 @@
+//! The map takes on what was logged since it was flushed: after a crash, and after a commit whose
+//! answer was lost. Heads are not read from rows: they come from replaying the events.
+
+use std::collections::HashMap;
+
+use evidence::{History, HistoryError};
+use tlog::map::MapError;
+use wire::leaf::LeafKind;
+use wire::{Encoded, Hash32, UserId};
+
+use crate::authority::Fatal;
+use crate::certificates::Certificates;
+use crate::heads::{Heads, HeadsError, head_of};
+use crate::store::rows::EventRow;
+use crate::store::{Store, StoreError};
+use crate::walk::leaf_of;
+
+/// Leaves read at once.
+const BATCH: u64 = 4096;
+
+/// Why the map cannot take on what was logged.
+#[derive(Debug, thiserror::Error)]
+pub enum CatchUpError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The map does not answer.
+    #[error(transparent)]
+    Heads(#[from] HeadsError),
+    /// An event that its leaf does not commit to, or that is missing.
+    #[error("leaf {index} does not commit to an event of the database")]
+    Leaf {
+        /// The leaf's index.
+        index: u64,
+    },
+    /// An event that does not follow from its evidence.
+    #[error("leaf {index}: {source}")]
+    History {
+        /// The leaf's index.
+        index: u64,
+        /// What is wrong.
+        source: HistoryError,
+    },
+    /// The events give another map than the log says.
+    #[error("leaf {index} holds map root {logged}; the events give {replayed}")]
+    Root {
+        /// The leaf's index.
+        index: u64,
+        /// Root in the log.
+        logged: Hash32,
+        /// Root by replay.
+        replayed: Hash32,
+    },
+}
+
+impl From<CatchUpError> for Fatal {
+    fn from(error: CatchUpError) -> Self {
+        match error {
+            CatchUpError::Store(error) => Self::Store(error),
+            error => Self::Map(Box::new(error)),
+        }
+    }
+}
+
+/// What one leaf changes in the map.
+type Changes = HashMap<u64, Vec<(Hash32, Hash32)>>;
+
+/// Brings the map up to the log's size.
+pub(crate) async fn catch_up(
+    store: &dyn Store,
+    heads: &Heads,
+    installation: &policy::Installation,
+    certificates: &Certificates,
+) -> Result<(), CatchUpError> {
+    let end = store.edge().await?.size();
+    let mut pending = Vec::new();
+    let mut from = heads.size();
+    while from < end {
+        let rows = store.leaves(from, end.min(from + BATCH)).await?;
+        let mut changes = Changes::new();
+        let mut replayed: Vec<&UserId> = Vec::new();
+        for row in &rows {
+            let Some(uid) = &row.uid else { continue };
+            if replayed.contains(&uid) {
+                continue;
+            }
+            replayed.push(uid);
+            let events = store.events_of(uid).await?;
+            replay(heads, installation, certificates, uid, &events, &mut changes)?;
+        }
+        for (expected, row) in (from..).zip(&rows) {
+            let index = row.leaf_index;
+            if index != expected {
+                return Err(CatchUpError::Leaf { index: expected });
+            }
+            match (row.leaf.kind, &row.uid) {
+                (LeafKind::Event, None) => {}
+                (LeafKind::Event, Some(_)) => {
+                    pending.extend(changes.remove(&index).ok_or(CatchUpError::Leaf { index })?);
+                }
+                (LeafKind::MapRoot, _) => {
+                    take_on(store, heads, &pending, index, row.leaf.commitment).await?;
+                    pending.clear();
+                }
+            }
+        }
+        from += rows.len() as u64;
+        if rows.is_empty() {
+            return Err(CatchUpError::Leaf { index: from });
+        }
+    }
+    Ok(())
+}
+
+async fn take_on(
+    store: &dyn Store,
+    heads: &Heads,
+    pending: &[(Hash32, Hash32)],
+    index: u64,
+    logged: Hash32,
+) -> Result<(), CatchUpError> {
+    let keys: Vec<Hash32> = pending.iter().map(|(key, _)| *key).collect();
+    let stage = |map: &tlog::map::Map, _| -> Result<_, MapError> { map.stage(pending) };
+    let staged = heads.with(store, &keys, stage).await?;
+    let replayed = staged.root();
+    if replayed != logged {
+        return Err(CatchUpError::Root { index, logged, replayed });
+    }
+    heads.commit(staged, index + 1);
+    Ok(heads.flush(store, false).await?)
+}
+
+/// What each event of an identity changes in the map.
+fn replay(
+    heads: &Heads,
+    installation: &policy::Installation,
+    certificates: &Certificates,
+    uid: &UserId,
+    events: &[EventRow],
+    changes: &mut Changes,
+) -> Result<(), CatchUpError> {
+    let (blinding_key, at) = (heads.blinding_key(uid), heads.of_uid(uid));
+    let mut history = History::new(installation, certificates.key_rules(), uid.clone());
+    for EventRow { leaf_index, leaf, salt, event, evidence } in events {
+        let index = *leaf_index;
+        if leaf_of(event, &blinding_key, salt) != *leaf {
+            return Err(CatchUpError::Leaf { index });
+        }
+        let known: Vec<Hash32> = history.keys().collect();
+        let csr = history
+            .apply(event, leaf.leaf_hash(), evidence, |_| None)
+            .map_err(|source| CatchUpError::History { index, source })?;
+        let identity = history.identity().ok_or(CatchUpError::Leaf { index })?;
+        let mut changed = vec![(at, head_of(identity).hash())];
+        if let Some(spki) = csr.map(|csr| csr.spki_hash()).filter(|spki| !known.contains(spki)) {
+            changed.push((heads.of_key(spki), at));
+        }
+        changes.insert(index, changed);
+    }
+    Ok(())
+}

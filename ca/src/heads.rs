@@ -1,0 +1,223 @@
+//! The map of heads, as this authority has it: what the log proves of every identity and key.
+//!
+//! Rows of the database are believed only as far as the map agrees with them. Pages of the map come
+//! from the same database, and each is checked against its parent, up to the root in the log's last
+//! leaf.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use policy::{Identity, Status};
+use tlog::map::{Map, MapError, Page, PageId, Staged};
+use wire::head::{Head, HeadStatus};
+use wire::leaf::{LeafKind, blinded_id, blinded_key, blinding_key};
+use wire::{Encoded, Hash32, UserId};
+
+use crate::store::rows::Books;
+use crate::store::{Store, StoreError};
+
+/// Unchanged pages kept in memory; at ten million identities the two upper levels have 257, and
+/// the rest are those of whoever was here lately.
+const PAGES: usize = 8192;
+
+/// Changed pages at which they are flushed.
+const FLUSH: usize = 4096;
+
+/// Why the map does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadsError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A page is not what the log proves.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// The last leaf is not a map's root.
+    #[error("leaf {index}, the log's last, does not hold the map's root")]
+    NoRoot {
+        /// The leaf's index.
+        index: u64,
+    },
+    /// The stored map accounts for more leaves than there are.
+    #[error("the stored map accounts for {map} leaves, the log has {log}")]
+    Ahead {
+        /// Leaves that the map accounts for.
+        map: u64,
+        /// Leaves in the log.
+        log: u64,
+    },
+}
+
+/// The map and the secret that blinds its keys.
+#[derive(Debug)]
+pub(crate) struct Heads {
+    secret: [u8; 32],
+    inner: Mutex<Inner>,
+    /// Held from reading pages to taking them, and over a whole flush: pages read before a flush
+    /// look rolled back after it.
+    pages: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    map: Map,
+    /// Leaves that the map accounts for; the last of them holds its root.
+    size: u64,
+}
+
+impl Heads {
+    /// Opens the stored map under the root that the log had when it was flushed. What was logged
+    /// since then is to be taken on (`catch_up.rs`).
+    pub(crate) async fn open(store: &dyn Store, secret: [u8; 32]) -> Result<Self, HeadsError> {
+        let size = store.map_size().await?;
+        let log = store.edge().await?.size();
+        if size > log {
+            return Err(HeadsError::Ahead { map: size, log });
+        }
+        let map = if size == 0 {
+            Map::empty(PAGES)
+        } else {
+            let index = size - 1;
+            let rows = store.leaves(index, size).await?;
+            let root = rows
+                .first()
+                .filter(|row| row.leaf.kind == LeafKind::MapRoot)
+                .ok_or(HeadsError::NoRoot { index })?
+                .leaf
+                .commitment;
+            let page = store.map_pages(&[PageId::ROOT]).await?.pop().and_then(|(_, page)| page);
+            let page = page.map(|bytes| Page::decode(PageId::ROOT, &bytes)).transpose()?;
+            Map::open(page, root, PAGES)?
+        };
+        let inner = Mutex::new(Inner { map, size });
+        Ok(Self { secret, inner, pages: tokio::sync::Mutex::new(()) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves that the map accounts for.
+    pub(crate) fn size(&self) -> u64 {
+        self.lock().size
+    }
+
+    /// The key of an identity's blinded id.
+    pub(crate) fn blinding_key(&self, uid: &UserId) -> [u8; 32] {
+        blinding_key(&self.secret, uid)
+    }
+
+    /// Where the map has an identity.
+    pub(crate) fn of_uid(&self, uid: &UserId) -> Hash32 {
+        blinded_id(&self.blinding_key(uid), uid)
+    }
+
+    /// Where the map says whose a public key is.
+    pub(crate) fn of_key(&self, spki: Hash32) -> Hash32 {
+        blinded_key(&self.secret, spki)
+    }
+
+    /// Uses the map once all pages on the way to these keys are there. `use_map` is also given the
+    /// number of leaves that the map accounts for.
+    pub(crate) async fn with<T>(
+        &self,
+        store: &dyn Store,
+        keys: &[Hash32],
+        mut use_map: impl FnMut(&Map, u64) -> Result<T, MapError>,
+    ) -> Result<T, HeadsError> {
+        loop {
+            {
+                let inner = self.lock();
+                if inner.map.missing(keys).is_empty() {
+                    match use_map(&inner.map, inner.size) {
+                        // Dropped from memory by somebody else's request between two levels.
+                        Err(MapError::Missing { .. }) => {}
+                        outcome => return Ok(outcome?),
+                    }
+                }
+            }
+            let _pages = self.pages.lock().await;
+            let missing = self.lock().map.missing(keys);
+            let found = store.map_pages(&missing).await?;
+            let mut inner = self.lock();
+            for (id, page) in found {
+                inner.map.supply(id, page.as_deref())?;
+            }
+        }
+    }
+
+    /// Takes on a staged change after its group was recorded and the log has `size` leaves.
+    pub(crate) fn commit(&self, staged: Staged, size: u64) {
+        let mut inner = self.lock();
+        inner.map.commit(staged);
+        inner.size = size;
+    }
+
+    /// Flushes changed pages if there are many, or `all` of them.
+    pub(crate) async fn flush(&self, store: &dyn Store, all: bool) -> Result<(), StoreError> {
+        if !all && self.lock().map.unsaved_pages() < FLUSH {
+            return Ok(());
+        }
+        let _pages = self.pages.lock().await;
+        let (dirty, size) = {
+            let mut inner = self.lock();
+            (inner.map.take_dirty(), inner.size)
+        };
+        if dirty.is_empty() {
+            return Ok(());
+        }
+        store.put_map_pages(&dirty, size).await?;
+        self.lock().map.mark_clean();
+        Ok(())
+    }
+
+    /// Whether the rows of one identity and one key are those that the log proves; in words if not.
+    pub(crate) async fn check(
+        &self,
+        store: &dyn Store,
+        books: &Books,
+        uid: &UserId,
+        spki: Hash32,
+    ) -> Result<Result<(), String>, HeadsError> {
+        let (at_uid, at_key) = (self.of_uid(uid), self.of_key(spki));
+        let (head, owner) = self
+            .with(store, &[at_uid, at_key], |map, _| Ok((map.get(&at_uid)?, map.get(&at_key)?)))
+            .await?;
+        let row = books.identities.get(uid).map(|row| head_of(&row.identity).hash());
+        if row != head {
+            return Ok(Err(differs("identity", row.is_some(), head.is_some())));
+        }
+        let row = books.keys.get(&spki).map(|row| self.of_uid(&row.uid));
+        if row != owner {
+            return Ok(Err(differs("key", row.is_some(), owner.is_some())));
+        }
+        Ok(Ok(()))
+    }
+}
+
+fn differs(what: &str, in_database: bool, in_log: bool) -> String {
+    match (in_database, in_log) {
+        (false, _) => format!("the database has no row of this {what}, the log proves that it is"),
+        (true, false) => format!("the database has a row of this {what} that no event made"),
+        (true, true) => format!("the database's row of this {what} is not the one that is proven"),
+    }
+}
+
+/// What the map holds of an identity.
+pub(crate) fn head_of(identity: &Identity) -> Head {
+    Head {
+        version: 1,
+        leaf: identity.head,
+        sequence: identity.sequence,
+        status: match identity.status {
+            Status::Active => HeadStatus::Active,
+            Status::Suspended => HeadStatus::Suspended,
+            Status::Retired => HeadStatus::Retired,
+        },
+        key: identity.key.map(|key| key.spki),
+        key_number: identity.key.map_or(0, |key| key.number),
+        possession_proven: identity.key.is_some_and(|key| key.possession_proven),
+        pending: None,
+        recovery_commitment: identity.recovery_commitment,
+        private: None,
+    }
+}

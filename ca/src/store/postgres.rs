@@ -1,0 +1,217 @@
+//! PostgreSQL: one writing connection, which holds the lease, and a pool that reads.
+//!
+//! The lease is an advisory lock of the writing connection's session: whoever lost the connection
+//! lost the lease, and nothing is written but through a connection that has it. The fence is the
+//! log's size, as with every engine.
+
+mod arrays;
+mod lease;
+mod session;
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool, Row};
+use tokio::sync::Mutex;
+
+use super::StoreError;
+use super::engine::{Engine, Mode};
+use session::{PostgresSession, within};
+
+/// Schema changes in order; the position plus one is the schema's number.
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001.sql"),
+    include_str!("../../migrations/postgres/0002.sql"),
+];
+
+/// Connections that read.
+const READERS: u32 = 8;
+
+/// The oldest server that is known to do.
+const OLDEST: i32 = 13_00_00;
+
+/// Where a database is and how to get in.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    options: PgConnectOptions,
+    place: String,
+    call: Duration,
+}
+
+impl Settings {
+    /// Reads `postgres://user@host/database`; `?host=/run/postgresql` names the folder of a Unix
+    /// socket.
+    ///
+    /// # Errors
+    /// [`StoreError::Unfit`] when it is no such URL, or holds a password, which would then stand
+    /// in process lists and logs.
+    pub fn parse(url: &str) -> Result<Self, StoreError> {
+        let unfit = |reason: &str| StoreError::Unfit(reason.to_owned());
+        let rest = url
+            .strip_prefix("postgres://")
+            .or_else(|| url.strip_prefix("postgresql://"))
+            .ok_or_else(|| unfit("the URL does not begin with postgres://"))?;
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+        let query = rest.split_once('?').map_or("", |(_, query)| query);
+        if user.contains(':') || query.split('&').any(|pair| pair.starts_with("password")) {
+            return Err(unfit("the URL holds a password; put it into a file of its own"));
+        }
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|error| StoreError::Unfit(format!("the URL is not valid: {error}")))?;
+        Ok(Self { options, place: url.to_owned(), call: Duration::from_secs(10) })
+    }
+
+    /// With a password.
+    #[must_use]
+    pub fn with_password(mut self, password: &SecretString) -> Self {
+        self.options = self.options.password(password.expose_secret());
+        self
+    }
+
+    /// With another bound on how long each exchange with the server may take (10 s).
+    #[must_use]
+    pub fn with_deadline(mut self, call: Duration) -> Self {
+        self.call = call;
+        self
+    }
+
+    /// The URL, for people.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn options(&self) -> PgConnectOptions {
+        let call = self.call.as_millis().max(1);
+        self.options.clone().options([
+            ("synchronous_commit", "on".to_owned()),
+            ("statement_timeout", call.to_string()),
+            ("lock_timeout", (call / 2).max(1).to_string()),
+            ("idle_in_transaction_session_timeout", (3 * call).to_string()),
+            // A server learns of a dead host within half a minute, and ends the lease with it.
+            ("tcp_keepalives_idle", "10".to_owned()),
+            ("tcp_keepalives_interval", "5".to_owned()),
+            ("tcp_keepalives_count", "3".to_owned()),
+            // Compiling a plan takes longer than any of these statements.
+            ("jit", "off".to_owned()),
+        ])
+    }
+}
+
+/// A store in a PostgreSQL database.
+#[derive(Debug)]
+pub struct Postgres {
+    writer: Arc<Mutex<Option<PgConnection>>>,
+    lease: lease::Lease,
+    readers: PgPool,
+    call: Duration,
+}
+
+impl Postgres {
+    /// Takes the lease and brings the schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Held`] when another authority has the lease, [`StoreError::Schema`] when the
+    /// schema is newer, [`StoreError::Unfit`] when the server is too old or the database's
+    /// encoding is not UTF-8.
+    pub async fn open(settings: &Settings) -> Result<Self, StoreError> {
+        let lease = lease::Lease::new(settings.options(), settings.call)?;
+        let mut writer = lease.take().await?;
+        check(&mut writer, settings.call).await?;
+        migrate(&mut writer, settings.call).await?;
+        let readers = PgPoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(settings.call)
+            .connect_lazy_with(settings.options().application_name("avouch"));
+        let writer = Arc::new(Mutex::new(Some(writer)));
+        Ok(Self { writer, lease, readers, call: settings.call })
+    }
+}
+
+async fn check(connection: &mut PgConnection, call: Duration) -> Result<(), StoreError> {
+    let sql = "SELECT current_setting('server_version_num')::int4 AS version, \
+               current_setting('server_encoding') AS encoding, current_setting('fsync') AS fsync";
+    let row = within(call, sqlx::query(sql).fetch_one(connection)).await?;
+    let (version, encoding): (i32, String) = (row.try_get("version")?, row.try_get("encoding")?);
+    if version < OLDEST {
+        let reason = format!("the server's version is {version}; {OLDEST} or newer is needed");
+        return Err(StoreError::Unfit(reason));
+    }
+    if encoding != "UTF8" {
+        return Err(StoreError::Unfit(format!("its encoding is {encoding}, not UTF8")));
+    }
+    if row.try_get::<String, _>("fsync")? != "on" {
+        tracing::warn!("the PostgreSQL server has fsync off: a crash of its host loses events");
+    }
+    Ok(())
+}
+
+async fn migrate(connection: &mut PgConnection, call: Duration) -> Result<(), StoreError> {
+    let known = MIGRATIONS.len() as i64;
+    let sql = "SELECT to_regclass('schema_version') IS NOT NULL AS there";
+    let row = within(call, sqlx::query(sql).fetch_one(&mut *connection)).await?;
+    if !row.try_get::<bool, _>("there")? {
+        let sql = "CREATE TABLE schema_version (one BIGINT PRIMARY KEY CHECK (one = 1), \
+                   version BIGINT NOT NULL); INSERT INTO schema_version VALUES (1, 0)";
+        within(call, sqlx::raw_sql(sql).execute(&mut *connection)).await?;
+    }
+    let sql = "SELECT version FROM schema_version";
+    let row = within(call, sqlx::query(sql).fetch_one(&mut *connection)).await?;
+    let found: i64 = row.try_get("version")?;
+    if found > known {
+        return Err(StoreError::Schema { found, known });
+    }
+    let done = usize::try_from(found).unwrap_or(0);
+    for (i, script) in MIGRATIONS.iter().enumerate().skip(done) {
+        within(call, async {
+            let mut tx = connection.begin().await?;
+            sqlx::raw_sql(*script).execute(&mut *tx).await?;
+            let set = sqlx::query("UPDATE schema_version SET version = $1");
+            set.bind(i as i64 + 1).execute(&mut *tx).await?;
+            tx.commit().await
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+impl Engine for Postgres {
+    type Session = PostgresSession;
+
+    async fn begin(&self, mode: Mode) -> Result<PostgresSession, StoreError> {
+        match mode {
+            Mode::Read => {
+                PostgresSession::read(self.readers.acquire().await?, self.call, None).await
+            }
+            Mode::Snapshot => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                PostgresSession::read(self.readers.acquire().await?, self.call, Some(begin)).await
+            }
+            Mode::Write => {
+                let place = within(self.call, async { Ok(self.writer.clone().lock_owned().await) });
+                let mut place = place.await?;
+                let connection = match place.take() {
+                    Some(connection) => connection,
+                    None if self.readers.is_closed() => return Err(sqlx::Error::PoolClosed.into()),
+                    None => self.lease.take().await?,
+                };
+                PostgresSession::write(connection, place, self.call).await
+            }
+        }
+    }
+
+    async fn end(&self) {
+        self.readers.close().await;
+        if let Some(connection) = self.writer.lock().await.take() {
+            // The lease ends with the connection, however it ends.
+            let _ = within(self.call, connection.close()).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

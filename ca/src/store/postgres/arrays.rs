@@ -1,0 +1,73 @@
+//! A sheet as one array a column, which `UNNEST` makes rows of again.
+
+use sqlx::Arguments;
+use sqlx::postgres::PgArguments;
+
+use super::super::StoreError;
+use super::super::engine::{Given, Value};
+use super::super::sheet::{Column, Kind, Sheet};
+
+/// A statement's text and parameters.
+pub(super) fn statement(sql: &str, given: Given<'_>) -> Result<(String, PgArguments), StoreError> {
+    let mut arguments = PgArguments::default();
+    let sql = match given {
+        Given::Values(values) => {
+            for value in values {
+                match value {
+                    Value::Null => arguments.add(None::<i64>),
+                    Value::Int(n) => arguments.add(*n),
+                    Value::Text(text) => arguments.add(&**text),
+                    Value::Blob(bytes) => arguments.add(&**bytes),
+                }
+                .map_err(sqlx::Error::Encode)?;
+            }
+            sql.to_owned()
+        }
+        Given::Rows(sheet) => {
+            for (n, (_, kind)) in sheet.columns().iter().enumerate() {
+                add(&mut arguments, sheet, n, *kind)?;
+            }
+            sql.replace("{rows}", &relation(sheet.columns()))
+        }
+    };
+    Ok((sql, arguments))
+}
+
+fn relation(columns: &[Column]) -> String {
+    let typed = columns.iter().enumerate().map(|(n, (_, kind))| {
+        let kind = match kind {
+            Kind::Int => "int8",
+            Kind::Text => "text",
+            Kind::Blob => "bytea",
+        };
+        format!("${}::{kind}[]", n + 1)
+    });
+    let typed: Vec<String> = typed.collect();
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    format!("UNNEST({}) AS r({})", typed.join(", "), names.join(", "))
+}
+
+fn add(
+    arguments: &mut PgArguments,
+    sheet: &Sheet<'_>,
+    n: usize,
+    kind: Kind,
+) -> Result<(), StoreError> {
+    let values = sheet.column(n);
+    let added = match kind {
+        Kind::Int => arguments.add(
+            values.map(|v| if let Value::Int(n) = v { Some(*n) } else { None }).collect::<Vec<_>>(),
+        ),
+        Kind::Text => arguments.add(
+            values
+                .map(|v| if let Value::Text(text) = v { Some(&**text) } else { None })
+                .collect::<Vec<_>>(),
+        ),
+        Kind::Blob => arguments.add(
+            values
+                .map(|v| if let Value::Blob(bytes) = v { Some(&**bytes) } else { None })
+                .collect::<Vec<Option<&[u8]>>>(),
+        ),
+    };
+    Ok(added.map_err(sqlx::Error::Encode)?)
+}

@@ -1,0 +1,272 @@
+//! Reading statements.
+
+use std::collections::HashMap;
+
+use tlog::{Edge, StoredHash};
+use wire::event::Event;
+use wire::{Hash32, UserId};
+
+use super::columns::{self, Columns};
+use super::engine::{Engine, Given, Mode, NOTHING, Session, Value};
+use super::rows::{
+    Books, CertificateRow, CrlRow, EventRow, GenesisRow, HistoryCursor, HistoryRow, IdentityRow,
+    RevokedRow, Unfinished,
+};
+use super::sheet::{Column, Kind, Sheet};
+use super::{StoreError, Wanted};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+const INDEXES: &[Column] = &[("idx", Kind::Int)];
+const LEAVES: &[Column] = &[("leaf_index", Kind::Int)];
+const UIDS: &[Column] = &[("uid", Kind::Text)];
+const HASHES: &[Column] = &[("hash", Kind::Blob)];
+const KEYS: &[Column] = &[("key", Kind::Text)];
+
+/// A session for one query.
+async fn query<E: Engine>(
+    engine: &E,
+    sql: &str,
+    values: &[Value<'_>],
+) -> Result<Vec<<E::Session as Session>::Row>> {
+    let mut session = engine.begin(Mode::Read).await?;
+    let rows = session.fetch(sql, Given::Values(values)).await?;
+    session.commit().await?;
+    Ok(rows)
+}
+
+pub(super) async fn size<S: Session>(session: &mut S) -> Result<u64> {
+    let rows = session.fetch("SELECT size FROM tree", NOTHING).await?;
+    let missing = || StoreError::Corrupt { table: "tree", reason: "no row".to_owned() };
+    Columns::of("tree", rows.first().ok_or_else(missing)?).u64("size")
+}
+
+pub(super) async fn genesis<E: Engine>(engine: &E) -> Result<Option<GenesisRow>> {
+    let sql = "SELECT leaf, salt, event FROM event WHERE leaf_index = 0";
+    let rows = query(engine, sql, &[]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let columns = Columns::of("event", row);
+    Ok(Some(GenesisRow {
+        leaf: columns.format("leaf")?,
+        salt: columns.fixed("salt")?,
+        event: columns.format("event")?,
+    }))
+}
+
+pub(super) async fn edge<E: Engine>(engine: &E) -> Result<Edge> {
+    let mut session = engine.begin(Mode::Snapshot).await?;
+    let edge = edge_in(&mut session).await?;
+    session.commit().await?;
+    Ok(edge)
+}
+
+pub(super) async fn edge_in<S: Session>(session: &mut S) -> Result<Edge> {
+    let size = size(session).await?;
+    let mut indexes = Sheet::new(INDEXES);
+    for index in Edge::indexes(size) {
+        indexes.push([Value::int(index)]);
+    }
+    let sql = "SELECT idx, hash FROM stored_hash WHERE idx IN (SELECT idx FROM {rows})";
+    let rows = session.fetch(sql, Given::Rows(&indexes)).await?;
+    let stored = rows.iter().map(|row| {
+        let columns = Columns::of("stored_hash", row);
+        Ok(StoredHash { index: columns.u64("idx")?, hash: columns.hash("hash")? })
+    });
+    let stored = stored.collect::<Result<Vec<_>>>()?;
+    Edge::load(size, &stored)
+        .map_err(|e| StoreError::Corrupt { table: "stored_hash", reason: e.to_string() })
+}
+
+pub(super) async fn books<E: Engine>(engine: &E, wanted: &Wanted) -> Result<Books> {
+    let mut session = engine.begin(Mode::Snapshot).await?;
+    let mut books = Books::default();
+    let (mut uids, mut hashes, mut keys) = (Sheet::new(UIDS), Sheet::new(HASHES), Sheet::new(KEYS));
+    wanted.uids.iter().for_each(|uid| uids.push([Value::text(uid.as_str())]));
+    wanted.keys.iter().for_each(|hash| hashes.push([Value::blob(hash.as_bytes())]));
+    wanted.idempotency.iter().for_each(|key| keys.push([Value::text(key.as_str())]));
+    if !uids.is_empty() {
+        let sql = "SELECT * FROM identity WHERE uid IN (SELECT uid FROM {rows})";
+        for row in session.fetch(sql, Given::Rows(&uids)).await? {
+            let row = columns::identity(&row)?;
+            books.identities.insert(row.identity.uid.clone(), row);
+        }
+    }
+    if !hashes.is_empty() {
+        let sql = "SELECT * FROM subject_key WHERE hash IN (SELECT hash FROM {rows})";
+        for row in session.fetch(sql, Given::Rows(&hashes)).await? {
+            let row = columns::subject_key(&row)?;
+            books.keys.insert(row.hash, row);
+        }
+    }
+    if !keys.is_empty() {
+        let sql = "SELECT * FROM idempotency WHERE key IN (SELECT key FROM {rows})";
+        for row in session.fetch(sql, Given::Rows(&keys)).await? {
+            let (key, row) = columns::idempotency(&row)?;
+            books.idempotency.insert(key, row);
+        }
+    }
+    session.commit().await?;
+    Ok(books)
+}
+
+pub(super) async fn identity<E: Engine>(engine: &E, uid: &UserId) -> Result<Option<IdentityRow>> {
+    let sql = "SELECT * FROM identity WHERE uid = $1";
+    let rows = query(engine, sql, &[Value::text(uid.as_str())]).await?;
+    rows.first().map(|row| columns::identity(row)).transpose()
+}
+
+pub(super) async fn unfinished<E: Engine>(
+    engine: &E,
+    after: Option<u64>,
+    limit: u32,
+) -> Result<Vec<Unfinished>> {
+    let sql = "SELECT leaf_index, uid FROM certificate WHERE certificate IS NULL \
+               AND leaf_index > $1 ORDER BY leaf_index LIMIT $2";
+    let after = after.map_or(Value::Int(-1), Value::int);
+    let rows = query(engine, sql, &[after, Value::int(limit.into())]).await?;
+    let read = |row| {
+        let columns = Columns::of("certificate", row);
+        Ok(Unfinished { leaf_index: columns.u64("leaf_index")?, uid: columns.uid("uid")? })
+    };
+    rows.iter().map(|row| read(row)).collect()
+}
+
+pub(super) async fn events_of<E: Engine>(engine: &E, uid: &UserId) -> Result<Vec<EventRow>> {
+    let mut session = engine.begin(Mode::Snapshot).await?;
+    let sql = "SELECT leaf_index, leaf, salt, event FROM event WHERE uid = $1 ORDER BY sequence";
+    let uid = [Value::text(uid.as_str())];
+    let mut events = Vec::new();
+    for row in session.fetch(sql, Given::Values(&uid)).await? {
+        let columns = Columns::of("event", &row);
+        events.push(EventRow {
+            leaf_index: columns.u64("leaf_index")?,
+            leaf: columns.format("leaf")?,
+            salt: columns.fixed("salt")?,
+            event: columns.format::<Event>("event")?,
+            evidence: Vec::new(),
+        });
+    }
+    let mut named = Sheet::new(HASHES);
+    for reference in events.iter().flat_map(|row| &row.event.evidence) {
+        named.push([Value::Blob(reference.hash.as_bytes().to_vec().into())]);
+    }
+    let mut data: HashMap<Hash32, Vec<u8>> = HashMap::new();
+    if !named.is_empty() {
+        let sql = "SELECT hash, data FROM evidence WHERE hash IN (SELECT hash FROM {rows})";
+        for row in session.fetch(sql, Given::Rows(&named)).await? {
+            let columns = Columns::of("evidence", &row);
+            data.insert(columns.hash("hash")?, columns.bytes("data")?);
+        }
+    }
+    session.commit().await?;
+    for row in &mut events {
+        for reference in &row.event.evidence {
+            let missing = || StoreError::Corrupt {
+                table: "evidence",
+                reason: format!("{} {} is missing", reference.kind, reference.hash),
+            };
+            let found = data.get(&reference.hash).cloned().ok_or_else(missing)?;
+            row.evidence.push((reference.clone(), found));
+        }
+    }
+    Ok(events)
+}
+
+pub(super) async fn certificate<E: Engine>(
+    engine: &E,
+    leaf_index: u64,
+) -> Result<Option<CertificateRow>> {
+    let sql = "SELECT * FROM certificate WHERE leaf_index = $1";
+    let rows = query(engine, sql, &[Value::int(leaf_index)]).await?;
+    rows.first().map(|row| columns::certificate(row)).transpose()
+}
+
+pub(super) async fn certificates<S: Session>(
+    session: &mut S,
+    leaves: impl Iterator<Item = u64>,
+) -> Result<Vec<CertificateRow>> {
+    let mut wanted = Sheet::new(LEAVES);
+    leaves.for_each(|leaf_index| wanted.push([Value::int(leaf_index)]));
+    let sql = "SELECT * FROM certificate WHERE leaf_index IN (SELECT leaf_index FROM {rows}) \
+               ORDER BY leaf_index";
+    let rows = session.fetch(sql, Given::Rows(&wanted)).await?;
+    rows.iter().map(|row| columns::certificate(row)).collect()
+}
+
+pub(super) async fn certificates_of<E: Engine>(
+    engine: &E,
+    uid: &UserId,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<CertificateRow>> {
+    let sql = "SELECT * FROM certificate WHERE uid = $1 AND leaf_index < $2 \
+               ORDER BY leaf_index DESC LIMIT $3";
+    let before = Value::int(before.unwrap_or(u64::MAX));
+    let values = [Value::text(uid.as_str()), before, Value::int(limit.into())];
+    let rows = query(engine, sql, &values).await?;
+    rows.iter().map(|row| columns::certificate(row)).collect()
+}
+
+pub(super) async fn history<E: Engine>(
+    engine: &E,
+    uid: &UserId,
+    before: Option<HistoryCursor>,
+    limit: u32,
+) -> Result<Vec<(HistoryCursor, HistoryRow)>> {
+    let end = HistoryCursor { at_ms: u64::MAX, source: u8::MAX, number: u64::MAX };
+    let before = before.unwrap_or(end);
+    let sql = "SELECT * FROM (SELECT at_ms, CAST(0 AS BIGINT) AS source, sequence AS number, \
+               leaf_index, event, uid, NULL AS verb, NULL AS key_hash, NULL AS code, \
+               NULL AS detail, NULL AS vouched FROM event WHERE uid = $1 UNION ALL \
+               SELECT at_ms, CAST(1 AS BIGINT), id, NULL, NULL, uid, verb, key_hash, code, \
+               detail, vouched FROM refusal WHERE uid = $1) AS line \
+               WHERE (at_ms, source, number) < ($2, $3, $4) \
+               ORDER BY at_ms DESC, source DESC, number DESC LIMIT $5";
+    let values = [
+        Value::text(uid.as_str()),
+        Value::int(before.at_ms),
+        Value::int(before.source.into()),
+        Value::int(before.number),
+        Value::int(limit.into()),
+    ];
+    let rows = query(engine, sql, &values).await?;
+    rows.iter().map(|row| columns::history(row)).collect()
+}
+
+pub(super) async fn revoked<E: Engine>(
+    engine: &E,
+    issuer: Hash32,
+    shard: u32,
+    until: u64,
+) -> Result<Vec<RevokedRow>> {
+    let sql = "SELECT serial, revoked_ms, revoked_reason FROM certificate WHERE issuer = $1 \
+               AND shard = $2 AND revoked_leaf IS NOT NULL AND not_after >= $3 \
+               ORDER BY leaf_index";
+    let values = [Value::blob(issuer.as_bytes()), Value::int(shard.into()), Value::int(until)];
+    let rows = query(engine, sql, &values).await?;
+    rows.iter().map(|row| columns::revoked(row)).collect()
+}
+
+pub(super) async fn latest_revocation<E: Engine>(
+    engine: &E,
+    issuer: Hash32,
+    shard: u32,
+) -> Result<Option<u64>> {
+    let sql = "SELECT max(revoked_leaf) AS revoked_leaf FROM certificate WHERE issuer = $1 \
+               AND shard = $2 AND revoked_leaf IS NOT NULL";
+    let values = [Value::blob(issuer.as_bytes()), Value::int(shard.into())];
+    let rows = query(engine, sql, &values).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Columns::of("certificate", row).opt_u64("revoked_leaf")
+}
+
+pub(super) async fn crl<E: Engine>(
+    engine: &E,
+    issuer: Hash32,
+    shard: u32,
+) -> Result<Option<CrlRow>> {
+    let sql = "SELECT * FROM crl WHERE issuer = $1 AND shard = $2";
+    let values = [Value::blob(issuer.as_bytes()), Value::int(shard.into())];
+    let rows = query(engine, sql, &values).await?;
+    rows.first().map(|row| columns::crl(row, issuer, shard)).transpose()
+}

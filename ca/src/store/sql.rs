@@ -1,0 +1,146 @@
+//! The contract, kept by every engine through the same statements.
+
+use async_trait::async_trait;
+use tlog::map::PageId;
+use tlog::{Edge, StoredHash};
+use wire::{Hash32, UserId};
+
+use super::engine::Engine;
+use super::rows::{
+    Books, CertificateRow, CheckpointRow, CrlRow, EventRow, GenesisRow, HistoryCursor, HistoryRow,
+    IdentityRow, LeafRow, Publication, RecordGroup, Refused, RevokedRow, Unfinished,
+};
+use super::{Store, StoreError, Wanted, log, read, write};
+
+#[async_trait]
+impl<E: Engine> Store for E {
+    async fn genesis(&self) -> Result<Option<GenesisRow>, StoreError> {
+        read::genesis(self).await
+    }
+
+    async fn edge(&self) -> Result<Edge, StoreError> {
+        read::edge(self).await
+    }
+
+    async fn books(&self, wanted: &Wanted) -> Result<Books, StoreError> {
+        read::books(self, wanted).await
+    }
+
+    async fn record(&self, group: &RecordGroup) -> Result<(), StoreError> {
+        write::record(self, group).await
+    }
+
+    async fn refuse(&self, refusals: &[Refused]) -> Result<(), StoreError> {
+        write::refuse(self, refusals).await
+    }
+
+    async fn publish(&self, publication: &Publication) -> Result<Vec<CertificateRow>, StoreError> {
+        write::publish(self, publication).await
+    }
+
+    async fn checkpoint(&self, size: Option<u64>) -> Result<Option<CheckpointRow>, StoreError> {
+        log::checkpoint(self, size).await
+    }
+
+    async fn stored_hashes(&self, indexes: &[u64]) -> Result<Vec<StoredHash>, StoreError> {
+        log::stored_hashes(self, indexes).await
+    }
+
+    async fn leaves(&self, from: u64, to: u64) -> Result<Vec<LeafRow>, StoreError> {
+        log::leaves(self, from, to).await
+    }
+
+    async fn secret(&self) -> Result<Option<[u8; 32]>, StoreError> {
+        log::secret(self).await
+    }
+
+    async fn map_size(&self) -> Result<u64, StoreError> {
+        log::map_size(self).await
+    }
+
+    async fn map_pages(
+        &self,
+        ids: &[PageId],
+    ) -> Result<Vec<(PageId, Option<Vec<u8>>)>, StoreError> {
+        log::map_pages(self, ids).await
+    }
+
+    async fn put_map_pages(
+        &self,
+        pages: &[(PageId, Vec<u8>)],
+        size: u64,
+    ) -> Result<(), StoreError> {
+        log::put_map_pages(self, pages, size).await
+    }
+
+    async fn unfinished(
+        &self,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Unfinished>, StoreError> {
+        read::unfinished(self, after, limit).await
+    }
+
+    async fn events_of(&self, uid: &UserId) -> Result<Vec<EventRow>, StoreError> {
+        read::events_of(self, uid).await
+    }
+
+    async fn identity(&self, uid: &UserId) -> Result<Option<IdentityRow>, StoreError> {
+        read::identity(self, uid).await
+    }
+
+    async fn certificate(&self, leaf_index: u64) -> Result<Option<CertificateRow>, StoreError> {
+        read::certificate(self, leaf_index).await
+    }
+
+    async fn certificates_of(
+        &self,
+        uid: &UserId,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<CertificateRow>, StoreError> {
+        read::certificates_of(self, uid, before, limit).await
+    }
+
+    async fn history(
+        &self,
+        uid: &UserId,
+        before: Option<HistoryCursor>,
+        limit: u32,
+    ) -> Result<Vec<(HistoryCursor, HistoryRow)>, StoreError> {
+        read::history(self, uid, before, limit).await
+    }
+
+    async fn revoked(
+        &self,
+        issuer: Hash32,
+        shard: u32,
+        until: u64,
+    ) -> Result<Vec<RevokedRow>, StoreError> {
+        read::revoked(self, issuer, shard, until).await
+    }
+
+    async fn latest_revocation(
+        &self,
+        issuer: Hash32,
+        shard: u32,
+    ) -> Result<Option<u64>, StoreError> {
+        read::latest_revocation(self, issuer, shard).await
+    }
+
+    async fn crl(&self, issuer: Hash32, shard: u32) -> Result<Option<CrlRow>, StoreError> {
+        read::crl(self, issuer, shard).await
+    }
+
+    async fn put_crl(&self, row: &CrlRow) -> Result<bool, StoreError> {
+        write::put_crl(self, row).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        write::ping(self).await
+    }
+
+    async fn close(&self) {
+        self.end().await;
+    }
+}

@@ -1,0 +1,106 @@
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use sqlx::AssertSqlSafe;
+
+use super::Sqlite;
+use crate::store::contract::{Author, Harness, contract_tests, counts, uid};
+use crate::store::{Store, StoreError};
+
+struct File(tempfile::TempDir);
+
+impl File {
+    fn path(&self) -> PathBuf {
+        self.0.path().join("avouch.db")
+    }
+}
+
+impl Harness for File {
+    type Engine = Sqlite;
+
+    const NEWER: &'static str = "PRAGMA user_version = 99";
+
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    async fn open(&self) -> Result<Sqlite, StoreError> {
+        Sqlite::open(&self.path()).await
+    }
+}
+
+contract_tests!(File);
+
+fn mode(path: &Path, suffix: &str) -> u32 {
+    let name = format!("{}{suffix}", path.display());
+    std::fs::metadata(name).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn nobody_else_can_read_the_files() {
+    let file = File::new();
+    let store = file.open().await.unwrap();
+    store.record(&Author::new().enrolment("alice")).await.unwrap();
+    for suffix in ["", "-wal", "-shm"] {
+        assert_eq!(mode(&file.path(), suffix), 0o600, "{suffix:?}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_file_that_others_could_read_is_closed_to_them() {
+    let file = File::new();
+    file.open().await.unwrap().close().await;
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let store = file.open().await.unwrap();
+    store.ping().await.unwrap();
+    assert_eq!(mode(&file.path(), ""), 0o600);
+}
+
+#[tokio::test]
+async fn a_second_authority_is_found_out() {
+    let file = File::new();
+    let (first, second) = (file.open().await.unwrap(), file.open().await.unwrap());
+    let mut author = Author::new();
+    let mut other = author.clone();
+    first.record(&author.enrolment("alice")).await.unwrap();
+    let error = second.record(&other.enrolment("mallory")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Moved { expected: 0, found: 2 }), "{error}");
+    assert!(first.identity(&uid("mallory")).await.unwrap().is_none());
+    first.record(&author.enrolment("bob")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_must_exist_is_not_made() {
+    let file = File::new();
+    assert!(Sqlite::open_existing(&file.path()).await.is_err());
+    assert!(!file.path().exists());
+}
+
+/// SQLite answers SQLITE_FULL for a full disk and for a file that may not grow alike.
+#[tokio::test]
+async fn a_full_disk_keeps_nothing_and_heals() {
+    let file = File::new();
+    let store = file.open().await.unwrap();
+    let mut author = Author::new();
+    store.record(&author.enrolment("alice")).await.unwrap();
+    let limit = async |pages: u32| {
+        let sql = format!("PRAGMA max_page_count = {pages}");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&store.writer).await.unwrap();
+    };
+    limit(1).await; // Becomes what the file has.
+    let group = (0..200).fold(author.group(), |mut group, n| {
+        author.enrol(&mut group, &format!("user {n}"));
+        group
+    });
+    let group = author.seal(group);
+    let before = counts(&store).await;
+    let error = store.record(&group).await.unwrap_err();
+    assert!(matches!(error, StoreError::Engine(_)), "{error}");
+    assert!(error.to_string().contains("full"), "{error}");
+    assert_eq!(counts(&store).await, before);
+    assert_eq!(store.edge().await.unwrap().size(), 2);
+    limit(u32::MAX - 1).await;
+    store.record(&group).await.unwrap();
+    assert_eq!(store.edge().await.unwrap().root(), author.edge.root());
+}

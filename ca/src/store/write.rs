@@ -1,0 +1,319 @@
+//! Writing statements: a call is one transaction, with one statement a table.
+
+use std::collections::{HashMap, HashSet};
+
+use wire::Encoded;
+
+use super::columns::status_number;
+use super::engine::{Engine, Given, Mode, NOTHING, Session, Value};
+use super::rows::{CertificateRow, CrlRow, Publication, RecordGroup, Refused};
+use super::sheet::{self, Column, Kind, Sheet};
+use super::{REFUSALS_KEPT, StoreError};
+use super::{log, read};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+pub(super) async fn record<E: Engine>(engine: &E, group: &RecordGroup) -> Result<()> {
+    let mut session = engine.begin(Mode::Write).await?;
+    let grown = Value::int(group.leaves());
+    let values = [grown, Value::int(group.expected_size)];
+    let sql = "UPDATE tree SET size = size + $1 WHERE size = $2";
+    if session.execute(sql, Given::Values(&values)).await? != 1 {
+        let found = read::size(&mut session).await?;
+        session.rollback().await?;
+        return Err(StoreError::Moved { expected: group.expected_size, found });
+    }
+    run(&mut session, "INSERT INTO stored_hash SELECT idx, hash FROM {rows}", hashes(group))
+        .await?;
+    run(
+        &mut session,
+        "INSERT INTO event SELECT leaf_index, leaf, salt, event, uid, sequence, at_ms FROM {rows}",
+        events(group),
+    )
+    .await?;
+    run(
+        &mut session,
+        "INSERT INTO evidence SELECT hash, data FROM {rows} WHERE true \
+         ON CONFLICT (hash) DO NOTHING",
+        evidence(group),
+    )
+    .await?;
+    run(
+        &mut session,
+        "INSERT INTO identity SELECT uid, blinding_key, status, sequence, head, key_hash, \
+         key_number, key_proven, recovery, created_ms, updated_ms FROM {rows} WHERE true \
+         ON CONFLICT (uid) DO UPDATE SET status = excluded.status, sequence = excluded.sequence, \
+         head = excluded.head, key_hash = excluded.key_hash, key_number = excluded.key_number, \
+         key_proven = excluded.key_proven, recovery = excluded.recovery, \
+         updated_ms = excluded.updated_ms",
+        identities(group),
+    )
+    .await?;
+    run(
+        &mut session,
+        "INSERT INTO subject_key SELECT hash, uid, spki, algorithm FROM {rows}",
+        keys(group),
+    )
+    .await?;
+    run(
+        &mut session,
+        "INSERT INTO certificate (leaf_index, serial, uid, kind, sequence, key_hash, issuer, \
+         shard, not_before, not_after, vouched) SELECT leaf_index, serial, uid, kind, sequence, \
+         key_hash, issuer, shard, not_before, not_after, vouched FROM {rows}",
+        certificates(group),
+    )
+    .await?;
+    run(
+        &mut session,
+        "UPDATE certificate SET revoked_leaf = r.revoked_leaf, revoked_ms = r.revoked_ms, \
+         revoked_reason = r.revoked_reason FROM {rows} \
+         WHERE certificate.key_hash = r.key_hash AND certificate.revoked_leaf IS NULL",
+        revocations(group),
+    )
+    .await?;
+    run(
+        &mut session,
+        "INSERT INTO idempotency SELECT key, request, leaf_index FROM {rows}",
+        idempotency(group),
+    )
+    .await?;
+    if let Some(secret) = &group.secret {
+        log::put_secret(&mut session, secret).await?;
+    }
+    session.commit().await
+}
+
+async fn run<S: Session>(session: &mut S, sql: &'static str, sheet: Sheet<'_>) -> Result<()> {
+    if !sheet.is_empty() {
+        session.execute(sql, Given::Rows(&sheet)).await?;
+    }
+    Ok(())
+}
+
+fn hashes(group: &RecordGroup) -> Sheet<'_> {
+    let mut sheet = Sheet::new(sheet::STORED_HASH.columns);
+    for stored in &group.hashes {
+        sheet.push([Value::int(stored.index), Value::blob(stored.hash.as_bytes())]);
+    }
+    sheet
+}
+
+fn events(group: &RecordGroup) -> Sheet<'_> {
+    let mut sheet = Sheet::new(sheet::EVENT.columns);
+    for new in &group.events {
+        sheet.push([
+            Value::int(new.leaf_index),
+            Value::Blob(new.leaf.to_canonical().into()),
+            Value::blob(&new.salt),
+            Value::Blob(new.event.to_canonical().into()),
+            new.event.subject.as_ref().map_or(Value::Null, |uid| Value::text(uid.as_str())),
+            Value::int(new.event.sequence),
+            Value::int(new.event.time_ms),
+        ]);
+    }
+    // The map's root stands for no event and hides nothing.
+    sheet.push([
+        Value::int(group.map_root_index()),
+        Value::Blob(group.map_root.to_canonical().into()),
+        Value::blob(&[0; 32]),
+        Value::blob(&[]),
+        Value::Null,
+        Value::int(0),
+        Value::int(0),
+    ]);
+    sheet
+}
+
+fn evidence(group: &RecordGroup) -> Sheet<'_> {
+    let mut sheet = Sheet::new(sheet::EVIDENCE.columns);
+    for (reference, data) in group.events.iter().flat_map(|new| &new.evidence) {
+        sheet.push([Value::blob(reference.hash.as_bytes()), Value::blob(data)]);
+    }
+    sheet
+}
+
+/// The last row of each identity: one statement cannot change a row twice.
+fn identities(group: &RecordGroup) -> Sheet<'_> {
+    let rows = group.events.iter().filter_map(|new| new.identity.as_ref());
+    let last: HashMap<_, _> = rows.map(|row| (&row.identity.uid, row)).collect();
+    let mut sheet = Sheet::new(sheet::IDENTITY.columns);
+    for (uid, row) in last {
+        let identity = &row.identity;
+        let proven = identity.key.is_some_and(|key| key.possession_proven);
+        sheet.push([
+            Value::text(uid.as_str()),
+            Value::blob(&row.blinding_key),
+            Value::int(status_number(identity.status).into()),
+            Value::int(identity.sequence),
+            Value::blob(identity.head.as_bytes()),
+            Value::opt_blob(identity.key.as_ref().map(|key| &key.spki.as_bytes()[..])),
+            Value::int(identity.key.map_or(0, |key| key.number)),
+            Value::int(proven.into()),
+            Value::opt_blob(identity.recovery_commitment.as_ref().map(|h| &h.as_bytes()[..])),
+            Value::int(row.created_ms),
+            Value::int(row.updated_ms),
+        ]);
+    }
+    sheet
+}
+
+fn keys(group: &RecordGroup) -> Sheet<'_> {
+    let mut sheet = Sheet::new(sheet::SUBJECT_KEY.columns);
+    for key in group.events.iter().filter_map(|new| new.new_key.as_ref()) {
+        sheet.push([
+            Value::blob(key.hash.as_bytes()),
+            Value::text(key.uid.as_str()),
+            Value::blob(&key.spki),
+            Value::text(&key.algorithm),
+        ]);
+    }
+    sheet
+}
+
+fn certificates(group: &RecordGroup) -> Sheet<'_> {
+    const RECORDED: usize = 11;
+    let mut sheet = Sheet::new(&sheet::CERTIFICATE.columns[..RECORDED]);
+    for row in group.events.iter().filter_map(|new| new.certificate.as_ref()) {
+        sheet.push([
+            Value::int(row.leaf_index),
+            Value::blob(row.serial.as_bytes()),
+            Value::text(row.uid.as_str()),
+            Value::int(row.kind.number().into()),
+            Value::int(row.sequence),
+            Value::blob(row.key.as_bytes()),
+            Value::blob(row.issuer.as_bytes()),
+            Value::int(row.shard.into()),
+            Value::int(row.not_before),
+            Value::int(row.not_after),
+            Value::text(&row.vouched),
+        ]);
+    }
+    sheet
+}
+
+/// The first revocation of each key: it stays.
+fn revocations(group: &RecordGroup) -> Sheet<'_> {
+    const COLUMNS: &[Column] = &[
+        ("key_hash", Kind::Blob),
+        ("revoked_leaf", Kind::Int),
+        ("revoked_ms", Kind::Int),
+        ("revoked_reason", Kind::Int),
+    ];
+    let mut sheet = Sheet::new(COLUMNS);
+    let mut seen = HashSet::new();
+    for new in &group.events {
+        let Some(revocation) = &new.revocation else { continue };
+        if seen.insert(revocation.key) {
+            sheet.push([
+                Value::blob(revocation.key.as_bytes()),
+                Value::int(new.leaf_index),
+                Value::int(revocation.at_ms),
+                Value::int(revocation.reason.number().into()),
+            ]);
+        }
+    }
+    sheet
+}
+
+fn idempotency(group: &RecordGroup) -> Sheet<'_> {
+    let mut sheet = Sheet::new(sheet::IDEMPOTENCY.columns);
+    for new in &group.events {
+        let Some((key, request)) = &new.idempotency else { continue };
+        sheet.push([
+            Value::text(key.as_str()),
+            Value::blob(request.as_bytes()),
+            Value::int(new.leaf_index),
+        ]);
+    }
+    sheet
+}
+
+pub(super) async fn refuse<E: Engine>(engine: &E, refusals: &[Refused]) -> Result<()> {
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    let mut session = engine.begin(Mode::Write).await?;
+    // All but the id, which the engine counts.
+    let mut sheet = Sheet::new(&sheet::REFUSAL.columns[1..]);
+    for refused in refusals {
+        sheet.push([
+            Value::text(refused.uid.as_str()),
+            Value::int(refused.at_ms),
+            Value::text(&refused.verb),
+            Value::opt_blob(refused.key.as_ref().map(|key| &key.as_bytes()[..])),
+            Value::text(&refused.code),
+            Value::text(&refused.detail),
+            Value::text(&refused.vouched),
+        ]);
+    }
+    run(
+        &mut session,
+        "INSERT INTO refusal (uid, at_ms, verb, key_hash, code, detail, vouched) \
+         SELECT uid, at_ms, verb, key_hash, code, detail, vouched FROM {rows} \
+         WHERE r.uid IN (SELECT uid FROM identity)",
+        sheet,
+    )
+    .await?;
+    let uids: HashSet<_> = refusals.iter().map(|refused| &refused.uid).collect();
+    for uid in uids {
+        let sql = "DELETE FROM refusal WHERE uid = $1 AND id <= (SELECT id FROM refusal \
+                   WHERE uid = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)";
+        let values = [Value::text(uid.as_str()), Value::int(REFUSALS_KEPT)];
+        session.execute(sql, Given::Values(&values)).await?;
+    }
+    session.commit().await
+}
+
+pub(super) async fn publish<E: Engine>(
+    engine: &E,
+    publication: &Publication,
+) -> Result<Vec<CertificateRow>> {
+    let signed = &publication.certificates;
+    const COLUMNS: &[Column] = &[("leaf_index", Kind::Int), ("certificate", Kind::Blob)];
+    let mut session = engine.begin(Mode::Write).await?;
+    let mut sheet = Sheet::new(COLUMNS);
+    let mut seen = HashSet::new();
+    for (leaf_index, der) in signed {
+        if seen.insert(*leaf_index) {
+            sheet.push([Value::int(*leaf_index), Value::blob(der)]);
+        }
+    }
+    run(
+        &mut session,
+        "UPDATE certificate SET certificate = r.certificate FROM {rows} \
+         WHERE certificate.leaf_index = r.leaf_index AND certificate.certificate IS NULL",
+        sheet,
+    )
+    .await?;
+    if let Some(row) = &publication.checkpoint {
+        log::put_checkpoint(&mut session, row).await?;
+    }
+    let rows = read::certificates(&mut session, signed.iter().map(|(leaf, _)| *leaf)).await?;
+    session.commit().await?;
+    Ok(rows)
+}
+
+pub(super) async fn put_crl<E: Engine>(engine: &E, row: &CrlRow) -> Result<bool> {
+    let mut session = engine.begin(Mode::Write).await?;
+    let sql = "INSERT INTO crl VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (issuer, shard) \
+               DO UPDATE SET number = excluded.number, size = excluded.size, \
+               next_update = excluded.next_update, crl = excluded.crl \
+               WHERE excluded.number > crl.number";
+    let values = [
+        Value::blob(row.issuer.as_bytes()),
+        Value::int(row.shard.into()),
+        Value::int(row.number),
+        Value::int(row.size),
+        Value::int(row.next_update),
+        Value::blob(&row.crl),
+    ];
+    let changed = session.execute(sql, Given::Values(&values)).await?;
+    session.commit().await?;
+    Ok(changed == 1)
+}
+
+pub(super) async fn ping<E: Engine>(engine: &E) -> Result<()> {
+    let mut session = engine.begin(Mode::Write).await?;
+    session.execute("UPDATE tree SET size = size WHERE one = 1", NOTHING).await?;
+    session.rollback().await
+}

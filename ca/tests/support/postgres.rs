@@ -1,0 +1,191 @@
+//! A real PostgreSQL server for tests, on a Unix socket in a folder of its own.
+//!
+//! Include it from any test with `#[path = "…/ca/tests/support/postgres.rs"] mod postgres;`; it
+//! needs the standard library only. Debian's `postgresql-15` brings the programs; others are found
+//! through `AVOUCH_POSTGRES_BIN`. `initdb` refuses to run as root, so root runs it as `postgres`.
+#![allow(dead_code, reason = "each includer uses a part")]
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+/// Runs the server; ends it when the pipe closes, so also when the test process is killed. A line
+/// on the pipe ends it and keeps its data.
+const WATCH: &str = r#"dir=$1; shift; "$@" & pid=$!; read -r _; keep=$?
+kill -QUIT $pid 2>/dev/null; kill -CONT $pid 2>/dev/null; wait $pid
+[ $keep = 0 ] || rm -rf "$dir""#;
+
+/// A server.
+pub(crate) struct Server {
+    dir: PathBuf,
+    watch: Mutex<Option<Child>>,
+}
+
+impl Server {
+    /// The server that the tests of this process share.
+    pub(crate) fn shared() -> &'static Self {
+        static SERVER: OnceLock<Server> = OnceLock::new();
+        SERVER.get_or_init(Self::new)
+    }
+
+    /// A server of one's own.
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("avouch-pg-{}-{n}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir(&dir).expect("a folder for the server");
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(&dir));
+        }
+        let mut init = as_postgres("initdb");
+        init.args(["--auth=trust", "--username=avouch", "--encoding=UTF8", "--locale=C.UTF-8"]);
+        run(init.args(["--wal-segsize=1", "--no-sync", "-D"]).arg(dir.join("data")));
+        let server = Self { dir, watch: Mutex::new(None) };
+        server.start();
+        server
+    }
+
+    /// Starts it, after [`Self::stop`] on the same data.
+    pub(crate) fn start(&self) {
+        let server = as_postgres("postgres");
+        let mut watch = Command::new("sh");
+        watch.args(["-c", WATCH, "sh"]).arg(&self.dir).arg(server.get_program());
+        watch.args(server.get_args()).arg("-D").arg(self.dir.join("data"));
+        watch.args(["-c", "listen_addresses=", "-c", "max_connections=50", "-c"]);
+        watch.arg(format!("unix_socket_directories={}", self.dir.display()));
+        let mut log = std::fs::OpenOptions::new();
+        let log = log.create(true).append(true).open(self.dir.join("log")).unwrap();
+        watch.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
+        *self.watch.lock().unwrap() = Some(watch.spawn().expect("the server"));
+        for _ in 0..600 {
+            let mut ready = Command::new(program("pg_isready"));
+            ready.arg("-q").arg("-h").arg(&self.dir);
+            if ready.status().is_ok_and(|status| status.success()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+        panic!("the server does not start: {log}");
+    }
+
+    /// Ends it at once, as a crash does; its data stays.
+    pub(crate) fn stop(&self) {
+        let Some(mut watch) = self.watch.lock().unwrap().take() else { return };
+        let children = self.processes();
+        signal("CONT", &children);
+        watch.stdin.take().unwrap().write_all(b"keep\n").unwrap();
+        watch.wait().unwrap();
+    }
+
+    /// Makes it stand still: it neither answers nor closes a connection.
+    pub(crate) fn freeze(&self) {
+        signal("STOP", &self.processes());
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        signal("CONT", &self.processes());
+    }
+
+    /// Lets files of connections made from now on grow to this size at most.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let mut prlimit = Command::new("prlimit");
+        run(prlimit.arg(format!("--pid={}", self.postmaster())).arg(format!("--fsize={limit}:")));
+    }
+
+    /// A new database's URL.
+    pub(crate) fn database(&self) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.psql("postgres", &format!("CREATE DATABASE {name}"));
+        self.url(&name)
+    }
+
+    /// A database's URL.
+    pub(crate) fn url(&self, name: &str) -> String {
+        let mut host = String::new();
+        for byte in self.dir.display().to_string().bytes() {
+            write!(host, "%{byte:02x}").unwrap();
+        }
+        format!("postgres://avouch@localhost/{name}?host={host}")
+    }
+
+    /// Runs SQL and returns what it says.
+    pub(crate) fn psql(&self, database: &str, sql: &str) -> String {
+        let mut psql = Command::new(program("psql"));
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "avouch", "-h"]);
+        run(psql.arg(&self.dir).args(["-d", database, "-c", sql]))
+    }
+
+    fn postmaster(&self) -> u32 {
+        let file = std::fs::read_to_string(self.dir.join("data/postmaster.pid")).unwrap();
+        file.lines().next().unwrap().trim().parse().unwrap()
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        let postmaster = self.postmaster();
+        let path = format!("/proc/{postmaster}/task/{postmaster}/children");
+        let children = std::fs::read_to_string(path).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+        std::iter::once(postmaster).chain(children).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let watch = self.watch.get_mut().map(Option::take);
+        if let Ok(Some(mut watch)) = watch {
+            drop(watch.stdin.take());
+            let _ = watch.wait();
+        }
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|found| found.uid() == 0)
+}
+
+fn program(name: &str) -> PathBuf {
+    if let Some(dir) = std::env::var_os("AVOUCH_POSTGRES_BIN") {
+        return Path::new(&dir).join(name);
+    }
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = versions.map(|dir| dir.path().join("bin").join(name)).collect();
+    found.retain(|path| path.exists());
+    found.sort();
+    found.pop().unwrap_or_else(|| panic!("{name} is missing: apt-get install postgresql-15"))
+}
+
+fn as_postgres(name: &str) -> Command {
+    if !is_root() {
+        return Command::new(program(name));
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]).arg(program(name));
+    command
+}
+
+fn signal(name: &str, processes: &[u32]) {
+    for process in processes {
+        let mut kill = Command::new("kill");
+        let _ =
+            kill.arg(format!("-{name}")).arg(process.to_string()).stderr(Stdio::null()).status();
+    }
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.current_dir("/").output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
