@@ -4,6 +4,7 @@ use pkcs11::{Algorithm, Holder, Hsm, HsmError, KeyInfo, KeySpec};
 use policy::{Installation, InstallationError};
 use tlog::Edge;
 use tlog::map::EMPTY_ROOT;
+use tlog::note::LogKey;
 use wire::event::{Event, EventKind};
 use wire::genesis::{Genesis, InstallationKey, KeyPurpose, Keyholder, Protection};
 use wire::leaf::blinding_commitment;
@@ -74,6 +75,8 @@ pub struct Begun {
     pub root: Vec<u8>,
     /// Issuing certificate, DER.
     pub issuing: Vec<u8>,
+    /// The log's verifier key (C2SP signed-note).
+    pub log: String,
     /// What its operators should know.
     pub warnings: Vec<String>,
 }
@@ -142,6 +145,9 @@ pub async fn begin(
     ];
     let nonce = random::bytes::<32>();
     let origin = format!("{}/avouch/{}", plan.realm, hex::encode(&nonce[..4]));
+    let log = LogKey::from_spki(&origin, &log_key.spki_der)
+        .map_err(|error| CeremonyError::Plan { field: "realm", reason: error.to_string() })?
+        .vkey();
     let secret = random::bytes::<32>();
     let warnings = warnings(&plan.rules, &keys);
     let body = Genesis {
@@ -177,7 +183,7 @@ pub async fn begin(
     // Whatever would keep the installation from being opened is found before it is stored.
     let genesis = Installation::from_genesis(&event)?.genesis();
     store.record(&leaf_zero(event, secret)).await?;
-    Ok(Begun { genesis, root: root_der, issuing: issuing_der, warnings })
+    Ok(Begun { genesis, root: root_der, issuing: issuing_der, log, warnings })
 }
 
 async fn generate(hsm: &Hsm, key: KeyChoice, label: &str) -> Result<KeyInfo, CeremonyError> {

@@ -93,6 +93,11 @@ async fn issue(
     let csr = Csr::parse(csr, authority.certificates().key_rules())
         .and_then(|csr| csr.check_subject(&uid).map(|()| csr))
         .map_err(|error| csr_problem(&error))?;
+    if let Err(state) = authority.hsm_state() {
+        // Nothing is recorded that could not be signed soon. The request itself is not at fault.
+        let problem = Problem::new(ProblemCode::HsmUnavailable, state).retry_after(2);
+        return Err(Box::new(problem));
+    }
     let request = request_hash(&uid, csr.der(), &signed);
     let mut evidence = vec![dossier::piece(EvidenceKind::Csr, csr.der().to_vec())];
     evidence.extend(peer);

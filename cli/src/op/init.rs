@@ -122,16 +122,16 @@ pub(super) async fn begin(config: &Config, plan: Plan) -> Result<(), Failure> {
         realm,
         begun.genesis,
         &begun.root,
-        String::new(),
+        begun.log,
         String::new(),
         max_status_age,
         config.gateway.public_url.clone(),
     )
     .map_err(|e| Failure::local(e.to_string()))?;
     let pem = |der: &[u8]| x509::pem::encode("CERTIFICATE", der);
-    files::write(&config.dir.join("root.pem"), pem(&begun.root).as_bytes(), 0o644)?;
-    files::write(&config.dir.join("chain.pem"), pem(&begun.issuing).as_bytes(), 0o644)?;
-    files::write(&config.dir.join("trust.json"), trust.to_text().as_bytes(), 0o644)?;
+    files::publish(&config.dir.join("root.pem"), pem(&begun.root).as_bytes())?;
+    files::publish(&config.dir.join("chain.pem"), pem(&begun.issuing).as_bytes())?;
+    files::publish(&config.dir.join("trust.json"), trust.to_text().as_bytes())?;
     crate::output::talk(&format!(
         "The installation has begun. Fingerprint of trust.json:\n  {}",
         trust.fingerprint()

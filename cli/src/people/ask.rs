@@ -1,6 +1,6 @@
 //! `avouch enrol`, `renew` and `revoke`: what changes an identity.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,13 +10,14 @@ use client::keys::{PrivateKey, certification_request};
 use client::statement::{self, HolderStatement, On};
 use wire::event::{RevocationReason, Revoked};
 use wire::rest::{self, Identity};
+use wire::socket::{RequestBody, ResponseBody, Signed};
 use wire::trust::TrustFile;
 use wire::{Hash32, IdempotencyKey, SerialNumber, UserId, octets};
 
 use super::common::{AgentCredentials, Connection, now, private_key};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
-use crate::{files, runtime};
+use crate::{admin, files, runtime};
 
 /// Asks for the first certificate of an identity.
 #[derive(Debug, Args)]
@@ -33,6 +34,9 @@ pub(crate) struct Enrol {
     /// Where to write the certificate and its issuers, PEM; standard output by default.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Asks as the local administrator, by the authority's `admin.sock`, instead of over HTTPS.
+    #[arg(long, value_name = "SOCKET", conflicts_with = "agent_cert")]
+    admin_socket: Option<PathBuf>,
     #[command(flatten)]
     agent: AgentCredentials,
     #[command(flatten)]
@@ -43,7 +47,6 @@ pub(crate) struct Enrol {
 }
 
 pub(crate) fn enrol(args: &Enrol) -> Result<(), Failure> {
-    let (_, server) = args.connection.open(Some(&args.agent))?;
     let request = match (&args.key, &args.csr) {
         (Some(key), _) => certification_request(&private_key(key)?, &args.uid)?,
         (None, Some(csr)) => files::read(csr)?,
@@ -52,8 +55,21 @@ pub(crate) fn enrol(args: &Enrol) -> Result<(), Failure> {
     // The same request again gives the same certificate, however often the answer is lost.
     let key = IdempotencyKey::parse(&format!("enrol-{}", Hash32::of(&request)))
         .map_err(|e| Failure::local(e.to_string()))?;
-    let certificate =
-        runtime()?.block_on(server.request_certificate(&args.uid, request, Some(&key)))?;
+    let certificate = match &args.admin_socket {
+        Some(socket) => {
+            let body = RequestBody::Issue {
+                uid: args.uid.clone(),
+                csr: request.into(),
+                idempotency_key: Some(key),
+                signed: Signed::default(),
+            };
+            by_admin(socket, body)?
+        }
+        None => {
+            let (_, server) = args.connection.open(Some(&args.agent))?;
+            runtime()?.block_on(server.request_certificate(&args.uid, request, Some(&key)))?
+        }
+    };
     give(&certificate, args.out.as_ref(), args.format)
 }
 
@@ -164,6 +180,16 @@ fn revocation(
     let on = On { genesis: trust.genesis(), policy, identity, now: now() };
     let revoked = Revoked { version: 1, serial: octets(serial.as_bytes()), reason };
     Ok(statement::revocation(key, &on, &revoked)?)
+}
+
+/// Asks the authority itself, as its local administrator.
+fn by_admin(socket: &Path, body: RequestBody) -> Result<rest::Certificate, Failure> {
+    runtime()?.block_on(async {
+        match admin::Connection::open(socket).await?.ask(body).await? {
+            ResponseBody::Certificate { certificate, .. } => Ok(*certificate),
+            _ => Err(admin::unexpected()),
+        }
+    })
 }
 
 /// The identity, and the hash of the policy in force.

@@ -94,16 +94,18 @@ impl Results {
         for (_, result) in self.0 {
             match result {
                 Ok(recipient) => passed.push(recipient),
-                Err(error) => {
-                    let failure = Failure::from(error);
-                    output::talk(&format!("avouch: {}", failure.message()));
-                    refused.get_or_insert(failure);
-                }
+                // The first one is told at the end, with its exit code.
+                Err(error) if refused.is_none() => refused = Some(Failure::from(error)),
+                Err(error) => output::talk(&format!("avouch: {}", Failure::from(error).message())),
             }
         }
         match refused {
             Some(failure) if !skip_refused || passed.is_empty() => Err(failure),
-            _ => Ok(passed),
+            Some(failure) => {
+                output::talk(&format!("avouch: left out: {}", failure.message()));
+                Ok(passed)
+            }
+            None => Ok(passed),
         }
     }
 }
