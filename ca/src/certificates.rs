@@ -176,8 +176,7 @@ impl Certificates {
             .sign(&self.key_id, tbs.tbs_der().to_vec())
             .await
             .map_err(|error| error.to_string())?;
-        let certificate = tbs.assemble(&raw).map_err(|error| error.to_string())?;
-        Ok(certificate.der().to_vec())
+        tbs.assemble_der(&raw).map_err(|error| error.to_string())
     }
 
     /// A CRL for one shard.

@@ -6,15 +6,15 @@
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280 as oids;
-use der::{Decode as _, Encode as _};
+use der::Encode as _;
 use wire::SerialNumber;
+use x509_cert::Certificate as Decoded;
 use x509_cert::certificate::Version;
 use x509_cert::ext::pkix::{
     AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints,
     ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName, SubjectKeyIdentifier,
 };
 use x509_cert::time::Time;
-use x509_cert::{Certificate as Decoded, TbsCertificate};
 
 use crate::asn1;
 use crate::certificate::{Certificate, CertificateError};
@@ -70,8 +70,16 @@ impl Linted {
     /// # Errors
     /// See [`AssembleError`].
     pub fn assemble(self, raw_signature: &[u8]) -> Result<Certificate, AssembleError> {
-        let der = self.issuer.assemble(&self.tbs, raw_signature)?;
-        Ok(Certificate::parse(&der)?)
+        Ok(Certificate::parse(&self.assemble_der(raw_signature)?)?)
+    }
+
+    /// As [`Linted::assemble`], without reading the result back: the lint has read the same bytes
+    /// as a certificate already, and the signature is verified here.
+    ///
+    /// # Errors
+    /// [`SignatureError`].
+    pub fn assemble_der(self, raw_signature: &[u8]) -> Result<Vec<u8>, SignatureError> {
+        self.issuer.assemble(&self.tbs, raw_signature)
     }
 }
 
@@ -91,10 +99,10 @@ pub fn leaf(
     rule("serial number", "4.1.2.2", &serial, &Some(leaf.serial))?;
     // Equal to a key that passed all rules: no need to look for its weaknesses again.
     let key = leaf.key;
-    rule("public key", "4.1.2.7", &hex::encode(cert.spki_der()), &hex::encode(key.spki_der()))?;
+    bytes("public key", "4.1.2.7", cert.spki_der(), key.spki_der())?;
 
     let subject = name::common_name_only(uid.as_str());
-    rule("subject", "4.1.2.6", &hex::encode(cert.subject_der()), &hex::encode(subject))?;
+    bytes("subject", "4.1.2.6", cert.subject_der(), &subject)?;
     let parameters = profile.parameters();
     rule(
         "valid now",
@@ -148,8 +156,8 @@ pub fn leaf(
 pub fn root(tbs: Tbs, root: &Issuer) -> Result<Linted, LintError> {
     let (tbs, cert) = common(tbs, root)?;
     let key = authority_key(&cert)?;
-    let (subject, issuer) = (hex::encode(cert.subject_der()), hex::encode(root.subject_der()));
-    rule("subject of a self-signed certificate", "4.1.2.6", &subject, &issuer)?;
+    let (subject, issuer) = (cert.subject_der(), root.subject_der());
+    bytes("subject of a self-signed certificate", "4.1.2.6", subject, issuer)?;
     rule("key of a self-signed certificate", "4.1.2.7", &(key == *root.key()), &true)?;
     extensions(
         &cert,
@@ -205,23 +213,21 @@ fn common(tbs: Tbs, issuer: &Issuer) -> Result<(Vec<u8>, Certificate), LintError
         expected: "a TBSCertificate in DER".into(),
         found,
     };
-    let decoded = TbsCertificate::from_der(&tbs).map_err(|e| unreadable("4.1", e.to_string()))?;
-    let again = decoded.to_der().map_err(|e| unreadable("4.1", e.to_string()))?;
-    rule("encoding", "4.1", &hex::encode(&tbs), &hex::encode(again))?;
     let algorithm = issuer.algorithm().identifier_der();
     let whole = asn1::sequence(&[tbs.as_slice(), &algorithm, &asn1::bit_string(&[])]);
     let cert = Certificate::parse(&whole).map_err(|e| unreadable("4.1", e.to_string()))?;
     let inner: &Decoded = cert.inner();
     let fields = inner.tbs_certificate();
+    let again = fields.to_der().map_err(|e| unreadable("4.1", e.to_string()))?;
+    bytes("encoding", "4.1", &tbs, &again)?;
 
     rule("version", "4.1.2.1", &fields.version(), &Version::V3)?;
     rule("octets of the serial number", "4.1.2.2", &cert.serial().len(), &16)?;
     let positive = (0x01..=0x7f).contains(&cert.serial()[0]);
     rule("positive serial number", "4.1.2.2", &positive, &true)?;
     let found = fields.signature().to_der().unwrap_or_default();
-    rule("signature algorithm", "4.1.2.3", &hex::encode(found), &hex::encode(algorithm))?;
-    let (found, expected) = (hex::encode(cert.issuer_der()), hex::encode(issuer.subject_der()));
-    rule("issuer", "4.1.2.4", &found, &expected)?;
+    bytes("signature algorithm", "4.1.2.3", &found, &algorithm)?;
+    bytes("issuer", "4.1.2.4", cert.issuer_der(), issuer.subject_der())?;
     for time in [fields.validity().not_before, fields.validity().not_after] {
         let short = matches!(time, Time::UtcTime(_));
         rule("UTCTime through 2049", "4.1.2.5", &short, &(time.to_date_time().year() < 2050))?;
@@ -250,8 +256,7 @@ fn extensions(cert: &Certificate, expected: &[(ObjectIdentifier, bool)]) -> Resu
             oids::ID_PE_AUTHORITY_INFO_ACCESS => again::<AuthorityInfoAccessSyntax>(value),
             _ => None,
         };
-        let again = again.map(hex::encode);
-        rule("encoding of an extension", "4.2", &Some(hex::encode(value)), &again)?;
+        bytes("encoding of an extension", "4.2", value, &again.unwrap_or_default())?;
     }
     Ok(())
 }
@@ -299,6 +304,20 @@ fn at_most(
         return Ok(());
     }
     Err(LintError { rule, section, expected: format!("at most {most}"), found: found.to_string() })
+}
+
+/// Compares DER, and writes it out only where it differs.
+fn bytes(
+    rule: &'static str,
+    section: &'static str,
+    found: &[u8],
+    expected: &[u8],
+) -> Result<(), LintError> {
+    if found == expected {
+        return Ok(());
+    }
+    let (expected, found) = (hex::encode(expected), hex::encode(found));
+    Err(LintError { rule, section, expected, found })
 }
 
 fn rule<T: PartialEq + std::fmt::Debug>(
