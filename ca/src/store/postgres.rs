@@ -34,11 +34,19 @@ const READERS: u32 = 8;
 const OLDEST: i32 = 13_00_00;
 
 /// Where a database is and how to get in.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     options: PgConnectOptions,
     place: String,
     call: Duration,
+}
+
+/// Without the options: sqlx shows a password among them.
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { options: _, place, call } = self;
+        f.debug_struct("Settings").field("place", place).field("call", call).finish_non_exhaustive()
+    }
 }
 
 impl Settings {

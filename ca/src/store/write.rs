@@ -229,14 +229,25 @@ fn idempotency(group: &RecordGroup) -> Sheet<'_> {
 }
 
 pub(super) async fn refuse<E: Engine>(engine: &E, refusals: &[Refused]) -> Result<()> {
+    // An engine that joins is free in the order of what it joins, and ids are given in that order.
+    const COLUMNS: &[Column] = &[
+        ("place", Kind::Int),
+        ("uid", Kind::Text),
+        ("at_ms", Kind::Int),
+        ("verb", Kind::Text),
+        ("key_hash", Kind::Blob),
+        ("code", Kind::Text),
+        ("detail", Kind::Text),
+        ("vouched", Kind::Text),
+    ];
     if refusals.is_empty() {
         return Ok(());
     }
     let mut session = engine.begin(Mode::Write).await?;
-    // All but the id, which the engine counts.
-    let mut sheet = Sheet::new(&sheet::REFUSAL.columns[1..]);
-    for refused in refusals {
+    let mut sheet = Sheet::new(COLUMNS);
+    for (place, refused) in refusals.iter().enumerate() {
         sheet.push([
+            Value::int(place as u64),
             Value::text(refused.uid.as_str()),
             Value::int(refused.at_ms),
             Value::text(&refused.verb),
@@ -250,7 +261,7 @@ pub(super) async fn refuse<E: Engine>(engine: &E, refusals: &[Refused]) -> Resul
         &mut session,
         "INSERT INTO refusal (uid, at_ms, verb, key_hash, code, detail, vouched) \
          SELECT uid, at_ms, verb, key_hash, code, detail, vouched FROM {rows} \
-         WHERE r.uid IN (SELECT uid FROM identity)",
+         WHERE r.uid IN (SELECT uid FROM identity) ORDER BY r.place",
         sheet,
     )
     .await?;

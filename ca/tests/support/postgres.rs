@@ -44,7 +44,7 @@ impl Server {
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(&dir));
         }
-        let mut init = as_postgres("initdb");
+        let mut init = as_postgres(&program("initdb"));
         init.args(["--auth=trust", "--username=avouch", "--encoding=UTF8", "--locale=C.UTF-8"]);
         run(init.args(["--wal-segsize=1", "--no-sync", "-D"]).arg(dir.join("data")));
         let server = Self { dir, watch: Mutex::new(None) };
@@ -54,7 +54,7 @@ impl Server {
 
     /// Starts it, after [`Self::stop`] on the same data.
     pub(crate) fn start(&self) {
-        let server = as_postgres("postgres");
+        let server = as_postgres(&program("postgres"));
         let mut watch = Command::new("sh");
         watch.args(["-c", WATCH, "sh"]).arg(&self.dir).arg(server.get_program());
         watch.args(server.get_args()).arg("-D").arg(self.dir.join("data"));
@@ -98,7 +98,7 @@ impl Server {
     /// Lets files of connections made from now on grow to this size at most.
     pub(crate) fn limit_files(&self, bytes: Option<u64>) {
         let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
-        let mut prlimit = Command::new("prlimit");
+        let mut prlimit = as_postgres(Path::new("prlimit"));
         run(prlimit.arg(format!("--pid={}", self.postmaster())).arg(format!("--fsize={limit}:")));
     }
 
@@ -166,12 +166,12 @@ fn program(name: &str) -> PathBuf {
     found.pop().unwrap_or_else(|| panic!("{name} is missing: apt-get install postgresql-15"))
 }
 
-fn as_postgres(name: &str) -> Command {
+fn as_postgres(program: &Path) -> Command {
     if !is_root() {
-        return Command::new(program(name));
+        return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]).arg(program(name));
+    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]).arg(program);
     command
 }
 

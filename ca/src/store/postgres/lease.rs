@@ -15,12 +15,18 @@ const LOCK: i64 = 0x4156_4f55_4348_0001;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How to get a connection that holds the lease.
-#[derive(Debug)]
 pub(super) struct Lease {
     options: PgConnectOptions,
     /// Names this store's own connections, so that one it lost can be told from another's.
     name: String,
     call: Duration,
+}
+
+/// Without the options: sqlx shows a password among them.
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lease").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Lease {

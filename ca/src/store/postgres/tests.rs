@@ -169,6 +169,8 @@ fn passwords_are_not_taken_from_urls() {
     let settings = settings.with_password(&SecretString::from("hunter2"));
     assert_eq!(settings.place(), "postgres://avouch@db/avouch");
     assert!(!format!("{settings:?}").contains("hunter2"));
+    let lease = super::lease::Lease::new(settings.options(), Duration::from_secs(1)).unwrap();
+    assert!(!format!("{lease:?}").contains("hunter2"));
 }
 
 async fn filled(folder: &tempfile::TempDir) -> (Sqlite, Author) {
