@@ -29,6 +29,14 @@ pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure>
     inner().map_err(|e| Failure::local(format!("cannot write {}: {e}", path.display())))
 }
 
+/// Writes a file that everybody may read, whatever the process's umask.
+pub(crate) fn publish(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    use std::os::unix::fs::PermissionsExt;
+    write(path, bytes, 0o644)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+        .map_err(|e| Failure::local(format!("cannot make {} readable: {e}", path.display())))
+}
+
 /// Reads a file whole.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|e| Failure::local(format!("cannot read {}: {e}", path.display())))

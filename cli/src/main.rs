@@ -4,6 +4,7 @@ mod admin;
 mod config;
 mod exit;
 mod files;
+mod log;
 mod op;
 mod output;
 mod people;
@@ -35,6 +36,7 @@ enum Command {
     Authority(op::authority::AuthorityArgs),
     Gateway(op::gateway::GatewayArgs),
     Doctor(op::doctor::Doctor),
+    Config(op::config::ConfigArgs),
     Key(people::key::KeyArgs),
     Csr(people::csr::Csr),
     #[command(visible_alias = "enroll")]
@@ -49,6 +51,26 @@ enum Command {
     HsmWorker(op::worker::Worker),
 }
 
+impl Command {
+    fn is_operators(&self) -> bool {
+        matches!(
+            self,
+            Self::Dev(_)
+                | Self::Init(_)
+                | Self::Serve(_)
+                | Self::Authority(_)
+                | Self::Gateway(_)
+                | Self::Doctor(_)
+                | Self::Config(_)
+                | Self::HsmWorker(_)
+        )
+    }
+
+    fn serves(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Authority(_) | Self::Gateway(_))
+    }
+}
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -59,7 +81,13 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS };
         }
     };
-    log_to_stderr();
+    // What operators' commands make (database, sockets, process ids) is theirs alone. What others
+    // are to read is given its mode by name.
+    if cli.command.is_operators() {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    }
+    // Processes that serve read first how they are to log.
+    let _logging = (!cli.command.serves()).then(log::of_a_command);
     let outcome = match &cli.command {
         Command::Dev(args) => op::dev::run(args),
         Command::Init(args) => op::init::run(args),
@@ -67,6 +95,7 @@ fn main() -> ExitCode {
         Command::Authority(args) => op::authority::run(args),
         Command::Gateway(args) => op::gateway::run(args),
         Command::Doctor(args) => op::doctor::run(args),
+        Command::Config(args) => op::config::run(args),
         Command::Key(args) => people::key::run(args),
         Command::Csr(args) => people::csr::run(args),
         Command::Enrol(args) => people::ask::enrol(args),
@@ -84,19 +113,6 @@ fn main() -> ExitCode {
             output::talk(&format!("avouch: {}", failure.message()));
             failure.code()
         }
-    }
-}
-
-/// Logs go to standard error; `AVOUCH_LOG` says which, `AVOUCH_LOG_FORMAT=json` how.
-fn log_to_stderr() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("AVOUCH_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("warn,cryptoki=off"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::env::var("AVOUCH_LOG_FORMAT").is_ok_and(|format| format == "json") {
-        builder.json().init();
-    } else {
-        builder.init();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Commands for operators.
 
 pub(crate) mod authority;
+pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod gateway;

@@ -5,38 +5,10 @@ use std::path::{Path, PathBuf};
 
 use pkcs11::{Pin, TokenConfig, TokenSelector};
 
-use super::{Raw, RawHsm};
-
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Not TOML, or with a key that does not exist.
-    #[error("{path}: {source}")]
-    Toml {
-        /// Which.
-        path: PathBuf,
-        /// Where and what.
-        source: Box<toml::de::Error>,
-    },
-    /// A value that cannot be.
-    #[error("{section}.{key}: {reason}")]
-    Value {
-        /// The section.
-        section: &'static str,
-        /// The key.
-        key: &'static str,
-        /// What is wrong, and what would be right.
-        reason: String,
-    },
-}
+use super::keys::{RawHsm, RawLimits};
+use super::read::{Fault, Source};
+use super::values::LogFormat;
+use super::{ConfigError, Origin};
 
 /// A checked configuration; all paths are absolute.
 #[derive(Debug, Clone)]
@@ -47,6 +19,10 @@ pub(crate) struct Config {
     pub(crate) root_hsm: Option<HsmConfig>,
     pub(crate) gateway: GatewaySection,
     pub(crate) run: PathBuf,
+    pub(crate) limits: RawLimits,
+    pub(crate) blocklist: Option<PathBuf>,
+    pub(crate) metrics: MetricsSection,
+    pub(crate) log: LogSection,
 }
 
 /// A token and how to open it.
@@ -68,6 +44,20 @@ pub(crate) struct GatewaySection {
     pub(crate) plain_listen: Option<SocketAddr>,
 }
 
+/// Where metrics are served.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MetricsSection {
+    pub(crate) authority: Option<SocketAddr>,
+    pub(crate) gateway: Option<SocketAddr>,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct LogSection {
+    pub(crate) format: LogFormat,
+    pub(crate) filter: String,
+}
+
 /// Where the PIN comes from.
 #[derive(Debug, Clone)]
 pub(crate) enum PinSource {
@@ -79,6 +69,25 @@ pub(crate) enum PinSource {
     Env(String),
     /// The terminal.
     Prompt,
+}
+
+/// Why there is no PIN.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PinError {
+    /// The file cannot be read.
+    #[error("the PIN: cannot read {path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The variable is not set.
+    #[error("the PIN: the environment variable {0} is not set")]
+    Env(String),
+    /// It cannot be asked for.
+    #[error("the PIN: cannot ask for it: {0}")]
+    Prompt(std::io::Error),
 }
 
 impl Config {
@@ -93,83 +102,110 @@ impl Config {
     }
 }
 
+impl HsmConfig {
+    /// Whether the files that it names are there, and whether the PIN's is this user's alone.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub(crate) fn check_files(&self) -> Result<(), String> {
+        use std::os::unix::fs::PermissionsExt;
+        if let pkcs11::Backend::Token { module, .. } = &self.token.backend
+            && let Err(error) = std::fs::metadata(module)
+        {
+            return Err(format!("the PKCS#11 module {}: {error}", module.display()));
+        }
+        let PinSource::File(path) = &self.pin else { return Ok(()) };
+        let found = std::fs::metadata(path)
+            .map_err(|error| format!("the PIN's file {}: {error}", path.display()))?;
+        let mode = found.permissions().mode() & 0o777;
+        if mode & 0o077 == 0 {
+            return Ok(());
+        }
+        Err(format!(
+            "the PIN's file {0} has mode {mode:o}: others can read it; chmod 600 {0}",
+            path.display()
+        ))
+    }
+}
+
 impl PinSource {
     /// Reads the PIN.
-    pub(crate) fn read(&self) -> Result<Pin, ConfigError> {
-        let value = |key, reason| Err(ConfigError::Value { section: "hsm", key, reason });
+    pub(crate) fn read(&self) -> Result<Pin, PinError> {
         match self {
             Self::None => Ok(Pin::none()),
             Self::File(path) => {
                 let mut text = std::fs::read_to_string(path)
-                    .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+                    .map_err(|source| PinError::File { path: path.clone(), source })?;
                 text.truncate(text.trim_end_matches(['\r', '\n']).len());
                 Ok(Pin::new(text))
             }
-            Self::Env(name) => match std::env::var(name) {
-                Ok(pin) => Ok(Pin::new(pin)),
-                Err(_) => value("pin_env", format!("the variable {name} is not set")),
-            },
-            Self::Prompt => match crate::terminal::ask_secret("PIN of the token: ") {
-                Ok(pin) => Ok(Pin::new(pin)),
-                Err(error) => value("pin_prompt", format!("cannot ask for it: {error}")),
-            },
+            Self::Env(name) => {
+                std::env::var(name).map(Pin::new).map_err(|_| PinError::Env(name.clone()))
+            }
+            Self::Prompt => crate::terminal::ask_secret("PIN of the token: ")
+                .map(Pin::new)
+                .map_err(PinError::Prompt),
         }
     }
 }
 
-pub(super) fn check(raw: Raw, dir: &Path) -> Result<Config, ConfigError> {
+/// What is wrong with a key's value: section, key, and the rest of the sentence.
+type Wrong = (&'static str, &'static str, String);
+
+pub(super) fn check(source: &Source, dir: &Path) -> Result<Config, ConfigError> {
+    values(source, dir).map_err(|(section, key, what)| {
+        let origin: Origin = source.origin(section, key);
+        ConfigError::Faults(vec![Fault { origin, what: format!("`{section}.{key}`: {what}") }])
+    })
+}
+
+fn values(source: &Source, dir: &Path) -> Result<Config, Wrong> {
+    let raw = source.raw.clone();
     let gateway = raw.gateway;
-    let address = |key, text: &str| {
-        text.parse::<SocketAddr>().map_err(|_| ConfigError::Value {
-            section: "gateway",
-            key,
-            reason: format!("{text:?} is not an address and port, such as 127.0.0.1:8443"),
-        })
-    };
     if !gateway.public_url.starts_with("https://") || gateway.public_url.ends_with('/') {
-        return Err(ConfigError::Value {
-            section: "gateway",
-            key: "public_url",
-            reason: format!("{:?} must begin with https:// and not end in /", gateway.public_url),
-        });
+        let what = format!("{:?} must begin with https:// and not end in /", gateway.public_url);
+        return Err(("gateway", "public_url", what));
     }
     Ok(Config {
         database: dir.join(raw.store.path),
         hsm: hsm("hsm", raw.hsm, dir)?,
         root_hsm: raw.root_hsm.map(|raw| hsm("root_hsm", raw, dir)).transpose()?,
         gateway: GatewaySection {
-            listen: address("listen", &gateway.listen)?,
+            listen: gateway.listen.0,
             public_url: gateway.public_url,
             tls_certificate: dir.join(gateway.tls_certificate),
             tls_key: dir.join(gateway.tls_key),
             agent_ca: gateway.agent_ca.map(|path| dir.join(path)),
-            plain_listen: gateway
-                .plain_listen
-                .map(|text| address("plain_listen", &text))
-                .transpose()?,
+            plain_listen: gateway.plain_listen.map(|address| address.0),
         },
         run: dir.join(raw.sockets.dir),
+        limits: raw.limits,
+        blocklist: raw.keys.blocklist.map(|path| dir.join(path)),
+        metrics: MetricsSection {
+            authority: raw.metrics.authority_listen.map(|address| address.0),
+            gateway: raw.metrics.gateway_listen.map(|address| address.0),
+        },
+        log: LogSection { format: raw.log.format, filter: raw.log.filter.0 },
         dir: dir.to_owned(),
     })
 }
 
-fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, ConfigError> {
-    let value = |key, reason: String| ConfigError::Value { section, key, reason };
+fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, Wrong> {
     let mut token = match (raw.module, raw.token, raw.software) {
         (Some(module), Some(label), None) => {
             TokenConfig::token(module, TokenSelector::Label(label))
         }
         (None, None, Some(folder)) => TokenConfig::software(dir.join(folder)),
         (Some(_), None, None) => {
-            return Err(value("token", "the label of the token is missing".to_owned()));
+            return Err((section, "token", "give the label of the token".to_owned()));
         }
         _ => {
-            let reason = "give `module` and `token` for an HSM, or `software` for key files";
-            return Err(value("module", reason.to_owned()));
+            let what = "give `module` and `token` for an HSM, or `software` for key files";
+            return Err((section, "module", what.to_owned()));
         }
     };
-    token.sessions = raw.sessions;
-    token.workers = raw.workers;
+    token.sessions = raw.sessions.0;
+    token.workers = raw.workers.0;
     let mut sources = Vec::new();
     sources.extend(raw.pin_file.map(|path| PinSource::File(dir.join(path))));
     if let Some(name) = raw.pin_credential {
@@ -183,10 +219,10 @@ fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, Conf
         (0, _) if software => PinSource::None,
         (1, Some(source)) => source,
         (n, _) => {
-            let reason = format!(
+            let what = format!(
                 "{n} of pin_file, pin_credential, pin_env and pin_prompt are given; give one"
             );
-            return Err(value("pin_file", reason));
+            return Err((section, "pin_file", what));
         }
     };
     let folder = dir.display().to_string();

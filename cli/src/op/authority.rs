@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ca::authority::{Authority, Limits, OpenError};
+use ca::authority::{Authority, Limits, OpenError, Settings};
 use ca::clock::Clock;
 use ca::server::Server;
 use ca::store::Store as _;
@@ -29,20 +29,43 @@ pub(crate) fn run(args: &AuthorityArgs) -> Result<(), Failure> {
         tracing::warn!(%error, "cannot forbid core dumps of this process");
     }
     let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
-    crate::runtime()?.block_on(serve(&config))
+    let _logging = crate::log::of_a_service(&config);
+    let settings = settings(&config)?;
+    crate::runtime()?.block_on(serve(&config, settings))
 }
 
-async fn serve(config: &Config) -> Result<(), Failure> {
+/// What the authority is told beside its store and its token.
+pub(super) fn settings(config: &Config) -> Result<Settings, Failure> {
+    let limits = Limits {
+        queue: config.limits.queue.0,
+        group: config.limits.group.0,
+        signing_groups: config.limits.signing_groups.0,
+        ..Limits::default()
+    };
+    let blocklist = match &config.blocklist {
+        None => x509::Blocklist::default(),
+        Some(path) => {
+            let bytes = crate::files::read(path)?;
+            let wrong = |e: &dyn std::fmt::Display| {
+                Failure::local(format!("`keys.blocklist`: {}: {e}", path.display()))
+            };
+            let text = String::from_utf8(bytes).map_err(|e| wrong(&e))?;
+            x509::Blocklist::parse(&text).map_err(|e| wrong(&e))?
+        }
+    };
+    Ok(Settings { limits, blocklist: Arc::new(blocklist) })
+}
+
+async fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {
     let stop = supervise::stop_signal();
     let store = open_store(&config.database).await?;
     let hsm = open_hsm(&config.hsm, &config.run).await?;
     let server = Server::bind(&config.gateway_socket(), &config.admin_socket())
         .await
         .map_err(|e| Failure::local(e.to_string()))?;
-    let running =
-        Authority::open(Arc::clone(&store) as _, hsm, Clock::system(), Limits::default(), stop)
-            .await
-            .map_err(open_failure)?;
+    let running = Authority::open(Arc::clone(&store) as _, hsm, Clock::system(), settings, stop)
+        .await
+        .map_err(open_failure)?;
     crate::output::line("ready");
     let serving = tokio::spawn(server.serve(running.authority()));
     let outcome = running.until_stopped().await;

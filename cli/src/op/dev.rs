@@ -14,7 +14,10 @@ use wire::{Realm, octets};
 
 use super::init::{self, KeyKind};
 use super::{authority, serve, tls};
-use crate::config::{self, Raw, RawGateway, RawHsm, RawSockets, RawStore};
+use crate::config::{
+    self, Address, Count, Raw, RawGateway, RawHsm, RawKeys, RawLimits, RawLog, RawMetrics,
+    RawSockets, RawStore,
+};
 use crate::exit::Failure;
 use crate::files;
 
@@ -116,16 +119,14 @@ fn choose_port(wanted: SocketAddr, previous: Option<SocketAddr>) -> Result<Socke
 
 /// Writes the configuration, or brings the address in the one that is there up to date.
 fn write_config(args: &Dev, dir: &Path, file: &Path, listen: SocketAddr) -> Result<(), Failure> {
-    let existing = std::fs::read_to_string(file).ok().map(|text| toml::from_str::<Raw>(&text));
     let url = format!("https://{listen}");
-    let raw = match existing {
-        Some(Ok(mut raw)) => {
-            raw.gateway.listen = listen.to_string();
-            raw.gateway.public_url = url;
-            raw
-        }
-        Some(Err(error)) => return Err(Failure::local(format!("{}: {error}", file.display()))),
-        None => first_config(args, listen, url),
+    let raw = if file.exists() {
+        let mut raw = config::source_of_file(file).map_err(|e| Failure::local(e.to_string()))?.raw;
+        raw.gateway.listen = Address(listen);
+        raw.gateway.public_url = url;
+        raw
+    } else {
+        first_config(args, listen, url)
     };
     if raw.hsm.env.contains_key("SOFTHSM2_CONF") {
         let tokens = dir.join("tokens");
@@ -140,8 +141,7 @@ fn write_config(args: &Dev, dir: &Path, file: &Path, listen: SocketAddr) -> Resu
         );
         files::write(&dir.join("softhsm2.conf"), text.as_bytes(), 0o600)?;
     }
-    let text = toml::to_string_pretty(&raw)
-        .map_err(|e| Failure::local(format!("the configuration cannot be written: {e}")))?;
+    let text = raw.to_toml();
     let text =
         format!("# Made by `avouch dev`: for development, not for people's real keys.\n\n{text}");
     files::write(file, text.as_bytes(), 0o600)
@@ -162,13 +162,13 @@ fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
             pin_credential: None,
             pin_env: None,
             pin_prompt: false,
-            sessions: 2,
-            workers: 1,
+            sessions: Count(2),
+            workers: Count(1),
             env,
         },
         root_hsm: None,
         gateway: RawGateway {
-            listen: listen.to_string(),
+            listen: Address(listen),
             public_url,
             tls_certificate: PathBuf::from("tls.pem"),
             tls_key: PathBuf::from("tls.key"),
@@ -176,6 +176,10 @@ fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
             plain_listen: None,
         },
         sockets: RawSockets::default(),
+        limits: RawLimits::default(),
+        keys: RawKeys::default(),
+        metrics: RawMetrics::default(),
+        log: RawLog::default(),
     }
 }
 

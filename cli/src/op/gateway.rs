@@ -21,6 +21,7 @@ pub(crate) struct GatewayArgs {
 pub(crate) fn run(args: &GatewayArgs) -> Result<(), Failure> {
     supervise::end_with_parent();
     let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
+    let _logging = crate::log::of_a_service(&config);
     let options = options(&config)?;
     let checked = GatewayConfig::check(options).map_err(|e| Failure::local(e.to_string()))?;
     crate::runtime()?.block_on(async {
@@ -38,7 +39,8 @@ pub(crate) fn run(args: &GatewayArgs) -> Result<(), Failure> {
     })
 }
 
-fn options(config: &Config) -> Result<GatewayOptions, Failure> {
+/// What the gateway is told.
+pub(super) fn options(config: &Config) -> Result<GatewayOptions, Failure> {
     let section = &config.gateway;
     let mut options = GatewayOptions::new(
         section.listen,
@@ -49,5 +51,9 @@ fn options(config: &Config) -> Result<GatewayOptions, Failure> {
     options.agent_ca = section.agent_ca.as_deref().map(files::read).transpose()?;
     options.public_url = Some(section.public_url.clone());
     options.plain_listen = section.plain_listen;
+    options.limits.body = config.limits.body.0;
+    options.limits.connections = config.limits.connections.0;
+    options.limits.requests = config.limits.requests.0;
+    options.limits.request = config.limits.request_timeout.0;
     Ok(options)
 }

@@ -79,10 +79,10 @@ fn material(dir: &Path, listen: IpAddr) -> Result<(), Fault> {
     agent.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let agent_pem = agent.signed_by(&agent_key, &issuer)?.pem();
 
-    files::write(&dir.join("tls-ca.pem"), ca_pem.as_bytes(), 0o644)?;
+    files::publish(&dir.join("tls-ca.pem"), ca_pem.as_bytes())?;
     files::write(&dir.join("tls.key"), server_key.serialize_pem().as_bytes(), 0o600)?;
-    files::write(&dir.join("tls.pem"), server_pem.as_bytes(), 0o644)?;
+    files::publish(&dir.join("tls.pem"), server_pem.as_bytes())?;
     files::write(&dir.join("agent.key"), agent_key.serialize_pem().as_bytes(), 0o600)?;
-    files::write(&dir.join("agent.pem"), agent_pem.as_bytes(), 0o644)?;
+    files::publish(&dir.join("agent.pem"), agent_pem.as_bytes())?;
     Ok(())
 }

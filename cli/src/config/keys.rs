@@ -1,0 +1,332 @@
+//! Every key of `avouch.toml`, once: the type that holds it, its default, and its documentation.
+//!
+//! The macro makes of each section a struct, a reader, and the descriptions from which unknown
+//! keys are refused, values checked and docs/configuration.md written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use toml::{Table, Value};
+
+use super::values::{Address, Count, Described, LogFilter, LogFormat, Span};
+
+/// A key as documented and checked.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it is for, each line of the comment as it stands.
+    pub(crate) doc: &'static [&'static str],
+    /// What its value looks like.
+    pub(crate) expected: fn() -> String,
+    /// Whether a value can stand here.
+    pub(crate) fits: fn(&Value) -> bool,
+    /// Whether it must be given.
+    pub(crate) required: bool,
+    /// Its value when it is not given.
+    pub(crate) default: Option<Value>,
+}
+
+/// A section as documented and checked.
+#[derive(Debug)]
+pub(crate) struct Section {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it is for.
+    pub(crate) doc: &'static [&'static str],
+    /// Whether it must be there.
+    pub(crate) required: bool,
+    /// Its keys, in order.
+    pub(crate) keys: Vec<Key>,
+}
+
+/// A key that must be given and is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Missing(pub(crate) &'static str);
+
+fn fits<T: Described>(value: &Value) -> bool {
+    T::deserialize(value.clone()).is_ok()
+}
+
+fn take<T: Described>(table: &Table, name: &'static str, default: Option<T>) -> Result<T, Missing> {
+    let given = table.get(name).and_then(|value| T::deserialize(value.clone()).ok());
+    given.or(default).or_else(T::absent).ok_or(Missing(name))
+}
+
+/// A value as it would be written; none for what is absent or empty.
+fn shown<T: Described>(value: Option<T>) -> Option<Value> {
+    let value = Value::try_from(value?).ok()?;
+    let empty = value.as_table().is_some_and(Table::is_empty);
+    (!empty).then_some(value)
+}
+
+macro_rules! sections {
+    ($(
+        $(#[doc = $section_doc:literal])+
+        $section:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $key:ident: $ty:ty $(= $default:expr)?;
+            )+
+        }
+    )+) => {$(
+        $(#[doc = $section_doc])+
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub(crate) struct $section {
+            $($(#[doc = $doc])+ pub(crate) $key: $ty,)+
+        }
+
+        impl $section {
+            /// Takes the values from a table whose keys were checked.
+            pub(crate) fn read(table: &Table) -> Result<Self, Missing> {
+                Ok(Self {
+                    $($key: take(table, stringify!($key), sections!(@default $($default)?))?,)+
+                })
+            }
+
+            /// All values as they would be written.
+            pub(crate) fn write(&self) -> Vec<(&'static str, Option<Value>)> {
+                vec![$((stringify!($key), shown(Some(self.$key.clone()))),)+]
+            }
+
+            fn describe(name: &'static str, required: bool) -> Section {
+                let keys = vec![$({
+                    let default: Option<$ty> = sections!(@default $($default)?);
+                    let default = default.or_else(<$ty as Described>::absent);
+                    Key {
+                        name: stringify!($key),
+                        doc: &[$($doc),+],
+                        expected: <$ty as Described>::expected,
+                        fits: fits::<$ty>,
+                        required: default.is_none(),
+                        default: shown(default),
+                    }
+                }),+];
+                Section { name, doc: &[$($section_doc),+], required, keys }
+            }
+        }
+    )+};
+    (@default) => { None };
+    (@default $default:expr) => { Some($default) };
+}
+
+/// Milliseconds of a second.
+const S: u64 = 1000;
+
+sections! {
+    /// Where the database is.
+    RawStore {
+        /// The SQLite file; made when it does not exist, readable by this user alone.
+        path: PathBuf;
+    }
+    /// What holds the issuing key: a token behind a PKCS#11 module, or, for those without an HSM,
+    /// a folder of key files. Exactly one of `module` and `software`, and for a token exactly one
+    /// way to its PIN.
+    RawHsm {
+        /// The PKCS#11 module, a shared library. It is loaded by `avouch hsm-worker` alone.
+        module: Option<PathBuf>;
+        /// Label of the token.
+        token: Option<String>;
+        /// A folder for key files. No identity ever moves to a new key with them.
+        software: Option<PathBuf>;
+        /// The PIN is in this file, which only this user can read. A line end after it is left out.
+        pin_file: Option<PathBuf>;
+        /// The PIN is the systemd credential of this name.
+        pin_credential: Option<String>;
+        /// The PIN is in the environment variable of this name.
+        pin_env: Option<String>;
+        /// The PIN is asked for on the terminal.
+        pin_prompt: bool = false;
+        /// Sessions of each worker process.
+        sessions: Count<1, 256> = Count(2);
+        /// Worker processes.
+        workers: Count<1, 64> = Count(1);
+        /// Environment variables for the workers, which some modules read. `{dir}` stands for the
+        /// folder of the configuration.
+        env: BTreeMap<String, String>;
+    }
+    /// The HTTPS side.
+    RawGateway {
+        /// Address and port for HTTPS.
+        listen: Address;
+        /// Where people reach it, without a slash at the end. Type URIs of problems begin with it.
+        public_url: String;
+        /// Its certificate and those of its issuers, leaf first, PEM.
+        tls_certificate: PathBuf;
+        /// Its private key, PEM.
+        tls_key: PathBuf;
+        /// The CA of enrolment agents' TLS certificates, PEM.
+        agent_ca: Option<PathBuf>;
+        /// Address and port for CRLs and issuing certificates over plain HTTP, and nothing else
+        /// (RFC 5280 section 8: fetching a CRL over TLS may need that CRL).
+        plain_listen: Option<Address>;
+    }
+    /// The sockets between the processes.
+    RawSockets {
+        /// Their folder; process ids are there too. Made when it does not exist, for this user
+        /// alone.
+        dir: PathBuf = PathBuf::from("run");
+    }
+    /// How much is taken on at once. What is beyond is answered `overloaded` (503), with the time
+    /// after which to come back.
+    RawLimits {
+        /// Requests that may wait in the authority to be decided.
+        queue: Count<1, 1_000_000> = Count(ca::authority::Limits::default().queue);
+        /// Requests that are recorded in one transaction.
+        group: Count<1, 4096> = Count(ca::authority::Limits::default().group);
+        /// Groups that may be signed and published at once.
+        signing_groups: Count<1, 256> = Count(ca::authority::Limits::default().signing_groups);
+        /// Greatest length of a request body, in bytes.
+        body: Count<1024, 524_288> = Count(api::Limits::default().body);
+        /// Connections at once, for each listener of the gateway. More wait in the kernel.
+        connections: Count<1, 1_048_576> = Count(api::Limits::default().connections);
+        /// Requests at once in the gateway.
+        requests: Count<1, 1_048_576> = Count(api::Limits::default().requests);
+        /// Time for a request, from its header to its answer. The authority works on none for
+        /// longer than a minute.
+        request_timeout: Span<{ S }, { 60 * S }> = Span(api::Limits::default().request);
+    }
+    /// Which keys are certified, beside the policy's rules.
+    RawKeys {
+        /// A file of keys that are known to be compromised: lines of 20 hexadecimal digits (Debian's
+        /// `openssl-blacklist`) or of 64 (SHA-256 of a SubjectPublicKeyInfo). Read at the start.
+        blocklist: Option<PathBuf>;
+    }
+    /// Metrics for Prometheus, on listeners of their own: they tell how much goes on, so let
+    /// nobody but the scraper reach them. Off unless an address is given.
+    RawMetrics {
+        /// Address and port of the authority's metrics.
+        authority_listen: Option<Address>;
+        /// Address and port of the gateway's metrics.
+        gateway_listen: Option<Address>;
+    }
+    /// Logs, on standard error. They hold no user id, no key and no PIN.
+    RawLog {
+        /// For people, or for programs: one JSON object on each line.
+        format: LogFormat = LogFormat::Text;
+        /// What is logged. `info` has one line for each request in the gateway and one for each
+        /// decision in the authority.
+        filter: LogFilter = LogFilter("info,cryptoki=off".to_owned());
+    }
+}
+
+/// Sections in which nothing must be given have a value without a file.
+macro_rules! optional {
+    ($($section:ident)+) => {$(
+        impl Default for $section {
+            fn default() -> Self {
+                match Self::read(&Table::new()) {
+                    Ok(section) => section,
+                    Err(Missing(key)) => unreachable!("{key} has a default, as a test shows"),
+                }
+            }
+        }
+    )+};
+}
+
+optional!(RawSockets RawLimits RawKeys RawMetrics RawLog);
+
+/// The file as written, with its defaults.
+#[derive(Debug, Clone)]
+pub(crate) struct Raw {
+    pub(crate) store: RawStore,
+    pub(crate) hsm: RawHsm,
+    pub(crate) root_hsm: Option<RawHsm>,
+    pub(crate) gateway: RawGateway,
+    pub(crate) sockets: RawSockets,
+    pub(crate) limits: RawLimits,
+    pub(crate) keys: RawKeys,
+    pub(crate) metrics: RawMetrics,
+    pub(crate) log: RawLog,
+}
+
+/// A section's values as they would be written.
+type Written = Vec<(&'static str, Option<Value>)>;
+
+impl Raw {
+    /// Takes the values from a table that was checked.
+    ///
+    /// # Errors
+    /// The section and the key that is missing.
+    pub(crate) fn read(file: &Table) -> Result<Self, (&'static str, Missing)> {
+        let none = Table::new();
+        let table = |name: &str| file.get(name).and_then(Value::as_table).unwrap_or(&none);
+        let at = |section: &'static str| move |missing: Missing| (section, missing);
+        let root_hsm = file.contains_key("root_hsm");
+        Ok(Self {
+            store: RawStore::read(table("store")).map_err(at("store"))?,
+            hsm: RawHsm::read(table("hsm")).map_err(at("hsm"))?,
+            root_hsm: root_hsm
+                .then(|| RawHsm::read(table("root_hsm")))
+                .transpose()
+                .map_err(at("root_hsm"))?,
+            gateway: RawGateway::read(table("gateway")).map_err(at("gateway"))?,
+            sockets: RawSockets::read(table("sockets")).map_err(at("sockets"))?,
+            limits: RawLimits::read(table("limits")).map_err(at("limits"))?,
+            keys: RawKeys::read(table("keys")).map_err(at("keys"))?,
+            metrics: RawMetrics::read(table("metrics")).map_err(at("metrics"))?,
+            log: RawLog::read(table("log")).map_err(at("log"))?,
+        })
+    }
+
+    /// Every section with its values.
+    pub(crate) fn write(&self) -> Vec<(&'static str, Written)> {
+        let mut sections = vec![("store", self.store.write()), ("hsm", self.hsm.write())];
+        sections.extend(self.root_hsm.as_ref().map(|hsm| ("root_hsm", hsm.write())));
+        sections.extend([
+            ("gateway", self.gateway.write()),
+            ("sockets", self.sockets.write()),
+            ("limits", self.limits.write()),
+            ("keys", self.keys.write()),
+            ("metrics", self.metrics.write()),
+            ("log", self.log.write()),
+        ]);
+        sections
+    }
+
+    /// As TOML, without what is the default anyway.
+    pub(crate) fn to_toml(&self) -> String {
+        let described = sections();
+        let mut text = String::new();
+        for (name, values) in self.write() {
+            let defaults = described.iter().find(|section| section.name == name);
+            let default = |key: &str| {
+                let keys = defaults.map(|section| &section.keys[..]).unwrap_or_default();
+                keys.iter().find(|k| k.name == key).and_then(|k| k.default.clone())
+            };
+            let changed = values
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, value?)))
+                .filter(|(key, value)| default(key).as_ref() != Some(value));
+            let lines: String = changed.map(|(key, value)| format!("{key} = {value}\n")).collect();
+            if !lines.is_empty() {
+                text.push_str(&format!(
+                    "{}[{name}]\n{lines}",
+                    if text.is_empty() { "" } else { "\n" }
+                ));
+            }
+        }
+        text
+    }
+}
+
+/// Every section, in order.
+pub(crate) fn sections() -> Vec<Section> {
+    vec![
+        RawStore::describe("store", true),
+        RawHsm::describe("hsm", true),
+        Section {
+            doc: &[
+                " What holds the root key, when it is not `[hsm]`: its own token, which is needed by",
+                " `avouch init` alone. The keys are those of `[hsm]`.",
+            ],
+            ..RawHsm::describe("root_hsm", false)
+        },
+        RawGateway::describe("gateway", true),
+        RawSockets::describe("sockets", false),
+        RawLimits::describe("limits", false),
+        RawKeys::describe("keys", false),
+        RawMetrics::describe("metrics", false),
+        RawLog::describe("log", false),
+    ]
+}

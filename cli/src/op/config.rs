@@ -1,0 +1,147 @@
+//! `avouch config`: looks at a configuration before anything is started with it.
+
+use std::path::{Path, PathBuf};
+
+use api::GatewayConfig;
+use clap::{Args, Subcommand};
+
+use crate::config::{self, Config, Raw, Source, reference};
+use crate::exit::Failure;
+use crate::output::{self, Format};
+
+/// Checks and shows configurations.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(Check),
+    Dump(Dump),
+    /// Writes every key with its meaning, as Markdown.
+    Reference,
+}
+
+/// Says what is wrong with a configuration, all of it, and opens the files that it names.
+#[derive(Debug, Args)]
+struct Check {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = "avouch.toml")]
+    config: PathBuf,
+}
+
+/// Shows what is in force: the file, the environment's overrides and the defaults. There are no
+/// secrets in a configuration; values in `hsm.env`, which may be some, are not shown.
+#[derive(Debug, Args)]
+struct Dump {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = "avouch.toml")]
+    config: PathBuf,
+    /// How to show it.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(crate) fn run(args: &ConfigArgs) -> Result<(), Failure> {
+    match &args.command {
+        Command::Check(args) => check(&args.config),
+        Command::Dump(args) => dump(&args.config, args.format),
+        Command::Reference => {
+            output::line(reference::page().trim_end());
+            Ok(())
+        }
+    }
+}
+
+fn check(file: &Path) -> Result<(), Failure> {
+    let config = config::load(file).map_err(|e| Failure::local(e.to_string()))?;
+    let mut wrong = Vec::new();
+    let mut note = |outcome: Result<(), String>| wrong.extend(outcome.err());
+    note(
+        super::gateway::options(&config)
+            .map_err(|failure| failure.message().to_owned())
+            .and_then(|options| GatewayConfig::check(options).map_err(|e| e.to_string()))
+            .map(drop),
+    );
+    note(super::authority::settings(&config).map(drop).map_err(|f| f.message().to_owned()));
+    for hsm in std::iter::once(&config.hsm).chain(&config.root_hsm) {
+        note(hsm.check_files());
+    }
+    if !wrong.is_empty() {
+        return Err(Failure::local(wrong.join("\n")));
+    }
+    output::talk(&format!("{} can be used.", file.display()));
+    warn(&config);
+    Ok(())
+}
+
+/// What can be used, and should be looked at.
+fn warn(config: &Config) {
+    for (name, address) in [
+        ("metrics.authority_listen", config.metrics.authority),
+        ("metrics.gateway_listen", config.metrics.gateway),
+    ] {
+        if let Some(address) = address.filter(|address| !address.ip().is_loopback()) {
+            output::talk(&format!(
+                "WARNING: {name} is {address}: whoever reaches it reads the metrics"
+            ));
+        }
+    }
+}
+
+/// A value that is not shown.
+const HIDDEN: &str = "(not shown)";
+
+fn dump(file: &Path, format: Format) -> Result<(), Failure> {
+    let mut source = config::source(file).map_err(|e| Failure::local(e.to_string()))?;
+    config::checked(&source).map_err(|e| Failure::local(e.to_string()))?;
+    hide(&mut source.raw);
+    match format {
+        Format::Text => output::line(text(&source).trim_end()),
+        Format::Json => {
+            let sections: serde_json::Map<_, _> = source
+                .raw
+                .write()
+                .into_iter()
+                .map(|(section, values)| {
+                    let values: serde_json::Map<_, _> = values
+                        .into_iter()
+                        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+                        .map(|(key, value)| (key, serde_json::to_value(value).unwrap_or_default()))
+                        .collect();
+                    (section.to_owned(), values.into())
+                })
+                .collect();
+            output::json(&sections);
+        }
+    }
+    Ok(())
+}
+
+fn hide(raw: &mut Raw) {
+    for hsm in std::iter::once(&mut raw.hsm).chain(&mut raw.root_hsm) {
+        hsm.env.values_mut().for_each(|value| HIDDEN.clone_into(value));
+    }
+}
+
+fn text(source: &Source) -> String {
+    let mut text = String::new();
+    for (section, values) in source.raw.write() {
+        text.push_str(&format!("[{section}]\n"));
+        for (key, value) in values {
+            let place = (section.to_owned(), key.to_owned());
+            let from = match source.origins.get(&place) {
+                Some(origin) => origin.to_string(),
+                None => "default".to_owned(),
+            };
+            match value {
+                Some(value) => text.push_str(&format!("{key} = {value} # {from}\n")),
+                None => text.push_str(&format!("# {key} is not given\n")),
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
