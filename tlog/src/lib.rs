@@ -7,11 +7,13 @@
 //!   stored by the authority under the dense numbering that C2SP tlog-tiles builds on.
 //! * [`note`]: checkpoints as signed notes.
 //! * [`proof`]: inclusion and consistency, and C2SP tlog-proof texts.
+//! * [`tile`]: the tree as static files.
 //! * [`map`]: the sparse Merkle map.
 
 mod edge;
 pub mod map;
 pub mod note;
 pub mod proof;
+pub mod tile;
 
 pub use edge::{Appended, Edge, EdgeError, StoredHash};

@@ -241,6 +241,7 @@ impl Map {
                 self.cache.insert_dirty(page);
             }
         }
+        self.cache.evict();
     }
 
     /// Every page changed since the last flush, with its encoding: together with the pages already

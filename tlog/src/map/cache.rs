@@ -1,7 +1,7 @@
 //! Pages in memory: changed ones pinned, unchanged ones up to a limit.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use wire::Hash32;
 
@@ -32,8 +32,9 @@ pub(super) struct Cache {
     entries: HashMap<PageId, Entry>,
     capacity: usize,
     clean: usize,
-    /// The number of unchanged pages from which on it is worth looking for some to forget.
-    evict_above: usize,
+    /// The number of unchanged pages above which it is worth looking for some to forget: more
+    /// than the capacity while the round at hand needs more.
+    evict_above: AtomicUsize,
     clock: AtomicU64,
     /// Pages used at or after this time belong to the round at hand.
     round: AtomicU64,
@@ -48,7 +49,7 @@ impl Cache {
             entries: HashMap::new(),
             capacity,
             clean: 0,
-            evict_above: capacity,
+            evict_above: AtomicUsize::new(capacity),
             clock: AtomicU64::new(1),
             round: AtomicU64::new(1),
             in_round: AtomicBool::new(false),
@@ -69,6 +70,9 @@ impl Cache {
 
     pub(super) fn found_missing(&self, some: bool) {
         self.in_round.store(some, Ordering::Relaxed);
+        if !some {
+            self.evict_above.store(self.capacity, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn get(&self, id: &PageId) -> Option<&Page> {
@@ -117,8 +121,8 @@ impl Cache {
     }
 
     /// Forgets down to seven eighths of the limit, so that the search for the oldest is rare.
-    fn evict(&mut self) {
-        if self.clean <= self.evict_above {
+    pub(super) fn evict(&mut self) {
+        if self.clean <= *self.evict_above.get_mut() {
             return;
         }
         let round = match self.in_round.load(Ordering::Relaxed) {
@@ -138,7 +142,7 @@ impl Cache {
             self.entries.remove(id);
         }
         self.clean -= excess;
-        self.evict_above = self.capacity.max(self.clean + self.capacity / 8);
+        *self.evict_above.get_mut() = self.capacity.max(self.clean + self.capacity / 8);
     }
 
     pub(super) fn unsaved(&self) -> usize {
