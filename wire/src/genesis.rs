@@ -151,6 +151,10 @@ encoded!(
                 format!("{:#06x} is outside 0x0100 to 0x7fff", genesis.log_number),
             ));
         }
-        genesis.rules.within_bounds()
+        if genesis.rules.version() != Rules::VERSION {
+        let reason = format!("have version {}, not {}", genesis.rules.version(), Rules::VERSION);
+        return Err(("rules", reason));
+    }
+    genesis.rules.within_bounds()
     }
 );

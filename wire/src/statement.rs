@@ -60,6 +60,9 @@ pub struct Statement {
     pub role: Role,
     /// SHA-256 of the [`crate::intent::Intent`].
     pub intent: Hash32,
+    /// SHA-256 of the signed remark, where one belongs to it: how an officer identified the person.
+    #[asn1(context_specific = "0", optional = "true", tag_mode = "EXPLICIT")]
+    pub remark: Option<Hash32>,
 }
 encoded!(
     Statement,
@@ -77,7 +80,13 @@ impl Statement {
     /// A statement of this version.
     #[must_use]
     pub fn new(genesis: Hash32, verb: EventKind, role: Role, intent: Hash32) -> Self {
-        Self { domain: DOMAIN.to_owned(), version: 1, genesis, verb, role, intent }
+        Self { domain: DOMAIN.to_owned(), version: 1, genesis, verb, role, intent, remark: None }
+    }
+
+    /// The statement with a remark that is signed along.
+    #[must_use]
+    pub fn with_remark(self, remark: &str) -> Self {
+        Self { remark: Some(Hash32::of(remark.as_bytes())), ..self }
     }
 }
 
@@ -95,8 +104,16 @@ pub struct SignedStatement {
     pub algorithm: SignatureAlgorithm,
     /// The signature over the DER of `statement`.
     pub signature: OctetString,
-    /// For an officer's approval: how the person was identified.
+    /// For an officer's approval: how the person was identified. It says something only where the
+    /// statement has its hash.
     #[asn1(context_specific = "0", optional = "true", tag_mode = "EXPLICIT")]
     pub remark: Option<String>,
 }
-encoded!(SignedStatement, "signed statement", limit = 8192);
+encoded!(SignedStatement, "signed statement", limit = 8192, check = |signed| {
+    // The DER of the envelope says nothing of what is inside: a signature over other bytes of the
+    // same shape must not pass for one over a statement.
+    match signed.statement.version() {
+        Statement::VERSION => signed.statement.check().map_err(|e| ("statement", e.to_string())),
+        other => Err(("statement", format!("has version {other}, not {}", Statement::VERSION))),
+    }
+});

@@ -400,3 +400,18 @@ proptest! {
         prop_assert_eq!(UserId::from_path_segment(&encoded).unwrap(), uid);
     }
 }
+
+#[test]
+fn what_is_inside_an_envelope_is_checked_too() {
+    let mut signed = SignedStatement::from_canonical(&vector("signed-statement.der")).unwrap();
+    signed.statement.domain = "another.domain.v1".into();
+    let error = SignedStatement::from_canonical(&signed.to_canonical()).unwrap_err();
+    assert!(matches!(error, FormatError::Field { field: "statement", .. }), "{error}");
+    let mut signed = SignedStatement::from_canonical(&vector("signed-statement.der")).unwrap();
+    signed.statement.version = 2;
+    assert!(SignedStatement::from_canonical(&signed.to_canonical()).is_err());
+    let mut genesis = Genesis::from_canonical(&vector("body-genesis.der")).unwrap();
+    genesis.rules.version = 2;
+    let error = Genesis::from_canonical(&genesis.to_canonical()).unwrap_err();
+    assert!(matches!(error, FormatError::Field { field: "rules", .. }), "{error}");
+}
