@@ -49,6 +49,22 @@ pub(super) trait Session: Send {
         given: Given<'_>,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
+    /// Runs statements with their rows, in order; those without rows are left out. An engine that
+    /// can sends them together.
+    fn execute_all(
+        &mut self,
+        statements: &[(&'static str, Sheet<'_>)],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async move {
+            for (sql, sheet) in statements {
+                if !sheet.is_empty() {
+                    self.execute(sql, Given::Rows(sheet)).await?;
+                }
+            }
+            Ok(())
+        }
+    }
+
     /// Ends the session and keeps what it wrote.
     fn commit(self) -> impl Future<Output = Result<(), StoreError>> + Send;
 

@@ -23,60 +23,43 @@ pub(super) async fn record<E: Engine>(engine: &E, group: &RecordGroup) -> Result
         session.rollback().await?;
         return Err(StoreError::Moved { expected: group.expected_size, found });
     }
-    run(&mut session, "INSERT INTO stored_hash SELECT idx, hash FROM {rows}", hashes(group))
-        .await?;
-    run(
-        &mut session,
-        "INSERT INTO event SELECT leaf_index, leaf, salt, event, uid, sequence, at_ms FROM {rows}",
-        events(group),
-    )
-    .await?;
-    run(
-        &mut session,
-        "INSERT INTO evidence SELECT hash, data FROM {rows} WHERE true \
-         ON CONFLICT (hash) DO NOTHING",
-        evidence(group),
-    )
-    .await?;
-    run(
-        &mut session,
-        "INSERT INTO identity SELECT uid, blinding_key, status, sequence, head, key_hash, \
-         key_number, key_proven, recovery, created_ms, updated_ms FROM {rows} WHERE true \
-         ON CONFLICT (uid) DO UPDATE SET status = excluded.status, sequence = excluded.sequence, \
-         head = excluded.head, key_hash = excluded.key_hash, key_number = excluded.key_number, \
-         key_proven = excluded.key_proven, recovery = excluded.recovery, \
-         updated_ms = excluded.updated_ms",
-        identities(group),
-    )
-    .await?;
-    run(
-        &mut session,
-        "INSERT INTO subject_key SELECT hash, uid, spki, algorithm FROM {rows}",
-        keys(group),
-    )
-    .await?;
-    run(
-        &mut session,
-        "INSERT INTO certificate (leaf_index, serial, uid, kind, sequence, key_hash, issuer, \
-         shard, not_before, not_after, vouched) SELECT leaf_index, serial, uid, kind, sequence, \
-         key_hash, issuer, shard, not_before, not_after, vouched FROM {rows}",
-        certificates(group),
-    )
-    .await?;
-    run(
-        &mut session,
-        "UPDATE certificate SET revoked_leaf = r.revoked_leaf, revoked_ms = r.revoked_ms, \
-         revoked_reason = r.revoked_reason FROM {rows} \
-         WHERE certificate.key_hash = r.key_hash AND certificate.revoked_leaf IS NULL",
-        revocations(group),
-    )
-    .await?;
-    run(
-        &mut session,
-        "INSERT INTO idempotency SELECT key, request, leaf_index FROM {rows}",
-        idempotency(group),
-    )
-    .await?;
+    let statements = [
+        ("INSERT INTO stored_hash SELECT idx, hash FROM {rows}", hashes(group)),
+        (
+            "INSERT INTO event SELECT leaf_index, leaf, salt, event, uid, sequence, at_ms \
+             FROM {rows}",
+            events(group),
+        ),
+        (
+            "INSERT INTO evidence SELECT hash, data FROM {rows} WHERE true \
+             ON CONFLICT (hash) DO NOTHING",
+            evidence(group),
+        ),
+        (
+            "INSERT INTO identity SELECT uid, blinding_key, status, sequence, head, key_hash, \
+             key_number, key_proven, recovery, created_ms, updated_ms FROM {rows} WHERE true \
+             ON CONFLICT (uid) DO UPDATE SET status = excluded.status, \
+             sequence = excluded.sequence, head = excluded.head, key_hash = excluded.key_hash, \
+             key_number = excluded.key_number, key_proven = excluded.key_proven, \
+             recovery = excluded.recovery, updated_ms = excluded.updated_ms",
+            identities(group),
+        ),
+        ("INSERT INTO subject_key SELECT hash, uid, spki, algorithm FROM {rows}", keys(group)),
+        (
+            "INSERT INTO certificate (leaf_index, serial, uid, kind, sequence, key_hash, issuer, \
+             shard, not_before, not_after, vouched) SELECT leaf_index, serial, uid, kind, \
+             sequence, key_hash, issuer, shard, not_before, not_after, vouched FROM {rows}",
+            certificates(group),
+        ),
+        (
+            "UPDATE certificate SET revoked_leaf = r.revoked_leaf, revoked_ms = r.revoked_ms, \
+             revoked_reason = r.revoked_reason FROM {rows} \
+             WHERE certificate.key_hash = r.key_hash AND certificate.revoked_leaf IS NULL",
+            revocations(group),
+        ),
+        ("INSERT INTO idempotency SELECT key, request, leaf_index FROM {rows}", idempotency(group)),
+    ];
+    session.execute_all(&statements).await?;
     if let Some(secret) = &group.secret {
         log::put_secret(&mut session, secret).await?;
     }

@@ -8,9 +8,10 @@ use std::fmt::Write as _;
 use super::super::engine::Value;
 use super::super::sheet::{Column, Kind, Sheet};
 
-/// The relation that reads the two parameters back. A binary value takes two places in its row,
-/// offset and length.
-pub(super) fn relation(columns: &[Column]) -> String {
+/// The relation that reads the two parameters back, the `first` of them and the next. A binary
+/// value takes two places in its row, offset and length.
+pub(super) fn relation(columns: &[Column], first: usize) -> String {
+    let second = first + 1;
     let mut sql = String::from("(SELECT ");
     let mut place = 0;
     for (n, (name, kind)) in columns.iter().enumerate() {
@@ -19,39 +20,43 @@ pub(super) fn relation(columns: &[Column]) -> String {
             Kind::Int | Kind::Text => write!(sql, "{comma}value ->> {place} AS {name}"),
             Kind::Blob => write!(
                 sql,
-                "{comma}substr($2, value ->> {place}, value ->> {}) AS {name}",
+                "{comma}substr(${second}, value ->> {place}, value ->> {}) AS {name}",
                 place + 1
             ),
         };
         debug_assert!(written.is_ok());
         place += if *kind == Kind::Blob { 2 } else { 1 };
     }
-    sql.push_str(" FROM json_each($1)) AS r");
+    let written = write!(sql, " FROM json_each(${first})) AS r");
+    debug_assert!(written.is_ok());
     sql
 }
 
 /// The two parameters.
 pub(super) fn parameters(sheet: &Sheet<'_>) -> (String, Vec<u8>) {
-    let mut blob = Vec::new();
-    let rows = sheet.rows().map(|row| {
-        let mut places = Vec::with_capacity(2 * row.len());
-        for (value, (_, kind)) in row.iter().zip(sheet.columns()) {
-            match value {
-                Value::Null if *kind == Kind::Blob => {
-                    places.extend([serde_json::Value::Null, serde_json::Value::Null]);
-                }
-                Value::Null => places.push(serde_json::Value::Null),
-                Value::Int(n) => places.push((*n).into()),
-                Value::Text(text) => places.push((&**text).into()),
+    let (mut json, mut blob) = (String::from("["), Vec::new());
+    for (n, row) in sheet.rows().enumerate() {
+        json.push_str(if n == 0 { "[" } else { ",[" });
+        for (n, (value, (_, kind))) in row.iter().zip(sheet.columns()).enumerate() {
+            if n > 0 {
+                json.push(',');
+            }
+            let written = match value {
+                Value::Null if *kind == Kind::Blob => json.write_str("null,null"),
+                Value::Null => json.write_str("null"),
+                Value::Int(n) => write!(json, "{n}"),
+                Value::Text(text) => write!(json, "{}", serde_json::Value::from(&**text)),
                 Value::Blob(bytes) => {
                     // SQLite counts from 1.
-                    places.extend([(blob.len() + 1).into(), bytes.len().into()]);
+                    let from = blob.len() + 1;
                     blob.extend_from_slice(bytes);
+                    write!(json, "{from},{}", bytes.len())
                 }
-            }
+            };
+            debug_assert!(written.is_ok());
         }
-        serde_json::Value::Array(places)
-    });
-    let json = serde_json::Value::Array(rows.collect()).to_string();
+        json.push(']');
+    }
+    json.push(']');
     (json, blob)
 }
