@@ -76,6 +76,11 @@ impl<T> Shelf<T> {
         Self { places: Mutex::new(places), capacity }
     }
 
+    /// Forgets every value: something in them has changed.
+    pub(crate) fn clear(&self) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).by_key.clear();
+    }
+
     /// As [`Cell::get`]; `size` tells a value's bytes.
     ///
     /// # Errors

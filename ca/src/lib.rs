@@ -13,6 +13,7 @@ pub mod clock;
 mod crl;
 mod heads;
 mod issue;
+mod proofs;
 mod queries;
 mod random;
 mod reopen;

@@ -22,7 +22,7 @@ type Result<T> = std::result::Result<T, Box<Problem>>;
 /// Greatest number of entries on a page.
 const MAX_PAGE: u32 = 1000;
 
-fn store_error(error: StoreError) -> Box<Problem> {
+pub(crate) fn store_error(error: StoreError) -> Box<Problem> {
     tracing::error!(%error, "a question was not answered");
     let detail = "the database does not answer";
     Box::new(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(2))
@@ -30,6 +30,20 @@ fn store_error(error: StoreError) -> Box<Problem> {
 
 fn unknown(code: ProblemCode, what: String) -> Box<Problem> {
     Box::new(Problem::new(code, what))
+}
+
+/// There is no such identity.
+pub(crate) fn no_identity(uid: &UserId) -> Box<Problem> {
+    unknown(ProblemCode::UnknownIdentity, format!("there is no identity {:?}", uid.as_str()))
+}
+
+/// The installation's step of the ladder (DESIGN section 1).
+pub(crate) fn ladder(authority: &Authority) -> &'static str {
+    let rules = authority.installation().rules();
+    match policy::hsm_held(authority.certificates().protection(), rules) {
+        Ok(()) => "hsm",
+        Err(_) => "software-key",
+    }
 }
 
 /// RFC 3339 in UTC of milliseconds since 1970.
@@ -44,9 +58,7 @@ fn rfc3339(ms: u64) -> String {
 /// An identity.
 pub(crate) async fn identity(authority: &Authority, uid: &UserId) -> Result<Identity> {
     let row = authority.store().identity(uid).await.map_err(store_error)?;
-    let row = row.ok_or_else(|| {
-        unknown(ProblemCode::UnknownIdentity, format!("there is no identity {:?}", uid.as_str()))
-    })?;
+    let row = row.ok_or_else(|| no_identity(uid))?;
     let identity = row.identity;
     let mut key = None;
     let mut serial = None;
@@ -150,9 +162,7 @@ pub(crate) async fn certificates(
 
 async fn known(authority: &Authority, uid: &UserId) -> Result<()> {
     let row = authority.store().identity(uid).await.map_err(store_error)?;
-    row.map(|_| ()).ok_or_else(|| {
-        unknown(ProblemCode::UnknownIdentity, format!("there is no identity {:?}", uid.as_str()))
-    })
+    row.map(|_| ()).ok_or_else(|| no_identity(uid))
 }
 
 /// A page of at most `limit` of the rows, of which one more than that was read.
@@ -263,7 +273,7 @@ pub(crate) fn installation(authority: &Authority) -> Installation {
         realm: installation.realm().clone(),
         genesis: installation.genesis(),
         policy: installation.rules_hash(),
-        ladder: if held.is_ok() { "hsm" } else { "software-key" }.to_owned(),
+        ladder: ladder(authority).to_owned(),
         warnings,
         max_status_age: rules.max_status_age,
         root: installation

@@ -24,6 +24,8 @@ pub(crate) enum Exit {
     Expired = 13,
     /// An identity has changed.
     Changed = 14,
+    /// A proof of the log does not hold.
+    LogProof = 15,
     /// A status is too old, or there is none.
     Stale = 16,
     /// The policy refused.
@@ -35,7 +37,8 @@ pub(crate) enum Exit {
 impl Exit {
     /// The code with this number; libraries give numbers of the same list.
     pub(crate) fn from_number(n: u8) -> Self {
-        const ALL: [Exit; 11] = [
+        const ALL: [Exit; 12] = [
+            Exit::LogProof,
             Exit::Remote,
             Exit::Hsm,
             Exit::NoIdentity,

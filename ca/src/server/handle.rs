@@ -13,9 +13,9 @@ use x509::Csr;
 
 use super::Door;
 use crate::authority::Authority;
-use crate::queries;
 use crate::store::Wanted;
 use crate::walk::{Action, Ask, Idempotency, Reply};
+use crate::{proofs, queries};
 
 type Result<T> = std::result::Result<T, Box<Problem>>;
 
@@ -54,9 +54,15 @@ pub(super) async fn handle(
             let (der, next_update) = queries::crl(authority, &issuer, shard).await?;
             Ok(ResponseBody::Crl { der: der.into(), next_update })
         }
-        RequestBody::Checkpoint | RequestBody::Tile { .. } | RequestBody::Bundle { .. } => {
-            let detail = "the log is not served yet";
-            Err(Box::new(Problem::new(ProblemCode::NotOffered, detail)))
+        RequestBody::Checkpoint => {
+            proofs::checkpoint(authority).await.map(|row| ResponseBody::Checkpoint(row.note))
+        }
+        RequestBody::Tile { path } => {
+            proofs::tile(authority, &path).await.map(|bytes| ResponseBody::Tile(bytes.into()))
+        }
+        RequestBody::Bundle { uid, since } => {
+            let bundle = proofs::bundle(authority, &uid, since).await?;
+            Ok(ResponseBody::Bundle(Box::new(bundle)))
         }
         RequestBody::Health => Ok(ResponseBody::Health(queries::health(authority).await)),
     }

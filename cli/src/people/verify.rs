@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use client::share;
 use wire::UserId;
 
+use super::bundle::{self, BundleArgs};
 use super::chain::{self, Chain};
 use super::common::{Connection, ContactsFile, now_signed};
 use crate::exit::Failure;
@@ -22,6 +23,8 @@ enum VerifyCommand {
     /// Fetches and verifies a person's certificate: chain, validity, use, name, revocation, and
     /// whether the key is the one known.
     Identity(Identity),
+    /// Verifies an identity from a bundle, with the network cut.
+    Bundle(BundleArgs),
     /// Verifies any certificate by RFC 5280, from files.
     Chain(Chain),
 }
@@ -44,6 +47,7 @@ struct Identity {
 pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
     match &args.command {
         VerifyCommand::Identity(args) => identity(args),
+        VerifyCommand::Bundle(args) => bundle::run(args),
         VerifyCommand::Chain(args) => chain::run(args),
     }
 }

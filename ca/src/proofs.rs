@@ -1,0 +1,208 @@
+//! What the log shows: checkpoints, tiles, bundles. From the store only.
+
+use std::collections::HashMap;
+
+use tlog::map::MapError;
+use tlog::proof;
+use tlog::tile::{Tile, TileKind};
+use wire::bundle::{Blob, Bundle, BundleEvent};
+use wire::genesis::KeyPurpose;
+use wire::problem::{Problem, ProblemCode};
+use wire::{Encoded, Hash32, UserId};
+
+use crate::authority::Authority;
+use crate::heads::{HeadsError, head_of};
+use crate::queries::{self, ladder, store_error};
+use crate::store::StoreError;
+use crate::store::rows::{CheckpointRow, EventRow};
+
+type Result<T> = std::result::Result<T, Box<Problem>>;
+
+/// Most events in one bundle.
+const MAX_EVENTS: usize = 10_000;
+
+/// The latest signed checkpoint.
+pub(crate) async fn checkpoint(authority: &Authority) -> Result<CheckpointRow> {
+    let row = authority.store().checkpoint(None).await.map_err(store_error)?;
+    row.ok_or_else(|| {
+        let detail = "the first checkpoint is not signed yet";
+        Box::new(Problem::new(ProblemCode::HsmUnavailable, detail).retry_after(2))
+    })
+}
+
+/// A tile that the latest signed checkpoint covers, by its path below `tile/`.
+pub(crate) async fn tile(authority: &Authority, path: &str) -> Result<Vec<u8>> {
+    let none = |detail: String| Box::new(Problem::new(ProblemCode::UnknownRoute, detail));
+    let tile = Tile::parse(&format!("tile/{path}")).map_err(|error| none(error.to_string()))?;
+    let size = checkpoint(authority).await?.size;
+    if tile.needs_size() > size {
+        let needs = tile.needs_size();
+        return Err(none(format!("the log has {size} leaves; this tile is there from {needs} on")));
+    }
+    let store = authority.store();
+    let encoded = match tile.kind() {
+        TileKind::Hashes { .. } => {
+            let indexes = tile.hash_indexes();
+            let hashes = hashes(authority, &indexes).await?;
+            let ordered: Vec<Hash32> =
+                indexes.iter().filter_map(|index| hashes.get(index).copied()).collect();
+            tile.encode_hashes(&ordered)
+        }
+        TileKind::Entries => {
+            let items = tile.items();
+            let leaves = store.leaves(items.start, items.end).await.map_err(store_error)?;
+            let entries: Vec<Vec<u8>> = leaves.iter().map(|row| row.leaf.to_canonical()).collect();
+            tile.encode_entries(&entries)
+        }
+    };
+    encoded.map_err(|error| corrupt(authority, error.to_string()))
+}
+
+async fn hashes(authority: &Authority, indexes: &[u64]) -> Result<HashMap<u64, Hash32>> {
+    let stored = authority.store().stored_hashes(indexes).await.map_err(store_error)?;
+    Ok(stored.into_iter().map(|stored| (stored.index, stored.hash)).collect())
+}
+
+fn corrupt(authority: &Authority, what: String) -> Box<Problem> {
+    authority.alarm(format!("the log cannot be shown: {what}"));
+    Box::new(Problem::new(ProblemCode::Stopped, what))
+}
+
+/// The map's word on an identity, with the number of leaves that the map accounts for.
+struct HeadProof {
+    head: wire::head::Head,
+    proof: Vec<u8>,
+    root: Hash32,
+    size: u64,
+}
+
+/// All that is needed to verify an identity offline.
+pub(crate) async fn bundle(authority: &Authority, uid: &UserId, since: u64) -> Result<Bundle> {
+    let row = authority.store().identity(uid).await.map_err(store_error)?;
+    if row.is_none() {
+        return Err(queries::no_identity(uid));
+    }
+    let head = head_proof(authority, uid).await?;
+    let note = published(authority, head.size).await?;
+    let events = authority.store().events_of(uid).await.map_err(store_error)?;
+    let shown: Vec<&EventRow> = events
+        .iter()
+        .filter(|row| row.event.sequence >= since && row.leaf_index < head.size)
+        .collect();
+    if shown.len() > MAX_EVENTS {
+        let detail = format!("{} events; ask for later ones with `since`", shown.len());
+        return Err(Box::new(Problem::new(ProblemCode::Oversize, detail)));
+    }
+
+    let last = head.size - 1;
+    let leaves = || shown.iter().map(|row| row.leaf_index).chain([last]);
+    let mut indexes: Vec<u64> =
+        leaves().flat_map(|leaf| proof::inclusion_indexes(head.size, leaf)).collect();
+    indexes.sort_unstable();
+    indexes.dedup();
+    let hashes = hashes(authority, &indexes).await?;
+    let prove = |leaf: u64| {
+        proof::inclusion(head.size, leaf, &hashes)
+            .map_err(|error| corrupt(authority, error.to_string()))
+    };
+    let entries = shown
+        .iter()
+        .map(|row| {
+            Ok(BundleEvent {
+                leaf_index: row.leaf_index,
+                leaf: Blob(row.leaf.to_canonical()),
+                salt: Blob(row.salt.to_vec()),
+                event: Blob(row.event.to_canonical()),
+                evidence: row.evidence.iter().map(|(_, data)| Blob(data.clone())).collect(),
+                proof: prove(row.leaf_index)?,
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let installation = authority.installation();
+    let genesis = authority.store().genesis().await.map_err(store_error)?;
+    let genesis = genesis.map(|row| row.event.to_canonical()).unwrap_or_default();
+    let chain = installation.keys(KeyPurpose::Issuing);
+    Ok(Bundle {
+        version: 1,
+        uid: uid.clone(),
+        certificate: certificate(authority, &events, &head).await?.map(Blob),
+        chain: chain.map(|key| Blob(key.certificate.as_bytes().to_vec())).collect(),
+        genesis: Blob(genesis),
+        blinding_key: Blob(authority.heads().blinding_key(uid).to_vec()),
+        events: entries,
+        head: Blob(head.head.to_canonical()),
+        map_proof: Blob(head.proof),
+        map_leaf: Blob(crate::walk::root_leaf(head.root).to_canonical()),
+        map_leaf_proof: prove(last)?,
+        checkpoint: note.note,
+        ladder: ladder(authority).to_owned(),
+    })
+}
+
+async fn head_proof(authority: &Authority, uid: &UserId) -> Result<HeadProof> {
+    let at = authority.heads().of_uid(uid);
+    let prove = |map: &tlog::map::Map, size: u64| -> std::result::Result<_, MapError> {
+        Ok((map.prove(&at)?.to_bytes(), map.get(&at)?, map.root(), size))
+    };
+    // The row may be a group ahead of the map or behind it: then both are read again.
+    for _ in 0..100 {
+        let (proof, value, root, size) =
+            authority.heads().with(authority.store(), &[at], prove).await.map_err(|error| {
+                match error {
+                    HeadsError::Store(error) => store_error(error),
+                    error => corrupt(authority, error.to_string()),
+                }
+            })?;
+        let row = authority.store().identity(uid).await.map_err(store_error)?;
+        let row = row.ok_or_else(|| queries::no_identity(uid))?;
+        let head = head_of(&row.identity);
+        if Some(head.hash()) == value {
+            return Ok(HeadProof { head, proof, root, size });
+        }
+        tokio::task::yield_now().await;
+    }
+    Err(corrupt(authority, "the identity's row is not the one that the log proves".to_owned()))
+}
+
+/// The signed checkpoint of a size, once it is published.
+async fn published(authority: &Authority, size: u64) -> Result<CheckpointRow> {
+    let mut publications = authority.publications();
+    let waiting = async {
+        loop {
+            if let Some(row) = authority.store().checkpoint(Some(size)).await? {
+                return Ok::<_, StoreError>(Some(row));
+            }
+            if publications.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
+    };
+    let found = tokio::time::timeout(authority.answer_deadline(), waiting).await;
+    match found {
+        Ok(Ok(Some(row))) => Ok(row),
+        Ok(Err(error)) => Err(store_error(error)),
+        Ok(Ok(None)) | Err(_) => {
+            let detail = format!("the checkpoint of size {size} is not signed yet");
+            Err(Box::new(Problem::new(ProblemCode::Pending, detail).retry_after(2)))
+        }
+    }
+}
+
+/// The latest certificate over the current key, if there is a current key.
+async fn certificate(
+    authority: &Authority,
+    events: &[EventRow],
+    head: &HeadProof,
+) -> Result<Option<Vec<u8>>> {
+    if head.head.key.is_none() {
+        return Ok(None);
+    }
+    let latest = events
+        .iter()
+        .rev()
+        .filter(|row| row.leaf_index < head.size)
+        .find(|row| wire::event::Certified::from_canonical(row.event.body.as_bytes()).is_ok());
+    let Some(latest) = latest else { return Ok(None) };
+    let row = authority.store().certificate(latest.leaf_index).await.map_err(store_error)?;
+    Ok(row.and_then(|row| row.certificate))
+}

@@ -1,0 +1,294 @@
+//! Verifying a bundle with the network cut: chain, history, log and map, each against the trust
+//! file and nothing else.
+
+use std::sync::Arc;
+
+use evidence::{History, HistoryError};
+use policy::{Identity, Installation, InstallationError, Status};
+use tlog::map::MapProof;
+use tlog::note::{LogKey, NoteError, SignedCheckpoint};
+use tlog::proof::{ProofError, check_inclusion};
+use wire::bundle::{Blob, Bundle, BundleEvent};
+use wire::event::{Certified, Event};
+use wire::head::{Head, HeadStatus};
+use wire::leaf::{Leaf, LeafKind, blinded_id, commitment};
+use wire::trust::TrustFile;
+use wire::{Encoded, FormatError, Hash32, UserId};
+use x509::KeyRules;
+
+/// Most events in one bundle.
+pub const MAX_EVENTS: usize = 10_000;
+
+/// Why a bundle proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// A version that this program does not know.
+    #[error("the bundle has version {0}; this program knows 1")]
+    Version(u8),
+    /// It is about somebody else.
+    #[error("the bundle is about {found:?}, not about {expected:?}")]
+    Subject {
+        /// Who was asked for.
+        expected: UserId,
+        /// Whom it is about.
+        found: UserId,
+    },
+    /// A part is not of its format.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A fixed-length part of another length.
+    #[error("the bundle's {part} has {found} bytes, not 32")]
+    Length {
+        /// Which part.
+        part: &'static str,
+        /// Its length.
+        found: usize,
+    },
+    /// Another installation.
+    #[error("the bundle is of installation {found}; the trust file names {expected}")]
+    Genesis {
+        /// Hash of the genesis event in the trust file.
+        expected: Hash32,
+        /// Hash of the one in the bundle.
+        found: Hash32,
+    },
+    /// The genesis event cannot be read.
+    #[error(transparent)]
+    Installation(#[from] InstallationError),
+    /// The trust file's log key, or the checkpoint.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// The trust file names no log key.
+    #[error("the trust file names no log key")]
+    NoLogKey,
+    /// A proof does not lead to the checkpoint.
+    #[error("{what}: {source}")]
+    Proof {
+        /// What it was to prove.
+        what: String,
+        /// What is wrong.
+        source: ProofError,
+    },
+    /// The last leaf of the checkpoint is not the map's root.
+    #[error("the checkpoint's last leaf does not hold the map's root")]
+    MapLeaf,
+    /// The map holds something else of the identity.
+    #[error(
+        "the map holds {found} under the identity's blinded id, the bundle's head is {expected}"
+    )]
+    Head {
+        /// Hash of the head in the bundle.
+        expected: Hash32,
+        /// What the map holds.
+        found: String,
+    },
+    /// A leaf does not commit to its event.
+    #[error("event {sequence}: its leaf does not commit to it")]
+    Leaf {
+        /// The event's number.
+        sequence: u64,
+    },
+    /// Too many events, or none at all.
+    #[error("the bundle has {found} events; 1 to {MAX_EVENTS} are taken")]
+    Events {
+        /// Events found.
+        found: usize,
+    },
+    /// An event is not lawful.
+    #[error("the history is not lawful: {0}")]
+    History(#[from] HistoryError),
+    /// The history does not lead to the head.
+    #[error("the history leads to another head than the map's")]
+    OtherHead,
+    /// The certificate is not the one that the history calls for.
+    #[error("the certificate is not the one that the history's latest event calls for")]
+    Certificate,
+}
+
+impl BundleError {
+    /// The command line's exit code: 15 (log proof), 11 (chain) for a foreign certificate, 14 for
+    /// a history that is not lawful.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Certificate => 11,
+            Self::History(_) => 14,
+            Self::Subject { .. } => 10,
+            _ => 15,
+        }
+    }
+}
+
+/// An identity as its bundle proves it.
+#[derive(Debug)]
+pub struct ProvenIdentity {
+    identity: Identity,
+    size: u64,
+    events: usize,
+}
+
+impl ProvenIdentity {
+    /// State after the latest event.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Leaves in the checkpoint that proves it.
+    #[must_use]
+    pub fn checkpoint_size(&self) -> u64 {
+        self.size
+    }
+
+    /// Number of events that were replayed.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.events
+    }
+}
+
+/// Checks a whole bundle (all events from the first) of one identity.
+///
+/// Replays every decision from its evidence with the rules that clients and authority share. What
+/// no bundle can show is whether another identity had the same key; auditors see that.
+///
+/// # Errors
+/// The first check that fails.
+pub fn verify(
+    trust: &TrustFile,
+    uid: &UserId,
+    bundle: &Bundle,
+) -> Result<ProvenIdentity, BundleError> {
+    if bundle.version != 1 {
+        return Err(BundleError::Version(bundle.version));
+    }
+    if bundle.uid != *uid {
+        return Err(BundleError::Subject { expected: uid.clone(), found: bundle.uid.clone() });
+    }
+    let count = bundle.events.len();
+    if count == 0 || count > MAX_EVENTS {
+        return Err(BundleError::Events { found: count });
+    }
+    let installation = installation(trust, bundle)?;
+    if trust.log().is_empty() {
+        return Err(BundleError::NoLogKey);
+    }
+    let key = LogKey::parse_vkey(trust.log())?;
+    let signed = SignedCheckpoint::open(&bundle.checkpoint, &key)?;
+    let (size, root) = (signed.checkpoint().size(), signed.checkpoint().root());
+
+    let blinding_key = fixed("blinding key", &bundle.blinding_key)?;
+    let head = head(bundle, size, root, &blinded_id(&blinding_key, uid))?;
+    let rules = KeyRules::identity(Arc::default());
+    let mut history = History::new(&installation, &rules, uid.clone());
+    let mut latest = None;
+    for entry in &bundle.events {
+        let (event, leaf) = event(entry, size, root, &blinding_key, uid)?;
+        let evidence = entry
+            .evidence
+            .iter()
+            .zip(&event.evidence)
+            .map(|(data, reference)| (reference.clone(), data.0.clone()))
+            .collect::<Vec<_>>();
+        history.apply(&event, leaf, &evidence, |_| None)?;
+        latest = Certified::from_canonical(event.body.as_bytes()).ok().or(latest);
+    }
+    let identity = history.identity().cloned().ok_or(BundleError::OtherHead)?;
+    agrees(&head, &identity)?;
+    certificate(bundle, &identity, latest.as_ref())?;
+    Ok(ProvenIdentity { identity, size, events: count })
+}
+
+fn fixed(part: &'static str, blob: &Blob) -> Result<[u8; 32], BundleError> {
+    let found = blob.0.len();
+    blob.0.as_slice().try_into().map_err(|_| BundleError::Length { part, found })
+}
+
+fn installation(trust: &TrustFile, bundle: &Bundle) -> Result<Installation, BundleError> {
+    let genesis = Event::from_canonical(&bundle.genesis.0)?;
+    let (expected, found) = (trust.genesis(), genesis.hash());
+    if expected != found {
+        return Err(BundleError::Genesis { expected, found });
+    }
+    Ok(Installation::from_genesis(&genesis)?)
+}
+
+/// The head, proven by the map whose root is the checkpoint's last leaf.
+fn head(bundle: &Bundle, size: u64, root: Hash32, blinded: &Hash32) -> Result<Head, BundleError> {
+    let proof = |what: &str| {
+        let what = what.to_owned();
+        move |source| BundleError::Proof { what, source }
+    };
+    let map_leaf = Leaf::from_canonical(&bundle.map_leaf.0)?;
+    if map_leaf.kind != LeafKind::MapRoot || size == 0 {
+        return Err(BundleError::MapLeaf);
+    }
+    check_inclusion(&bundle.map_leaf_proof, size, root, size - 1, map_leaf.leaf_hash())
+        .map_err(proof("the map's root is not in the checkpoint"))?;
+    let head = Head::from_canonical(&bundle.head.0)?;
+    let value = MapProof::from_bytes(&bundle.map_proof.0)
+        .and_then(|map| map.check(map_leaf.commitment, blinded))
+        .map_err(proof("the head is not in the map"))?;
+    let expected = head.hash();
+    if value != Some(expected) {
+        let found = value.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
+        return Err(BundleError::Head { expected, found });
+    }
+    Ok(head)
+}
+
+/// One event, committed to by a leaf in the checkpoint; with its leaf hash.
+fn event(
+    entry: &BundleEvent,
+    size: u64,
+    root: Hash32,
+    blinding_key: &[u8; 32],
+    uid: &UserId,
+) -> Result<(Event, Hash32), BundleError> {
+    let event = Event::from_canonical(&entry.event.0)?;
+    let leaf = Leaf::from_canonical(&entry.leaf.0)?;
+    let sequence = event.sequence;
+    let commits = leaf.kind == LeafKind::Event
+        && leaf.engine == event.engine
+        && leaf.blinded_id == blinded_id(blinding_key, uid)
+        && leaf.commitment == commitment(&fixed("salt", &entry.salt)?, &entry.event.0);
+    if !commits || entry.evidence.len() != event.evidence.len() {
+        return Err(BundleError::Leaf { sequence });
+    }
+    let hash = leaf.leaf_hash();
+    check_inclusion(&entry.proof, size, root, entry.leaf_index, hash).map_err(|source| {
+        BundleError::Proof { what: format!("event {sequence} is not in the log"), source }
+    })?;
+    Ok((event, hash))
+}
+
+fn agrees(head: &Head, identity: &Identity) -> Result<(), BundleError> {
+    let status = match identity.status {
+        Status::Active => HeadStatus::Active,
+        Status::Suspended => HeadStatus::Suspended,
+        Status::Retired => HeadStatus::Retired,
+    };
+    let same = head.leaf == identity.head
+        && head.sequence == identity.sequence
+        && head.status == status
+        && head.key == identity.key.map(|key| key.spki)
+        && head.key_number == identity.key.map_or(0, |key| key.number)
+        && head.recovery_commitment == identity.recovery_commitment;
+    if same { Ok(()) } else { Err(BundleError::OtherHead) }
+}
+
+/// The certificate's TBS is the one that the latest certifying event recorded.
+fn certificate(
+    bundle: &Bundle,
+    identity: &Identity,
+    latest: Option<&Certified>,
+) -> Result<(), BundleError> {
+    let (Some(key), Some(latest)) = (identity.key, latest) else {
+        return if bundle.certificate.is_none() { Ok(()) } else { Err(BundleError::Certificate) };
+    };
+    let der = bundle.certificate.as_ref().ok_or(BundleError::Certificate)?;
+    let certificate = x509::Certificate::parse(&der.0).map_err(|_| BundleError::Certificate)?;
+    let fits = Hash32::of(certificate.tbs_der()) == latest.tbs
+        && Hash32::of(certificate.spki_der()) == key.spki;
+    if fits { Ok(()) } else { Err(BundleError::Certificate) }
+}
