@@ -14,7 +14,7 @@ use wire::leaf::blinding_commitment;
 use wire::problem::{Problem, ProblemCode};
 
 use crate::catch_up::{CatchUpError, catch_up};
-use crate::certificates::{Certificates, CertificatesError};
+use crate::certificates::{Certificates, CertificatesError, key_rules};
 use crate::clock::Clock;
 use crate::heads::{Heads, HeadsError};
 use crate::store::{Store, StoreError};
@@ -161,7 +161,7 @@ impl Authority {
         }
         verify_latest_checkpoint(&*store, &log).await?;
         let heads = Heads::open(&*store, secret).await.map_err(CatchUpError::Heads)?;
-        catch_up(&*store, &heads, &installation, &certificates).await?;
+        catch_up(&*store, &heads, &installation, &key_rules(installation.rules())).await?;
         let size = store.edge().await?.size();
         let (sender, queue) = walk::queue(limits.queue, limits.group);
         let (crls, refreshes) = mpsc::channel(64);
@@ -209,8 +209,8 @@ impl Authority {
 
     /// Brings the map up to the log.
     pub(crate) async fn catch_up(&self) -> Result<(), Fatal> {
-        let Self { store, heads, installation, certificates, .. } = self;
-        Ok(catch_up(&**store, heads, installation, certificates).await?)
+        let Self { store, heads, installation, .. } = self;
+        Ok(catch_up(&**store, heads, installation, &key_rules(installation.rules())).await?)
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -7,9 +7,9 @@ use evidence::{History, HistoryError};
 use tlog::map::MapError;
 use wire::leaf::LeafKind;
 use wire::{Encoded, Hash32, UserId};
+use x509::KeyRules;
 
 use crate::authority::Fatal;
-use crate::certificates::Certificates;
 use crate::heads::{Heads, HeadsError, head_of};
 use crate::store::rows::EventRow;
 use crate::store::{Store, StoreError};
@@ -70,7 +70,7 @@ pub(crate) async fn catch_up(
     store: &dyn Store,
     heads: &Heads,
     installation: &policy::Installation,
-    certificates: &Certificates,
+    rules: &KeyRules,
 ) -> Result<(), CatchUpError> {
     let end = store.edge().await?.size();
     let mut pending = Vec::new();
@@ -86,7 +86,7 @@ pub(crate) async fn catch_up(
             }
             replayed.push(uid);
             let events = store.events_of(uid).await?;
-            replay(heads, installation, certificates, uid, &events, &mut changes)?;
+            replay(heads, installation, rules, uid, &events, &mut changes)?;
         }
         for (expected, row) in (from..).zip(&rows) {
             let index = row.leaf_index;
@@ -134,13 +134,13 @@ async fn take_on(
 fn replay(
     heads: &Heads,
     installation: &policy::Installation,
-    certificates: &Certificates,
+    rules: &KeyRules,
     uid: &UserId,
     events: &[EventRow],
     changes: &mut Changes,
 ) -> Result<(), CatchUpError> {
     let (blinding_key, at) = (heads.blinding_key(uid), heads.of_uid(uid));
-    let mut history = History::new(installation, certificates.key_rules(), uid.clone());
+    let mut history = History::new(installation, rules, uid.clone());
     for EventRow { leaf_index, leaf, salt, event, evidence } in events {
         let index = *leaf_index;
         if leaf_of(event, &blinding_key, salt) != *leaf {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pkcs11::{Hsm, HsmError};
 use policy::Installation;
 use wire::genesis::{InstallationKey, KeyPurpose, Protection};
+use wire::rules::Rules;
 use wire::{Hash32, SerialNumber, UserId};
 use x509::{
     Blocklist, CrlParameters, CrlScope, Issuer, IssuerError, KeyRules, Leaf, LeafParameters,
@@ -37,6 +38,12 @@ pub enum CertificatesError {
         /// What the token said.
         source: HsmError,
     },
+}
+
+/// Which keys the policy lets be certified; a blocklist of today says nothing of what was decided
+/// before it, so replays go without.
+pub(crate) fn key_rules(rules: &Rules) -> KeyRules {
+    KeyRules::identity(Arc::default()).with_rsa_min(rules.min_rsa_bits)
 }
 
 /// Issuing certificate, profile and the key's id on the token.

@@ -52,6 +52,8 @@ pub enum HeadsError {
 pub(crate) struct Heads {
     secret: [u8; 32],
     inner: Mutex<Inner>,
+    /// Whether changed pages are flushed; else they stay in memory.
+    flushed: bool,
     /// Held from reading pages to taking them, and over a whole flush: pages read before a flush
     /// look rolled back after it.
     pages: tokio::sync::Mutex<()>,
@@ -89,7 +91,13 @@ impl Heads {
             Map::open(page, root, PAGES)?
         };
         let inner = Mutex::new(Inner { map, size });
-        Ok(Self { secret, inner, pages: tokio::sync::Mutex::new(()) })
+        Ok(Self { secret, inner, flushed: true, pages: tokio::sync::Mutex::new(()) })
+    }
+
+    /// An empty map that stays in memory, for replaying a log from its first leaf.
+    pub(crate) fn in_memory(secret: [u8; 32]) -> Self {
+        let inner = Mutex::new(Inner { map: Map::empty(PAGES), size: 0 });
+        Self { secret, inner, flushed: false, pages: tokio::sync::Mutex::new(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -154,7 +162,7 @@ impl Heads {
 
     /// Flushes changed pages if there are many, or `all` of them.
     pub(crate) async fn flush(&self, store: &dyn Store, all: bool) -> Result<(), StoreError> {
-        if !all && self.lock().map.unsaved_pages() < FLUSH {
+        if !self.flushed || (!all && self.lock().map.unsaved_pages() < FLUSH) {
             return Ok(());
         }
         let _pages = self.pages.lock().await;

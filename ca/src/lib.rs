@@ -5,6 +5,7 @@
 //! * [`store`] is the contract for what is durable;
 //! * [`server`] answers on the sockets, from the store only.
 
+pub mod audit;
 pub mod authority;
 mod catch_up;
 pub mod ceremony;

@@ -11,6 +11,7 @@ use wire::event::{Certified, EventKind};
 use wire::{Encoded, FormatError, Hash32, SerialNumber, UserId};
 
 use crate::authority::{Authority, Fatal};
+use crate::certificates::key_rules;
 use crate::store::rows::{EventRow, Unfinished};
 use crate::store::{StoreError, Wanted};
 use crate::walk::{self, Recorded, TreeHead};
@@ -126,8 +127,8 @@ fn replay(
     owner: impl Fn(Hash32) -> Option<UserId>,
 ) -> Result<Recorded, Difference> {
     let blinding_key = authority.heads().blinding_key(uid);
-    let rules = authority.certificates().key_rules();
-    let mut history = History::new(authority.installation(), rules, uid.clone());
+    let rules = key_rules(authority.installation().rules());
+    let mut history = History::new(authority.installation(), &rules, uid.clone());
     for row_of_event in events {
         let EventRow { leaf, salt, event, evidence, .. } = row_of_event;
         if walk::leaf_of(event, &blinding_key, salt) != *leaf {

@@ -1,6 +1,7 @@
 //! The contract's tests: what [`Store`] promises, held against every engine.
 
 mod author;
+pub(super) mod bench;
 pub(super) mod concurrency;
 pub(super) mod faults;
 pub(super) mod log;
@@ -55,6 +56,13 @@ pub(super) async fn counts<E: Engine>(engine: &E) -> Vec<u64> {
 /// A test of each promise for a harness.
 macro_rules! contract_tests {
     ($harness:ty) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[ignore = "figures to read"]
+        async fn records_per_second() {
+            let harness = <$harness as $crate::store::contract::Harness>::new();
+            $crate::store::contract::bench::records_per_second(&harness).await;
+        }
+
         $crate::store::contract::contract_tests! { @ $harness;
             writing::what_was_recorded_is_there_after_reopening,
             writing::who_read_another_size_writes_nothing,

@@ -103,7 +103,7 @@ pub(crate) async fn conflicting_writers_make_one_history<H: Harness>(harness: &H
     for row in store.leaves(0, u64::MAX).await.unwrap() {
         let hash = row.leaf.leaf_hash();
         assert_eq!(row.leaf_index, edge.size());
-        assert_eq!(leaves.get(&row.leaf_index).is_some(), row.uid.is_some());
+        assert_eq!(leaves.contains_key(&row.leaf_index), row.uid.is_some());
         assert_eq!(*leaves.get(&row.leaf_index).unwrap_or(&hash), hash);
         edge.append(hash);
     }
