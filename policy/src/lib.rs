@@ -15,6 +15,8 @@ pub mod fact;
 mod protection;
 mod refusal;
 mod state;
+#[cfg(test)]
+mod testing;
 pub mod v1;
 
 pub use fact::Fact;

@@ -41,3 +41,6 @@ pub fn hsm_held(protection: &Protection, rules: &Rules) -> Result<(), NotHsmHeld
     require(!protection.modifiable, NotHsmHeld::Modifiable)?;
     require(!protection.software_token || rules.allow_software_token, NotHsmHeld::SoftwareToken)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use wire::event::{Event, EventKind};
 use wire::genesis::{Genesis, InstallationKey, KeyPurpose, Keyholder};
+use wire::head::{Head, HeadStatus};
 use wire::rules::Rules;
 use wire::{Encoded, FormatError, Hash32, Realm, UserId};
 
@@ -194,6 +195,29 @@ pub struct Identity {
     pub key: Option<Key>,
     /// Commitment to its recovery key, if it has one.
     pub recovery_commitment: Option<Hash32>,
+}
+
+impl Identity {
+    /// What the map of heads holds of this state: every field that a decision rests on is in it.
+    #[must_use]
+    pub fn proven_head(&self) -> Head {
+        Head {
+            version: 1,
+            leaf: self.head,
+            sequence: self.sequence,
+            status: match self.status {
+                Status::Active => HeadStatus::Active,
+                Status::Suspended => HeadStatus::Suspended,
+                Status::Retired => HeadStatus::Retired,
+            },
+            key: self.key.map(|key| key.spki),
+            key_number: self.key.map_or(0, |key| key.number),
+            possession_proven: self.key.is_some_and(|key| key.possession_proven),
+            pending: None,
+            recovery_commitment: self.recovery_commitment,
+            private: None,
+        }
+    }
 }
 
 /// What the log knows of the key that a request brings.

@@ -57,6 +57,7 @@ pub struct Approved {
     sequence: u64,
     previous: Option<Hash32>,
     policy: Hash32,
+    intent: Option<Vec<u8>>,
     spki: Hash32,
     after: After,
     recovery_commitment: Option<Hash32>,
@@ -100,8 +101,14 @@ impl Approved {
         self.previous
     }
 
+    /// The recovery commitment that this event sets, as its body must say.
+    #[must_use]
+    pub fn recovery_commitment_set(&self) -> Option<Hash32> {
+        None
+    }
+
     /// Makes the event. `body` is the DER that belongs to the kind, `intent` the DER of the intent
-    /// where one was signed.
+    /// that came along; it is kept if the approval rests on a statement about it.
     #[must_use]
     pub fn into_event(
         self,
@@ -119,7 +126,7 @@ impl Approved {
             sequence: self.sequence,
             previous: self.previous,
             policy: self.policy,
-            intent: intent.map(octets),
+            intent: intent.filter(|der| self.intent.as_deref() == Some(der)).map(octets),
             evidence,
             body: octets(body),
         };
@@ -176,6 +183,18 @@ pub fn decide(
     facts: &[Fact],
     time: Time,
 ) -> Result<Approved, Refusal> {
+    if let Some(identity) = &state.identity
+        && identity.uid != *request.uid()
+    {
+        return Err(Refusal {
+            code: wire::problem::ProblemCode::Internal,
+            rule: "state-of-the-subject",
+            detail: "the state is another identity's".to_owned(),
+            expected: request.uid().to_string(),
+            found: identity.uid.to_string(),
+            remedy: "this is a fault of the program that asked",
+        });
+    }
     match request {
         Request::Certify { uid, spki, csr } => {
             certify::decide(state, uid, *spki, *csr, facts, time)

@@ -3,7 +3,7 @@
 use wire::event::EventKind;
 use wire::problem::ProblemCode;
 use wire::statement::Role;
-use wire::{Hash32, UserId};
+use wire::{Encoded, Hash32, UserId};
 
 use super::guard::{self, Act};
 use super::{After, Approved};
@@ -46,7 +46,7 @@ fn enrol(
     let act = Act { verb: EventKind::Enrol, uid, csr: Some(csr), spki: Some(spki), body: None };
     let is_agent = |key| state.installation.agent(key).is_some();
     let vouched = guard::signed(state, facts, Role::Agent, is_agent, &act, time)?;
-    if !vouched && !guard::transport(state, facts) {
+    if vouched.is_none() && !guard::transport(state, facts) {
         return Err(unvouched(
             "enrolment",
             "an enrolment agent's signed statement over this request".to_owned(),
@@ -60,6 +60,7 @@ fn enrol(
         sequence: 0,
         previous: None,
         policy: state.installation.rules_hash(),
+        intent: vouched.map(Encoded::to_canonical),
         spki,
         after: After { status: Status::Active, key: Some(key) },
         recovery_commitment: None,
@@ -85,7 +86,7 @@ fn renew(
     };
     let is_current = |signer| signer == key.spki;
     let signed = guard::signed(state, facts, Role::CurrentKey, is_current, &act, time)?;
-    if !signed && !guard::transport(state, facts) {
+    if signed.is_none() && !guard::transport(state, facts) {
         return Err(unvouched(
             "renewal",
             format!("a statement signed by the identity's current key {}", key.spki),
@@ -98,6 +99,7 @@ fn renew(
         sequence: identity.sequence + 1,
         previous: Some(identity.head),
         policy: state.installation.rules_hash(),
+        intent: signed.map(Encoded::to_canonical),
         spki,
         after: After { status: Status::Active, key: Some(Key { possession_proven: true, ..key }) },
         recovery_commitment: identity.recovery_commitment,

@@ -48,15 +48,16 @@ pub(super) fn transport(state: &State<'_>, facts: &[Fact]) -> bool {
 }
 
 /// Whether somebody in `role` with the key `signer` signed exactly this act, in this installation,
-/// on this state, under this policy, in time. `Ok(false)`: no such statement at all.
-pub(super) fn signed(
+/// on this state, under this policy, in time; if so, the intent. `Ok(None)`: no such statement at
+/// all.
+pub(super) fn signed<'a>(
     state: &State<'_>,
-    facts: &[Fact],
+    facts: &'a [Fact],
     role: Role,
     signer: impl Fn(Hash32) -> bool,
     act: &Act<'_>,
     time: Time,
-) -> Result<bool, Refusal> {
+) -> Result<Option<&'a Intent>, Refusal> {
     let mut refused = None;
     for fact in facts {
         let Proven::Signed { statement, signer: key, intent } = &fact.0 else { continue };
@@ -75,11 +76,11 @@ pub(super) fn signed(
             })
             .and_then(|()| fits(state, act, intent, time));
         match outcome {
-            Ok(()) => return Ok(true),
+            Ok(()) => return Ok(Some(intent)),
             Err(refusal) => refused = Some(refusal),
         }
     }
-    refused.map_or(Ok(false), Err)
+    refused.map_or(Ok(None), Err)
 }
 
 /// Whether an intent is about this act, on this state.

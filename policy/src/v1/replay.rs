@@ -73,14 +73,26 @@ pub fn apply(
         }
         _ => return Err(unknown),
     };
+    if !(time.lower_ms()..=time.upper_ms()).contains(&event.time_ms) {
+        let bounds = format!("{} to {} ms", time.lower_ms(), time.upper_ms());
+        return Err(difference("time", &bounds, &event.time_ms));
+    }
     let approved = decide(state, &request, facts, time)?;
+    differs("kind", approved.kind, event.kind)?;
+    differs("sequence", approved.sequence, event.sequence)?;
+    differs("policy", approved.policy, event.policy)?;
+    differs("previous", shown(approved.previous), shown(event.previous))?;
+    let logged = event.intent.as_ref().map(|intent| Hash32::of(intent.as_bytes()));
+    differs("intent", shown(approved.intent.as_deref().map(Hash32::of)), shown(logged))?;
+    if let Request::Certify { .. } = request {
+        let certified = Certified::from_canonical(body)?;
+        let proven = approved.after.key.is_some_and(|key| key.possession_proven);
+        differs("body.possession-proven", proven, certified.possession_proven)?;
+        let set = approved.recovery_commitment_set();
+        differs("body.recovery-commitment", shown(set), shown(certified.recovery_commitment))?;
+    }
     let intent = event.intent.as_ref().map(|intent| intent.as_bytes());
     let decided = approved.into_event(event.time_ms, event.evidence.clone(), intent, body);
-    differs("kind", decided.event.kind, event.kind)?;
-    differs("sequence", decided.event.sequence, event.sequence)?;
-    differs("policy", decided.event.policy, event.policy)?;
-    let shown = |hash: Option<Hash32>| hash.map_or_else(|| "none".to_owned(), |h| h.to_string());
-    differs("previous", shown(decided.event.previous), shown(event.previous))?;
     Ok(decided.outcome.with_head(leaf))
 }
 
@@ -89,8 +101,17 @@ fn differs<T: PartialEq + std::fmt::Display>(
     expected: T,
     found: T,
 ) -> Result<(), ReplayError> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(ReplayError::Differs { field, expected: expected.to_string(), found: found.to_string() })
+    if expected == found { Ok(()) } else { Err(difference(field, &expected, &found)) }
+}
+
+fn difference(
+    field: &'static str,
+    expected: &impl std::fmt::Display,
+    found: &impl std::fmt::Display,
+) -> ReplayError {
+    ReplayError::Differs { field, expected: expected.to_string(), found: found.to_string() }
+}
+
+fn shown(hash: Option<Hash32>) -> String {
+    hash.map_or_else(|| "none".to_owned(), |hash| hash.to_string())
 }

@@ -42,7 +42,7 @@ pub(super) fn decide(
     let act = Act { verb: EventKind::Revoke, uid, csr: None, spki: None, body: Some(&body) };
     let is_current = |signer| signer == key.spki;
     let signed = guard::signed(state, facts, Role::CurrentKey, is_current, &act, time)?;
-    if !signed && !guard::transport(state, facts) {
+    if signed.is_none() && !guard::transport(state, facts) {
         return Err(Refusal {
             code: ProblemCode::EvidenceRequired,
             rule: "transport-is-not-evidence",
@@ -58,6 +58,7 @@ pub(super) fn decide(
         sequence: identity.sequence + 1,
         previous: Some(identity.head),
         policy: state.installation.rules_hash(),
+        intent: signed.map(Encoded::to_canonical),
         spki,
         after: After { status: Status::Suspended, key: None },
         recovery_commitment: identity.recovery_commitment,
