@@ -235,7 +235,7 @@ impl Tile {
     /// # Errors
     /// Refuses another length than the tile's.
     pub fn decode_hashes(&self, bytes: &[u8]) -> Result<Vec<Hash32>, TileError> {
-        if bytes.len() % 32 != 0 {
+        if !bytes.len().is_multiple_of(32) {
             let reason = "not a whole number of hashes";
             return Err(TileError::Bundle { path: self.path(), offset: bytes.len(), reason });
         }

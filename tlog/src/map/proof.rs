@@ -125,7 +125,7 @@ impl MapProof {
         if depth > 0 && !set(depth - 1) {
             return Err(refuse("nothing beside the last level: its end would be pulled up"));
         }
-        if rest.len() % 32 != 0 {
+        if !rest.len().is_multiple_of(32) {
             return Err(refuse("not a whole number of hashes"));
         }
         let mut hashes = rest.chunks_exact(32).filter_map(Hash32::from_slice);
