@@ -30,6 +30,9 @@ const MIGRATIONS: &[&str] = &[
 /// Connections that read.
 const READERS: u32 = 8;
 
+/// How long a reading call waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(3);
+
 /// The oldest server that is known to do.
 const OLDEST: i32 = 13_00_00;
 
@@ -133,10 +136,36 @@ impl Postgres {
         migrate(&mut writer, settings.call).await?;
         let readers = PgPoolOptions::new()
             .max_connections(READERS)
-            .acquire_timeout(settings.call)
+            .acquire_timeout(settings.call.min(ACQUIRE))
             .connect_lazy_with(settings.options().application_name("avouch"));
         let writer = Arc::new(Mutex::new(Some(writer)));
         Ok(Self { writer, lease, readers, call: settings.call })
+    }
+}
+
+impl Postgres {
+    /// A transaction on the writing connection. One that broke while nobody used it, as when the
+    /// server restarted, is made anew: nothing was asked of it yet.
+    async fn begin_write(&self) -> Result<PostgresSession, StoreError> {
+        let place = within(self.call, async { Ok(self.writer.clone().lock_owned().await) });
+        let mut place = place.await?;
+        if let Some(connection) = place.take() {
+            match PostgresSession::write(connection, place, self.call).await {
+                Ok(session) => return Ok(session),
+                Err(error) => tracing::info!(%error, "the writing connection was lost"),
+            }
+            let again = within(self.call, async { Ok(self.writer.clone().lock_owned().await) });
+            place = again.await?;
+            // Somebody else may have been faster.
+            if let Some(connection) = place.take() {
+                return PostgresSession::write(connection, place, self.call).await;
+            }
+        }
+        if self.readers.is_closed() {
+            return Err(sqlx::Error::PoolClosed.into());
+        }
+        let connection = self.lease.take().await?;
+        PostgresSession::write(connection, place, self.call).await
     }
 }
 
@@ -199,16 +228,7 @@ impl Engine for Postgres {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
                 PostgresSession::read(self.readers.acquire().await?, self.call, Some(begin)).await
             }
-            Mode::Write => {
-                let place = within(self.call, async { Ok(self.writer.clone().lock_owned().await) });
-                let mut place = place.await?;
-                let connection = match place.take() {
-                    Some(connection) => connection,
-                    None if self.readers.is_closed() => return Err(sqlx::Error::PoolClosed.into()),
-                    None => self.lease.take().await?,
-                };
-                PostgresSession::write(connection, place, self.call).await
-            }
+            Mode::Write => self.begin_write().await,
         }
     }
 

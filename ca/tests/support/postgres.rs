@@ -30,11 +30,15 @@ impl Server {
     /// The server that the tests of this process share.
     pub(crate) fn shared() -> &'static Self {
         static SERVER: OnceLock<Server> = OnceLock::new();
-        SERVER.get_or_init(Self::new)
+        SERVER.get_or_init(|| Self::with_segments(16))
     }
 
-    /// A server of one's own.
+    /// A server of one's own, whose log is in files of 1 MiB.
     pub(crate) fn new() -> Self {
+        Self::with_segments(1)
+    }
+
+    fn with_segments(mib: u32) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("avouch-pg-{}-{n}", std::process::id());
@@ -46,7 +50,8 @@ impl Server {
         }
         let mut init = as_postgres(&program("initdb"));
         init.args(["--auth=trust", "--username=avouch", "--encoding=UTF8", "--locale=C.UTF-8"]);
-        run(init.args(["--wal-segsize=1", "--no-sync", "-D"]).arg(dir.join("data")));
+        init.args(["--no-sync", "-D"]).arg(dir.join("data"));
+        run(init.arg(format!("--wal-segsize={mib}")));
         let server = Self { dir, watch: Mutex::new(None) };
         server.start();
         server

@@ -96,6 +96,11 @@ async fn a_server_that_restarts_is_used_again() {
     store.record(&late).await.unwrap();
     assert_eq!(store.edge().await.unwrap().root(), author.edge.root());
     assert!(store.identity(&uid("bob")).await.unwrap().is_some());
+    // One that restarted while nobody asked is not noticed at all.
+    server.stop();
+    server.start();
+    store.record(&author.enrolment("carol")).await.unwrap();
+    assert_eq!(store.edge().await.unwrap().root(), author.edge.root());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
