@@ -11,7 +11,7 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use check::{Config, HsmConfig};
+pub(crate) use check::{Config, HsmConfig, StoreConfig};
 pub(crate) use keys::{
     Raw, RawGateway, RawHsm, RawKeys, RawLimits, RawLog, RawMetrics, RawSockets, RawStore,
 };

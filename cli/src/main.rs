@@ -37,6 +37,7 @@ enum Command {
     Gateway(op::gateway::GatewayArgs),
     Doctor(op::doctor::Doctor),
     Config(op::config::ConfigArgs),
+    Db(op::db::Db),
     Key(people::key::KeyArgs),
     Csr(people::csr::Csr),
     #[command(visible_alias = "enroll")]
@@ -62,6 +63,7 @@ impl Command {
                 | Self::Gateway(_)
                 | Self::Doctor(_)
                 | Self::Config(_)
+                | Self::Db(_)
                 | Self::HsmWorker(_)
         )
     }
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         Command::Gateway(args) => op::gateway::run(args),
         Command::Doctor(args) => op::doctor::run(args),
         Command::Config(args) => op::config::run(args),
+        Command::Db(args) => op::db::run(args),
         Command::Key(args) => people::key::run(args),
         Command::Csr(args) => people::csr::run(args),
         Command::Enrol(args) => people::ask::enrol(args),

@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod config;
+pub(crate) mod db;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod gateway;

@@ -35,6 +35,11 @@ const PACKAGES: &[Package] = &[
         what_for: "requests and second opinions",
         present: || runs("openssl", &["version"]),
     },
+    Package {
+        name: "postgresql-15",
+        what_for: "the other database",
+        present: || Path::new("/usr/lib/postgresql/15/bin/initdb").exists(),
+    },
     Package { name: "curl", what_for: "the quick start", present: || runs("curl", &["--version"]) },
     Package {
         name: "python3-venv",

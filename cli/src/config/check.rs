@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use ca::store::postgres;
 use pkcs11::{Pin, TokenConfig, TokenSelector};
 
-use super::keys::{RawHsm, RawLimits};
+use super::keys::{RawHsm, RawLimits, RawStore};
 use super::read::{Fault, Source};
 use super::values::LogFormat;
 use super::{ConfigError, Origin};
@@ -14,7 +15,7 @@ use super::{ConfigError, Origin};
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) dir: PathBuf,
-    pub(crate) database: PathBuf,
+    pub(crate) store: StoreConfig,
     pub(crate) hsm: HsmConfig,
     pub(crate) root_hsm: Option<HsmConfig>,
     pub(crate) gateway: GatewaySection,
@@ -23,6 +24,15 @@ pub(crate) struct Config {
     pub(crate) blocklist: Option<PathBuf>,
     pub(crate) metrics: MetricsSection,
     pub(crate) log: LogSection,
+}
+
+/// Where the database is.
+#[derive(Debug, Clone)]
+pub(crate) enum StoreConfig {
+    /// An SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database.
+    Postgres { settings: postgres::Settings, password_file: Option<PathBuf> },
 }
 
 /// A token and how to open it.
@@ -167,7 +177,7 @@ fn values(source: &Source, dir: &Path) -> Result<Config, Wrong> {
         return Err(("gateway", "public_url", what));
     }
     Ok(Config {
-        database: dir.join(raw.store.path),
+        store: store(raw.store, dir)?,
         hsm: hsm("hsm", raw.hsm, dir)?,
         root_hsm: raw.root_hsm.map(|raw| hsm("root_hsm", raw, dir)).transpose()?,
         gateway: GatewaySection {
@@ -188,6 +198,25 @@ fn values(source: &Source, dir: &Path) -> Result<Config, Wrong> {
         log: LogSection { format: raw.log.format, filter: raw.log.filter.0 },
         dir: dir.to_owned(),
     })
+}
+
+fn store(raw: RawStore, dir: &Path) -> Result<StoreConfig, Wrong> {
+    match (raw.path, raw.url, raw.password_file) {
+        (Some(path), None, None) => Ok(StoreConfig::Sqlite(dir.join(path))),
+        (None, Some(url), password) => {
+            let settings = postgres::Settings::parse(&url)
+                .map_err(|error| ("store", "url", error.to_string()))?;
+            let password_file = password.map(|path| dir.join(path));
+            Ok(StoreConfig::Postgres { settings, password_file })
+        }
+        (Some(_), None, Some(_)) => {
+            Err(("store", "password_file", "an SQLite file has no password".to_owned()))
+        }
+        _ => {
+            let what = "give `path` for an SQLite file, or `url` for a PostgreSQL database";
+            Err(("store", "path", what.to_owned()))
+        }
+    }
 }
 
 fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, Wrong> {

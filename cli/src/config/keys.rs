@@ -114,10 +114,16 @@ macro_rules! sections {
 const S: u64 = 1000;
 
 sections! {
-    /// Where the database is.
+    /// Where the database is: exactly one of `path` and `url`.
     RawStore {
         /// The SQLite file; made when it does not exist, readable by this user alone.
-        path: PathBuf;
+        path: Option<PathBuf>;
+        /// The PostgreSQL database, such as `postgres://avouch@db.example/avouch`, without a
+        /// password. `?host=/run/postgresql` names the folder of a Unix socket.
+        url: Option<String>;
+        /// The password of the PostgreSQL user is in this file, which only this user can read. A
+        /// line end after it is left out.
+        password_file: Option<PathBuf>;
     }
     /// What holds the issuing key: a token behind a PKCS#11 module, or, for those without an HSM,
     /// a folder of key files. Exactly one of `module` and `software`, and for a token exactly one

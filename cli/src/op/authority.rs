@@ -6,13 +6,12 @@ use std::sync::Arc;
 use ca::authority::{Authority, Limits, OpenError, Settings};
 use ca::clock::Clock;
 use ca::server::Server;
-use ca::store::Store as _;
-use ca::store::sqlite::Sqlite;
+use ca::store::Store;
 use clap::Args;
 use pkcs11::{Hsm, WorkerCommand};
 
 use super::supervise;
-use crate::config::{self, Config, HsmConfig};
+use crate::config::{self, Config, HsmConfig, StoreConfig};
 use crate::exit::{Exit, Failure};
 
 /// Runs the authority alone.
@@ -58,12 +57,12 @@ pub(super) fn settings(config: &Config) -> Result<Settings, Failure> {
 
 async fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {
     let stop = supervise::stop_signal();
-    let store = open_store(&config.database).await?;
+    let store = open_store(&config.store).await?;
     let hsm = open_hsm(&config.hsm, &config.run).await?;
     let server = Server::bind(&config.gateway_socket(), &config.admin_socket())
         .await
         .map_err(|e| Failure::local(e.to_string()))?;
-    let running = Authority::open(Arc::clone(&store) as _, hsm, Clock::system(), settings, stop)
+    let running = Authority::open(Arc::clone(&store), hsm, Clock::system(), settings, stop)
         .await
         .map_err(open_failure)?;
     crate::output::line("ready");
@@ -74,11 +73,13 @@ async fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {
     outcome.map_err(|fatal| Failure::new(Exit::Remote, format!("the authority stops: {fatal}")))
 }
 
-pub(super) async fn open_store(path: &Path) -> Result<Arc<Sqlite>, Failure> {
-    let store = Sqlite::open(path).await.map_err(|error| {
-        Failure::local(format!("cannot open the database {}: {error}", path.display()))
-    })?;
-    Ok(Arc::new(store))
+pub(super) async fn open_store(store: &StoreConfig) -> Result<Arc<dyn Store>, Failure> {
+    Ok(match store {
+        StoreConfig::Sqlite(path) => Arc::new(super::db::sqlite(path).await?),
+        StoreConfig::Postgres { settings, password_file } => {
+            Arc::new(super::db::postgres(settings.clone(), password_file.as_deref()).await?)
+        }
+    })
 }
 
 pub(super) async fn open_hsm(hsm: &HsmConfig, run: &Path) -> Result<Hsm, Failure> {

@@ -153,7 +153,11 @@ fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
         env.insert("SOFTHSM2_CONF".to_owned(), "{dir}/softhsm2.conf".to_owned());
     }
     Raw {
-        store: RawStore { path: PathBuf::from("avouch.db") },
+        store: RawStore {
+            path: Some(PathBuf::from("avouch.db")),
+            url: None,
+            password_file: None,
+        },
         hsm: RawHsm {
             module: (!args.software).then(|| args.module.clone()),
             token: (!args.software).then(|| TOKEN.to_owned()),

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use ca::ceremony::{self, KeyChoice, Plan};
 use ca::clock::Clock;
-use ca::store::Store as _;
 use clap::{Args, ValueEnum};
 use wire::genesis::Keyholder;
 use wire::rules::Rules;
@@ -105,7 +104,7 @@ fn agent(text: &str) -> Result<Keyholder, Failure> {
 /// Makes the installation and writes `root.pem`, `chain.pem` and `trust.json` beside the
 /// configuration.
 pub(super) async fn begin(config: &Config, plan: Plan) -> Result<(), Failure> {
-    let store = open_store(&config.database).await?;
+    let store = open_store(&config.store).await?;
     let issuing = open_hsm(&config.hsm, &config.run).await?;
     let root = match &config.root_hsm {
         Some(root) => Some(open_hsm(root, &config.run).await?),

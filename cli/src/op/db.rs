@@ -1,0 +1,143 @@
+//! `avouch db`: the database's schema, and the way from SQLite to PostgreSQL.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use ca::store::copy::{Copied, copy};
+use ca::store::postgres::{Postgres, Settings};
+use ca::store::sqlite::Sqlite;
+use ca::store::{Store, StoreError};
+use clap::{Args, Subcommand};
+use secrecy::SecretString;
+
+use super::authority::open_store;
+use crate::config::{self, Config, StoreConfig};
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// Looks after the database.
+#[derive(Debug, Args)]
+pub(crate) struct Db {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = "avouch.toml", global = true)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: DbCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DbCommand {
+    /// Brings the schema up to date and reads the log's edge. The authority does the same when it
+    /// starts.
+    Migrate,
+    /// Copies an SQLite file into an empty PostgreSQL database while the authority is stopped.
+    ///
+    /// Every row of both sides is counted and hashed, and the log's root is computed again from
+    /// what was copied; only then is anything kept. Afterwards put the URL into `[store]`.
+    Copy {
+        /// The PostgreSQL database, without a password.
+        #[arg(long, value_name = "URL")]
+        to: String,
+        /// Its password is in this file.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+}
+
+pub(crate) fn run(args: &Db) -> Result<(), Failure> {
+    let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
+    match &args.command {
+        DbCommand::Migrate => crate::runtime()?.block_on(migrate(&config)),
+        DbCommand::Copy { to, password_file } => {
+            let settings = Settings::parse(to).map_err(|e| Failure::local(format!("--to: {e}")))?;
+            crate::runtime()?.block_on(copy_to(&config, settings, password_file.as_deref()))
+        }
+    }
+}
+
+/// Opens an SQLite file, makes it when there is none.
+pub(super) async fn sqlite(path: &Path) -> Result<Sqlite, Failure> {
+    Sqlite::open(path).await.map_err(|error| failure(&path.display().to_string(), &error))
+}
+
+/// Opens a PostgreSQL database.
+pub(super) async fn postgres(
+    settings: Settings,
+    password_file: Option<&Path>,
+) -> Result<Postgres, Failure> {
+    let settings = match password_file {
+        None => settings,
+        Some(path) => settings.with_password(&password(path)?),
+    };
+    let place = settings.place().to_owned();
+    Postgres::open(&settings).await.map_err(|error| failure(&place, &error))
+}
+
+fn password(path: &Path) -> Result<SecretString, Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::local(format!("the password's file {}: {error}", path.display()))
+    };
+    let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(Failure::local(format!(
+            "the password's file {0} has mode {mode:o}: others can read it; chmod 600 {0}",
+            path.display()
+        )));
+    }
+    let mut text = std::fs::read_to_string(path).map_err(unreadable)?;
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    Ok(SecretString::from(text))
+}
+
+fn failure(place: &str, error: &StoreError) -> Failure {
+    // What a new start may mend is code 2, else 1.
+    let exit = match error {
+        StoreError::Engine(_) => Exit::Remote,
+        _ => Exit::Local,
+    };
+    Failure::new(exit, format!("cannot open the database {place}: {error}"))
+}
+
+async fn migrate(config: &Config) -> Result<(), Failure> {
+    let store = open_store(&config.store).await?;
+    let edge = store.edge().await;
+    store.close().await;
+    let edge = edge.map_err(|error| Failure::local(error.to_string()))?;
+    output::line(&format!("The schema is up to date; the log has {} leaves.", edge.size()));
+    Ok(())
+}
+
+async fn copy_to(
+    config: &Config,
+    settings: Settings,
+    password_file: Option<&Path>,
+) -> Result<(), Failure> {
+    let StoreConfig::Sqlite(path) = &config.store else {
+        return Err(Failure::local("the configuration's [store] names no SQLite file".to_owned()));
+    };
+    if tokio::net::UnixStream::connect(config.admin_socket()).await.is_ok() {
+        let reason =
+            "the authority is running: stop it first, or what it records meanwhile is lost";
+        return Err(Failure::local(reason.to_owned()));
+    }
+    let source = Sqlite::open_existing(path)
+        .await
+        .map_err(|error| failure(&path.display().to_string(), &error))?;
+    let destination = postgres(settings, password_file).await?;
+    let bar = indicatif::ProgressBar::new_spinner();
+    let copied = copy(&source, &destination, |table, rows| {
+        bar.set_message(format!("{table}: {rows} rows"));
+        bar.tick();
+    })
+    .await;
+    bar.finish_and_clear();
+    destination.close().await;
+    source.close().await;
+    let copied: Copied =
+        copied.map_err(|error| Failure::local(format!("nothing was copied: {error}")))?;
+    for (table, rows, hash) in &copied.tables {
+        output::line(&format!("{table:<12} {rows:>10} rows  {hash}"));
+    }
+    output::line(&format!("log          {:>10} leaves, root {}", copied.size, copied.root));
+    Ok(())
+}
