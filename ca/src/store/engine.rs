@@ -20,12 +20,36 @@ pub(super) enum Mode {
     Write,
 }
 
+/// A row of an engine.
+pub(super) type RowOf<E> = <<E as Engine>::Session as Session>::Row;
+
+/// A statement and its parameters.
+pub(super) type Statement<'a> = (&'static str, Given<'a>);
+
 /// A database.
 pub(super) trait Engine: Debug + Send + Sync {
     type Session: Session;
 
     /// A session; a [`Mode::Write`] one excludes all others of its kind.
     fn begin(&self, mode: Mode) -> impl Future<Output = Result<Self::Session, StoreError>> + Send;
+
+    /// A transaction of statements of which none needs to know what another found: the rows of
+    /// each. An engine that can sends all of it together.
+    fn transact(
+        &self,
+        mode: Mode,
+        statements: &[Statement<'_>],
+    ) -> impl Future<Output = Result<Vec<Vec<RowOf<Self>>>, StoreError>> + Send {
+        async move {
+            let mut session = self.begin(mode).await?;
+            let mut found = Vec::with_capacity(statements.len());
+            for (sql, given) in statements {
+                found.push(session.fetch(sql, *given).await?);
+            }
+            session.commit().await?;
+            Ok(found)
+        }
+    }
 
     /// Closes every connection.
     fn end(&self) -> impl Future<Output = ()> + Send;
@@ -48,22 +72,6 @@ pub(super) trait Session: Send {
         sql: &str,
         given: Given<'_>,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
-
-    /// Runs statements with their rows, in order; those without rows are left out. An engine that
-    /// can sends them together.
-    fn execute_all(
-        &mut self,
-        statements: &[(&'static str, Sheet<'_>)],
-    ) -> impl Future<Output = Result<(), StoreError>> + Send {
-        async move {
-            for (sql, sheet) in statements {
-                if !sheet.is_empty() {
-                    self.execute(sql, Given::Rows(sheet)).await?;
-                }
-            }
-            Ok(())
-        }
-    }
 
     /// Ends the session and keeps what it wrote.
     fn commit(self) -> impl Future<Output = Result<(), StoreError>> + Send;

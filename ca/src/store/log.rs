@@ -15,7 +15,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 const BLINDING: &str = "blinding";
 
 /// Checkpoints kept: whoever fetches a proof under one has this many groups of time.
-const CHECKPOINTS_KEPT: u64 = 4096;
+const CHECKPOINTS_KEPT: i64 = 4096;
 
 async fn fetch<E: Engine>(
     engine: &E,
@@ -34,20 +34,28 @@ pub(super) async fn secret<E: Engine>(engine: &E) -> Result<Option<[u8; 32]>> {
     rows.first().map(|row| Columns::of("secret", row).fixed("value")).transpose()
 }
 
-pub(super) async fn put_secret<S: Session>(session: &mut S, secret: &[u8; 32]) -> Result<()> {
-    let values = [Value::text(BLINDING), Value::blob(secret)];
-    session.execute("INSERT INTO secret VALUES ($1, $2)", Given::Values(&values)).await?;
-    Ok(())
+pub(super) const PUT_SECRET: &str = "INSERT INTO secret VALUES ($1, $2)";
+
+pub(super) fn secret_values(secret: &[u8; 32]) -> [Value<'_>; 2] {
+    [Value::text(BLINDING), Value::blob(secret)]
 }
 
-pub(super) async fn put_checkpoint<S: Session>(session: &mut S, row: &CheckpointRow) -> Result<()> {
-    let values = [Value::int(row.size), Value::text(&row.note)];
-    let sql = "INSERT INTO checkpoint VALUES ($1, $2) ON CONFLICT (size) DO NOTHING";
-    session.execute(sql, Given::Values(&values)).await?;
-    let sql = "DELETE FROM checkpoint WHERE size < (SELECT size FROM checkpoint \
-               ORDER BY size DESC LIMIT 1 OFFSET $1)";
-    session.execute(sql, Given::Values(&[Value::int(CHECKPOINTS_KEPT)])).await?;
-    Ok(())
+pub(super) const PUT_CHECKPOINT: &str =
+    "INSERT INTO checkpoint VALUES ($1, $2) ON CONFLICT (size) DO NOTHING";
+
+pub(super) fn checkpoint_values(row: &CheckpointRow) -> [Value<'_>; 2] {
+    [Value::int(row.size), Value::text(&row.note)]
+}
+
+pub(super) const TRIM_CHECKPOINTS: &str = "DELETE FROM checkpoint WHERE size < \
+    (SELECT size FROM checkpoint ORDER BY size DESC LIMIT 1 OFFSET $1)";
+
+pub(super) const TRIM_VALUES: &[Value<'static>] = &[Value::Int(CHECKPOINTS_KEPT)];
+
+/// Whether it is time to trim. It reads all that are kept, which costs more than a group does; so
+/// it is done at one checkpoint in 32 or so, be the sizes odd or even.
+pub(super) fn trims(row: &CheckpointRow) -> bool {
+    row.size % 64 < 2
 }
 
 pub(super) async fn checkpoint<E: Engine>(

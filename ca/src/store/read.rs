@@ -7,7 +7,7 @@ use wire::event::Event;
 use wire::{Hash32, UserId};
 
 use super::columns::{self, Columns};
-use super::engine::{Engine, Given, Mode, NOTHING, Session, Value};
+use super::engine::{Engine, Given, Mode, NOTHING, Session, Statement, Value};
 use super::rows::{
     Books, CertificateRow, CrlRow, EventRow, GenesisRow, HistoryCursor, HistoryRow, IdentityRow,
     RevokedRow, Unfinished,
@@ -39,6 +39,13 @@ pub(super) async fn size<S: Session>(session: &mut S) -> Result<u64> {
     let rows = session.fetch("SELECT size FROM tree", NOTHING).await?;
     let missing = || StoreError::Corrupt { table: "tree", reason: "no row".to_owned() };
     Columns::of("tree", rows.first().ok_or_else(missing)?).u64("size")
+}
+
+pub(super) async fn size_now<E: Engine>(engine: &E) -> Result<u64> {
+    let mut session = engine.begin(Mode::Read).await?;
+    let size = size(&mut session).await?;
+    session.commit().await?;
+    Ok(size)
 }
 
 pub(super) async fn genesis<E: Engine>(engine: &E) -> Result<Option<GenesisRow>> {
@@ -78,34 +85,35 @@ pub(super) async fn edge_in<S: Session>(session: &mut S) -> Result<Edge> {
 }
 
 pub(super) async fn books<E: Engine>(engine: &E, wanted: &Wanted) -> Result<Books> {
-    let mut session = engine.begin(Mode::Snapshot).await?;
-    let mut books = Books::default();
     let (mut uids, mut hashes, mut keys) = (Sheet::new(UIDS), Sheet::new(HASHES), Sheet::new(KEYS));
     wanted.uids.iter().for_each(|uid| uids.push([Value::text(uid.as_str())]));
     wanted.keys.iter().for_each(|hash| hashes.push([Value::blob(hash.as_bytes())]));
     wanted.idempotency.iter().for_each(|key| keys.push([Value::text(key.as_str())]));
-    if !uids.is_empty() {
-        let sql = "SELECT * FROM identity WHERE uid IN (SELECT uid FROM {rows})";
-        for row in session.fetch(sql, Given::Rows(&uids)).await? {
-            let row = columns::identity(&row)?;
-            books.identities.insert(row.identity.uid.clone(), row);
-        }
+    let all = [
+        ("SELECT * FROM identity WHERE uid IN (SELECT uid FROM {rows})", &uids),
+        ("SELECT * FROM subject_key WHERE hash IN (SELECT hash FROM {rows})", &hashes),
+        ("SELECT * FROM idempotency WHERE key IN (SELECT key FROM {rows})", &keys),
+    ];
+    let asked = all.iter().filter(|(_, sheet)| !sheet.is_empty());
+    let statements: Vec<Statement<'_>> =
+        asked.map(|(sql, sheet)| (*sql, Given::Rows(sheet))).collect();
+    let mut found = engine.transact(Mode::Snapshot, &statements).await?.into_iter();
+    let mut rows_of = |sheet: &Sheet<'_>| {
+        if sheet.is_empty() { Vec::new() } else { found.next().unwrap_or_default() }
+    };
+    let mut books = Books::default();
+    for row in rows_of(&uids) {
+        let row = columns::identity(&row)?;
+        books.identities.insert(row.identity.uid.clone(), row);
     }
-    if !hashes.is_empty() {
-        let sql = "SELECT * FROM subject_key WHERE hash IN (SELECT hash FROM {rows})";
-        for row in session.fetch(sql, Given::Rows(&hashes)).await? {
-            let row = columns::subject_key(&row)?;
-            books.keys.insert(row.hash, row);
-        }
+    for row in rows_of(&hashes) {
+        let row = columns::subject_key(&row)?;
+        books.keys.insert(row.hash, row);
     }
-    if !keys.is_empty() {
-        let sql = "SELECT * FROM idempotency WHERE key IN (SELECT key FROM {rows})";
-        for row in session.fetch(sql, Given::Rows(&keys)).await? {
-            let (key, row) = columns::idempotency(&row)?;
-            books.idempotency.insert(key, row);
-        }
+    for row in rows_of(&keys) {
+        let (key, row) = columns::idempotency(&row)?;
+        books.idempotency.insert(key, row);
     }
-    session.commit().await?;
     Ok(books)
 }
 
@@ -181,16 +189,13 @@ pub(super) async fn certificate<E: Engine>(
     rows.first().map(|row| columns::certificate(row)).transpose()
 }
 
-pub(super) async fn certificates<S: Session>(
-    session: &mut S,
-    leaves: impl Iterator<Item = u64>,
-) -> Result<Vec<CertificateRow>> {
+pub(super) const CERTIFICATES: &str = "SELECT * FROM certificate \
+    WHERE leaf_index IN (SELECT leaf_index FROM {rows}) ORDER BY leaf_index";
+
+pub(super) fn leaves_wanted(leaves: impl Iterator<Item = u64>) -> Sheet<'static> {
     let mut wanted = Sheet::new(LEAVES);
     leaves.for_each(|leaf_index| wanted.push([Value::int(leaf_index)]));
-    let sql = "SELECT * FROM certificate WHERE leaf_index IN (SELECT leaf_index FROM {rows}) \
-               ORDER BY leaf_index";
-    let rows = session.fetch(sql, Given::Rows(&wanted)).await?;
-    rows.iter().map(|row| columns::certificate(row)).collect()
+    wanted
 }
 
 pub(super) async fn certificates_of<E: Engine>(

@@ -7,14 +7,17 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
+use sqlx::pool::PoolConnection;
+use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{Arguments, AssertSqlSafe, Row, SqliteConnection, SqlitePool};
+use sqlx::{Arguments, AssertSqlSafe, Either, Executor, Row, SqliteConnection, SqlitePool};
 
 use super::StoreError;
-use super::engine::{Engine, Given, Mode, Session, Source, Value};
+use super::engine::{Engine, Given, Mode, Session, Source, Statement, Value};
 use super::sheet::Sheet;
 
 /// Schema changes in order; the position plus one is the schema's number.
@@ -128,9 +131,73 @@ impl Engine for Sqlite {
         })
     }
 
+    /// As one text: SQLite's thread is handed all of it at once, and stops at the first fault.
+    async fn transact(
+        &self,
+        mode: Mode,
+        statements: &[Statement<'_>],
+    ) -> Result<Vec<Vec<SqliteRow>>, StoreError> {
+        let (pool, begin) = match mode {
+            Mode::Read | Mode::Snapshot => (&self.readers, "BEGIN"),
+            Mode::Write => (&self.writer, "BEGIN IMMEDIATE"),
+        };
+        let mut text = format!("{begin};\n");
+        let mut arguments = SqliteArguments::default();
+        for (sql, given) in statements {
+            text.push_str(&statement(sql, *given, &mut arguments)?);
+            text.push_str(";\n");
+        }
+        text.push_str("COMMIT");
+        let mut lent = Lent(Some(pool.acquire().await?));
+        let query = sqlx::query_with(AssertSqlSafe(text), arguments);
+        let outcome = lent.all(query, statements.len()).await;
+        lent.give_back(outcome.is_ok()).await;
+        Ok(outcome?)
+    }
+
     async fn end(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+/// A connection on which a transaction is begun and ended in words of our own. It is closed, which
+/// undoes what was begun, unless it is given back.
+struct Lent(Option<PoolConnection<sqlx::Sqlite>>);
+
+impl Lent {
+    /// What a text of BEGIN, `count` statements and COMMIT finds.
+    async fn all(
+        &mut self,
+        query: Query<'_, sqlx::Sqlite, SqliteArguments>,
+        count: usize,
+    ) -> Result<Vec<Vec<SqliteRow>>, sqlx::Error> {
+        let connection = self.0.as_deref_mut().ok_or(sqlx::Error::PoolClosed)?;
+        let (mut found, mut rows) = (Vec::with_capacity(count + 2), Vec::new());
+        let mut results = connection.fetch_many(query);
+        while let Some(result) = results.try_next().await? {
+            match result {
+                Either::Left(_) => found.push(std::mem::take(&mut rows)),
+                Either::Right(row) => rows.push(row),
+            }
+        }
+        drop(results);
+        // Without those of BEGIN and COMMIT.
+        Ok(found.into_iter().skip(1).take(count).collect())
+    }
+
+    /// Returns the connection to its pool if nothing is under way on it.
+    async fn give_back(&mut self, ended: bool) {
+        let Some(connection) = self.0.as_deref_mut() else { return };
+        if ended || sqlx::raw_sql("ROLLBACK").execute(connection).await.is_ok() {
+            drop(self.0.take());
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        drop(self.0.take().map(PoolConnection::detach));
     }
 }
 
@@ -138,7 +205,7 @@ impl Engine for Sqlite {
 #[derive(Debug)]
 pub(super) enum SqliteSession {
     /// Without a transaction.
-    Plain(sqlx::pool::PoolConnection<sqlx::Sqlite>),
+    Plain(PoolConnection<sqlx::Sqlite>),
     /// In one.
     Transaction(sqlx::Transaction<'static, sqlx::Sqlite>),
 }
@@ -156,30 +223,16 @@ impl Session for SqliteSession {
     type Row = SqliteRow;
 
     async fn fetch(&mut self, sql: &str, given: Given<'_>) -> Result<Vec<SqliteRow>, StoreError> {
-        let (sql, arguments) = statement(sql, given)?;
+        let mut arguments = SqliteArguments::default();
+        let sql = statement(sql, given, &mut arguments)?;
         Ok(sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(self.connection()).await?)
     }
 
     async fn execute(&mut self, sql: &str, given: Given<'_>) -> Result<u64, StoreError> {
-        let (sql, arguments) = statement(sql, given)?;
+        let mut arguments = SqliteArguments::default();
+        let sql = statement(sql, given, &mut arguments)?;
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
         Ok(query.execute(self.connection()).await?.rows_affected())
-    }
-
-    /// As one text: SQLite's thread is handed all of it at once, and stops at the first fault.
-    async fn execute_all(
-        &mut self,
-        statements: &[(&'static str, Sheet<'_>)],
-    ) -> Result<(), StoreError> {
-        let mut text = String::new();
-        let mut arguments = SqliteArguments::default();
-        for (sql, sheet) in statements.iter().filter(|(_, sheet)| !sheet.is_empty()) {
-            text.push_str(&with_rows(sql, sheet, &mut arguments)?);
-            text.push_str(";\n");
-        }
-        let query = sqlx::query_with(AssertSqlSafe(text), arguments);
-        query.execute(self.connection()).await?;
-        Ok(())
     }
 
     async fn commit(self) -> Result<(), StoreError> {
@@ -197,24 +250,43 @@ impl Session for SqliteSession {
     }
 }
 
-fn statement(sql: &str, given: Given<'_>) -> Result<(String, SqliteArguments), StoreError> {
-    let mut arguments = SqliteArguments::default();
-    let sql = match given {
-        Given::Values(values) => {
-            for value in values {
-                match value {
-                    Value::Null => arguments.add(None::<i64>),
-                    Value::Int(n) => arguments.add(*n),
-                    Value::Text(text) => arguments.add(text.to_string()),
-                    Value::Blob(bytes) => arguments.add(bytes.to_vec()),
-                }
-                .map_err(sqlx::Error::Encode)?;
-            }
-            sql.to_owned()
-        }
-        Given::Rows(sheet) => with_rows(sql, sheet, &mut arguments)?,
+/// A statement whose parameters are added to others before them.
+fn statement(
+    sql: &str,
+    given: Given<'_>,
+    arguments: &mut SqliteArguments,
+) -> Result<String, StoreError> {
+    let values = match given {
+        Given::Values(values) => values,
+        Given::Rows(sheet) => return with_rows(sql, sheet, arguments),
     };
-    Ok((sql, arguments))
+    let before = arguments.len();
+    for value in values {
+        match value {
+            Value::Null => arguments.add(None::<i64>),
+            Value::Int(n) => arguments.add(*n),
+            Value::Text(text) => arguments.add(text.to_string()),
+            Value::Blob(bytes) => arguments.add(bytes.to_vec()),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(renumbered(sql, before))
+}
+
+/// `$1` becomes `$(1 + before)`, and so on.
+fn renumbered(sql: &str, before: usize) -> String {
+    if before == 0 {
+        return sql.to_owned();
+    }
+    let mut pieces = sql.split('$');
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = piece.split_at(digits);
+        let number = number.parse().map_or(0, |number: usize| number + before);
+        out.push_str(&format!("${number}{rest}"));
+    }
+    out
 }
 
 /// A statement that reads a sheet from two more parameters.

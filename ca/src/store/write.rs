@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use sqlx::error::ErrorKind;
 use wire::Encoded;
 
-use super::columns::status_number;
-use super::engine::{Engine, Given, Mode, NOTHING, Session, Value};
+use super::columns::{self, status_number};
+use super::engine::{Engine, Given, Mode, NOTHING, Session, Statement, Value};
 use super::rows::{CertificateRow, CrlRow, Publication, RecordGroup, Refused};
 use super::sheet::{self, Column, Kind, Sheet};
 use super::{REFUSALS_KEPT, StoreError};
@@ -14,16 +15,8 @@ use super::{log, read};
 type Result<T> = std::result::Result<T, StoreError>;
 
 pub(super) async fn record<E: Engine>(engine: &E, group: &RecordGroup) -> Result<()> {
-    let mut session = engine.begin(Mode::Write).await?;
-    let grown = Value::int(group.leaves());
-    let values = [grown, Value::int(group.expected_size)];
-    let sql = "UPDATE tree SET size = size + $1 WHERE size = $2";
-    if session.execute(sql, Given::Values(&values)).await? != 1 {
-        let found = read::size(&mut session).await?;
-        session.rollback().await?;
-        return Err(StoreError::Moved { expected: group.expected_size, found });
-    }
-    let statements = [
+    let size = [Value::int(group.leaves()), Value::int(group.expected_size)];
+    let rows = [
         ("INSERT INTO stored_hash SELECT idx, hash FROM {rows}", hashes(group)),
         (
             "INSERT INTO event SELECT leaf_index, leaf, salt, event, uid, sequence, at_ms \
@@ -59,11 +52,35 @@ pub(super) async fn record<E: Engine>(engine: &E, group: &RecordGroup) -> Result
         ),
         ("INSERT INTO idempotency SELECT key, request, leaf_index FROM {rows}", idempotency(group)),
     ];
-    session.execute_all(&statements).await?;
-    if let Some(secret) = &group.secret {
-        log::put_secret(&mut session, secret).await?;
+    let secret = group.secret.as_ref().map(log::secret_values);
+    let mut statements: Vec<Statement<'_>> = vec![(GROW, Given::Values(&size))];
+    let sheets = rows.iter().filter(|(_, sheet)| !sheet.is_empty());
+    statements.extend(sheets.map(|(sql, sheet)| (*sql, Given::Rows(sheet))));
+    statements.extend(secret.iter().map(|values| (log::PUT_SECRET, Given::Values(values))));
+    match engine.transact(Mode::Write, &statements).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(moved(engine, group.expected_size, error).await),
     }
-    session.commit().await
+}
+
+/// The log grows if it has the size that it was read with, also when it is looked at again behind
+/// another writer's lock. Else the size would become NULL, which the column does not take: the
+/// statement fails, and nothing of its transaction is kept. The same where there is no row.
+const GROW: &str = "INSERT INTO tree (one, size) \
+    VALUES (1, (SELECT size + $1 FROM tree WHERE size = $2)) ON CONFLICT (one) DO UPDATE \
+    SET size = CASE WHEN tree.size = $2 THEN excluded.size ELSE NULL END";
+
+/// Tells a log that has grown from any other failure.
+async fn moved<E: Engine>(engine: &E, expected: u64, error: StoreError) -> StoreError {
+    let StoreError::Engine(sqlx::Error::Database(refused)) = &error else { return error };
+    if refused.kind() != ErrorKind::NotNullViolation {
+        return error;
+    }
+    match read::size_now(engine).await {
+        Ok(found) if found != expected => StoreError::Moved { expected, found },
+        Err(corrupt @ StoreError::Corrupt { .. }) => corrupt,
+        Ok(_) | Err(_) => error,
+    }
 }
 
 async fn run<S: Session>(session: &mut S, sql: &'static str, sheet: Sheet<'_>) -> Result<()> {
@@ -264,7 +281,6 @@ pub(super) async fn publish<E: Engine>(
 ) -> Result<Vec<CertificateRow>> {
     let signed = &publication.certificates;
     const COLUMNS: &[Column] = &[("leaf_index", Kind::Int), ("certificate", Kind::Blob)];
-    let mut session = engine.begin(Mode::Write).await?;
     let mut sheet = Sheet::new(COLUMNS);
     let mut seen = HashSet::new();
     for (leaf_index, der) in signed {
@@ -272,19 +288,21 @@ pub(super) async fn publish<E: Engine>(
             sheet.push([Value::int(*leaf_index), Value::blob(der)]);
         }
     }
-    run(
-        &mut session,
-        "UPDATE certificate SET certificate = r.certificate FROM {rows} \
-         WHERE certificate.leaf_index = r.leaf_index AND certificate.certificate IS NULL",
-        sheet,
-    )
-    .await?;
-    if let Some(row) = &publication.checkpoint {
-        log::put_checkpoint(&mut session, row).await?;
+    let wanted = read::leaves_wanted(signed.iter().map(|(leaf, _)| *leaf));
+    let checkpoint = publication.checkpoint.as_ref().map(log::checkpoint_values);
+    let mut statements: Vec<Statement<'_>> = Vec::new();
+    if !sheet.is_empty() {
+        let sql = "UPDATE certificate SET certificate = r.certificate FROM {rows} \
+                   WHERE certificate.leaf_index = r.leaf_index AND certificate.certificate IS NULL";
+        statements.push((sql, Given::Rows(&sheet)));
     }
-    let rows = read::certificates(&mut session, signed.iter().map(|(leaf, _)| *leaf)).await?;
-    session.commit().await?;
-    Ok(rows)
+    statements.extend(checkpoint.iter().map(|row| (log::PUT_CHECKPOINT, Given::Values(row))));
+    if publication.checkpoint.as_ref().is_some_and(log::trims) {
+        statements.push((log::TRIM_CHECKPOINTS, Given::Values(log::TRIM_VALUES)));
+    }
+    statements.push((read::CERTIFICATES, Given::Rows(&wanted)));
+    let found = engine.transact(Mode::Write, &statements).await?;
+    found.last().into_iter().flatten().map(|row| columns::certificate(row)).collect()
 }
 
 pub(super) async fn put_crl<E: Engine>(engine: &E, row: &CrlRow) -> Result<bool> {
