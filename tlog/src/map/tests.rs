@@ -260,6 +260,83 @@ fn values_that_do_not_change_dirty_no_page() {
     assert_eq!(map.stage(&[same]).unwrap().changed_pages(), 0);
 }
 
+fn page_fault(id: PageId, bytes: &[u8]) -> &'static str {
+    match Page::decode(id, bytes) {
+        Err(MapError::Format { page, reason, .. }) if page == id => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_page_has_one_encoding() {
+    let id = PageId::new(&[7; 30]).unwrap();
+    let leaf = |byte: u8| [&[byte, 0, 1][..], &[2; 32]].concat();
+    let page = |count: u8, slots: &[Vec<u8>]| [&[1, 0, count][..], &slots.concat()].concat();
+    let good = page(2, &[leaf(3), leaf(4)]);
+    assert_eq!(Page::decode(id, &good).unwrap().encode(), good);
+
+    let last = PageId::new(&[7; 31]).unwrap();
+    let below = [&[1, 0, 1, 3, 1][..], &[2; 32]].concat();
+    assert!(Page::decode(id, &below).is_ok());
+    assert_eq!(page_fault(last, &below), "a page below the last byte of the key");
+
+    assert_eq!(page_fault(id, &[&good[..], &[0]].concat()), "trailing bytes");
+    assert_eq!(page_fault(id, &page(2, &[leaf(3), leaf(3)])), "slots out of order");
+    assert_eq!(page_fault(id, &page(2, &[leaf(4), leaf(3)])), "slots out of order");
+    assert_eq!(page_fault(id, &page(1, &[leaf(3)])), "less than two keys");
+    assert_eq!(page_fault(id, &page(0, &[])), "less than two keys");
+    assert_eq!(page_fault(id, &[2, 0, 0]), "unknown version");
+    assert_eq!(page_fault(id, &[1, 1, 1]), "more than 256 slots");
+    assert_eq!(page_fault(id, &[1, 0, 1, 3, 2]), "unknown slot tag");
+    for cut in 0..good.len() {
+        assert_eq!(page_fault(id, &good[..cut]), "ends too early");
+    }
+    assert_eq!(Page::decode(PageId::ROOT, &[1, 0, 0]).unwrap().hash(), EMPTY_ROOT);
+}
+
+#[test]
+fn a_proof_has_one_encoding() {
+    let (map, _, keys) = filled(9);
+    let good = map.prove(&keys[3]).unwrap().to_bytes();
+    let depth = usize::from(good[3]);
+    assert!(depth > 1 && depth < 8, "the cases below are made for this map");
+    let refused = |bytes: &[u8]| match MapProof::from_bytes(bytes) {
+        Err(ProofError::Encoding { what: "map proof", reason }) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&[&good[..], &[0; 32]].concat()), "trailing bytes");
+    assert_eq!(refused(&[&good[..], &[0]].concat()), "not a whole number of hashes");
+    let mut zero = good.clone();
+    zero[5..37].fill(0);
+    assert_eq!(refused(&zero), "an empty subtree is written out");
+    let mut beyond = good.clone();
+    beyond[4] |= 1;
+    assert_eq!(refused(&beyond), "bits beyond the last level");
+    let mut lone = good.clone();
+    lone[4] &= !(0x80 >> (depth - 1));
+    assert_eq!(refused(&lone), "nothing beside the last level: its end would be pulled up");
+    assert_eq!(refused(&[1, 1, 1, 1]), "more than 256 levels");
+    assert_eq!(refused(&[1, 3, 0, 0]), "unknown kind of end");
+    assert_eq!(refused(&[2, 1, 0, 0]), "unknown version");
+    for cut in 0..good.len() {
+        assert!(MapProof::from_bytes(&good[..cut]).is_err());
+    }
+}
+
+/// In JSON a proof is one string, in the compact form its own bytes and their length.
+#[test]
+fn a_proof_travels_in_other_formats() {
+    let (map, _, keys) = filled(9);
+    let proof = map.prove(&keys[3]).unwrap();
+    let json = serde_json::to_string(&proof).unwrap();
+    assert_eq!(json, format!("\"{}\"", hex::encode(proof.to_bytes())));
+    assert_eq!(serde_json::from_str::<MapProof>(&json).unwrap(), proof);
+    let compact = postcard::to_stdvec(&proof).unwrap();
+    assert!(compact.len() <= proof.to_bytes().len() + 2);
+    assert_eq!(postcard::from_bytes::<MapProof>(&compact).unwrap(), proof);
+    assert!(serde_json::from_str::<MapProof>("\"00\"").is_err());
+}
+
 #[test]
 fn a_page_edited_by_a_bit_is_named() {
     let (map, store, keys) = filled(400);
