@@ -47,6 +47,15 @@ pub enum ConfigError {
     },
 }
 
+/// How many requests a caller may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests per second, in the long run.
+    pub per_second: u32,
+    /// Requests at once, after a rest.
+    pub burst: u32,
+}
+
 /// Bounds on what callers can make the gateway hold or wait for.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -56,6 +65,11 @@ pub struct Limits {
     pub connections: usize,
     /// Greatest number of requests at once. More are answered `overloaded`.
     pub requests: usize,
+    /// Requests of one address without a client certificate (of IPv6: of one /64 network). More
+    /// are answered `too-many-requests`.
+    pub anonymous_rate: Rate,
+    /// Requests of one client certificate. One agent speaks for all users of a server.
+    pub agent_rate: Rate,
     /// Greatest number of requests in flight to the authority; the authority may set less.
     pub in_flight: u32,
     /// Time for a TLS handshake.
@@ -82,6 +96,8 @@ impl Default for Limits {
             body: 64 * 1024,
             connections: 4096,
             requests: 4096,
+            anonymous_rate: Rate { per_second: 1_000, burst: 5_000 },
+            agent_rate: Rate { per_second: 50_000, burst: 100_000 },
             in_flight: 2048,
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(30),
@@ -207,6 +223,13 @@ fn check_limits(limits: &Limits) -> Result<(), ConfigError> {
     bound("body (bytes)", limits.body as u128, 1, wire::frame::MAX_REQUEST as u128 / 2)?;
     bound("connections", limits.connections as u128, 1, 1 << 20)?;
     bound("requests", limits.requests as u128, 1, 1 << 20)?;
+    for (what, burst, rate) in [
+        ("anonymous_rate (per second)", "anonymous_rate (burst)", limits.anonymous_rate),
+        ("agent_rate (per second)", "agent_rate (burst)", limits.agent_rate),
+    ] {
+        bound(what, rate.per_second.into(), 1, 1_000_000)?;
+        bound(burst, rate.burst.into(), 1, 10_000_000)?;
+    }
     bound("in_flight", limits.in_flight.into(), 1, 1 << 20)?;
     time("handshake (ms)", limits.handshake, 300)?;
     time("header (ms)", limits.header, 300)?;

@@ -23,7 +23,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
-use wire::socket::Peer;
 
 use crate::config::Limits;
 use crate::edge::ConnectionPeer;
@@ -66,9 +65,10 @@ impl Hall {
                 // The semaphore is never closed.
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
                 match listener.accept().await {
-                    Ok((stream, _)) => {
+                    Ok((stream, address)) => {
+                        let peer = ConnectionPeer { address: address.ip(), peer: None };
                         let connection =
-                            self.clone().serve(stream, tls.clone(), app.clone(), place);
+                            self.clone().serve(stream, peer, tls.clone(), app.clone(), place);
                         self.tasks.spawn(connection);
                     }
                     Err(error) => {
@@ -84,6 +84,7 @@ impl Hall {
     async fn serve(
         self,
         stream: TcpStream,
+        mut peer: ConnectionPeer,
         tls: Option<TlsAcceptor>,
         app: Router,
         _place: OwnedSemaphorePermit,
@@ -91,7 +92,7 @@ impl Hall {
         // Answers are small and whole; waiting to gather more only delays them.
         let _ = stream.set_nodelay(true);
         let Some(acceptor) = tls else {
-            return self.converse(stream, false, None, app).await;
+            return self.converse(stream, false, peer, app).await;
         };
         let handshake = tokio::time::timeout(self.limits.handshake, acceptor.accept(stream));
         let stream = match self.closing.run_until_cancelled(handshake).await {
@@ -102,7 +103,7 @@ impl Hall {
         };
         let (_, session) = stream.get_ref();
         let http2 = session.alpn_protocol() == Some(tls::H2);
-        let peer = match session.peer_certificates().and_then(<[_]>::first).map(tls::peer) {
+        peer.peer = match session.peer_certificates().and_then(<[_]>::first).map(tls::peer) {
             None => None,
             Some(Ok(peer)) => Some(Arc::new(peer)),
             Some(Err(error)) => {
@@ -113,12 +114,11 @@ impl Hall {
     }
 
     /// HTTP until the connection ends, is idle too long, or the hall closes.
-    async fn converse<S>(self, stream: S, http2: bool, peer: Option<Arc<Peer>>, app: Router)
+    async fn converse<S>(self, stream: S, http2: bool, peer: ConnectionPeer, app: Router)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Arc::new(Activity::new());
-        let peer = ConnectionPeer(peer);
         let service = service_fn(|request: Request<Incoming>| {
             let working = Activity::begin(&activity);
             let mut request = request.map(Body::new);

@@ -2,6 +2,7 @@
 //! log, and on the way out its problem and its headers.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,21 +18,36 @@ use http::header::{
 };
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use wire::Hash32;
 use wire::problem::{Problem, ProblemCode};
 use wire::socket::Peer;
 
 use crate::authority::timed_out;
 use crate::input::Context;
 use crate::problem::{Refusal, render};
+use crate::rate::{Caller, Limiter};
 use crate::routes;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Greatest length of a request id that is taken from outside.
 const REQUEST_ID_MAX: usize = 64;
 
-/// The TLS peer of a connection; the accept loop puts it into every request.
+/// Who is at the other end of a connection; the accept loop puts it into every request.
 #[derive(Debug, Clone)]
-pub(crate) struct ConnectionPeer(pub(crate) Option<Arc<Peer>>);
+pub(crate) struct ConnectionPeer {
+    pub(crate) address: IpAddr,
+    /// The TLS client certificate, where one was shown.
+    pub(crate) peer: Option<Arc<Peer>>,
+}
+
+impl ConnectionPeer {
+    fn caller(&self) -> Caller {
+        match &self.peer {
+            Some(peer) => Caller::Certificate(Hash32::of(&peer.spki)),
+            None => Caller::at(self.address),
+        }
+    }
+}
 
 /// What the edge needs to know.
 #[derive(Debug)]
@@ -40,6 +56,7 @@ pub(crate) struct Edge {
     pub(crate) pages: String,
     pub(crate) deadline: Duration,
     pub(crate) requests: Arc<Semaphore>,
+    pub(crate) rates: Arc<Limiter>,
     pub(crate) hsts: Option<HeaderValue>,
 }
 
@@ -54,11 +71,13 @@ pub(crate) async fn around(
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("-", MatchedPath::as_str);
-    let peer = request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.0.clone());
+    let connection = request.extensions().get::<ConnectionPeer>();
+    let caller = connection.map(ConnectionPeer::caller);
+    let peer = connection.and_then(|connection| connection.peer.clone());
     let deadline = start + edge.deadline;
     request.extensions_mut().insert(Context { request_id: Arc::clone(&id), peer, deadline });
 
-    let response = match admit(&edge, route) {
+    let response = match admit(&edge, route, caller, start) {
         Ok(_place) => answer(request, next, deadline, &id).await,
         Err(refusal) => refusal.into_response(),
     };
@@ -82,9 +101,16 @@ pub(crate) async fn around(
 fn admit<'a>(
     edge: &'a Edge,
     route: &str,
+    caller: Option<Caller>,
+    now: Instant,
 ) -> Result<Option<tokio::sync::SemaphorePermit<'a>>, Refusal> {
     if route == routes::LIVE {
         return Ok(None);
+    }
+    if let Some(Err(wait)) = caller.map(|caller| edge.rates.take(caller, now)) {
+        let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+        let detail = "this caller has made as many requests as it may for now";
+        return Err(Problem::new(ProblemCode::TooManyRequests, detail).retry_after(seconds).into());
     }
     edge.requests.try_acquire().map(Some).map_err(|_| {
         Problem::new(

@@ -21,16 +21,17 @@ use wire::{IdempotencyKey, SerialNumber, UserId};
 
 use crate::negotiate::JSON;
 use crate::problem::Refusal;
+use crate::routes::TILES;
 
 /// RFC 5967 section 3.
 const PKCS10: &str = "application/pkcs10";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Entries of a page where the caller names no limit, and the most that may be named.
-const PAGE_DEFAULT: u32 = 100;
-const PAGE_MAX: u32 = 1000;
+pub(crate) const PAGE_DEFAULT: u32 = 100;
+pub(crate) const PAGE_MAX: u32 = 1000;
 /// Greatest length of a cursor, in bytes.
-const CURSOR_MAX: usize = 512;
+pub(crate) const CURSOR_MAX: usize = 512;
 
 /// Who asks, under which id, and until when; the edge puts it into every request.
 #[derive(Debug, Clone)]
@@ -136,24 +137,26 @@ impl<S: Sync> FromRequestParts<S> for Page {
     }
 }
 
-fn page(uri: &Uri) -> Result<PageRequest, Refusal> {
+/// The values of the query's parameters, each of which may stand once and no others at all.
+fn query<const N: usize>(uri: &Uri, known: [&str; N]) -> Result<[Option<String>; N], Refusal> {
     let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
         .map_err(|error| Refusal::malformed(format!("the query: {error}")))?;
-    let (mut cursor, mut limit) = (None, None);
+    let mut values = [const { None }; N];
     for (name, value) in pairs {
-        let slot = match name.as_str() {
-            "cursor" => &mut cursor,
-            "limit" => &mut limit,
-            _ => {
-                let detail = format!("the query parameter {name:?} is not known here");
-                let problem = Problem::new(ProblemCode::MalformedRequest, detail);
-                return Err(problem.expected("cursor, limit", name).into());
-            }
+        let Some(index) = known.iter().position(|known| *known == name) else {
+            let detail = format!("the query parameter {name:?} is not known here");
+            let problem = Problem::new(ProblemCode::MalformedRequest, detail);
+            return Err(problem.expected(known.join(", "), name).into());
         };
-        if slot.replace(value).is_some() {
+        if values[index].replace(value).is_some() {
             return Err(Refusal::malformed(format!("the query parameter {name} stands twice")));
         }
     }
+    Ok(values)
+}
+
+fn page(uri: &Uri) -> Result<PageRequest, Refusal> {
+    let [cursor, limit] = query(uri, ["cursor", "limit"])?;
     let limit = match limit {
         None => PAGE_DEFAULT,
         Some(text) => {
@@ -169,6 +172,75 @@ fn page(uri: &Uri) -> Result<PageRequest, Refusal> {
         return Err(Refusal::malformed(detail));
     }
     Ok(PageRequest { cursor, limit })
+}
+
+/// `?since=`.
+#[derive(Debug)]
+pub(crate) struct Since(pub(crate) u64);
+
+impl Since {
+    /// The greatest number that every JSON reader takes (RFC 8259 section 6).
+    pub(crate) const MAX: u64 = (1 << 53) - 1;
+}
+
+impl<S: Sync> FromRequestParts<S> for Since {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let [since] = query(&parts.uri, ["since"])?;
+        let Some(text) = since else { return Ok(Self(0)) };
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        let since = text.parse().ok().filter(|since| digits && *since <= Self::MAX);
+        let since = since.ok_or_else(|| {
+            Problem::new(ProblemCode::MalformedRequest, "the query parameter since")
+                .expected("the number of an event", text)
+        })?;
+        Ok(Self(since))
+    }
+}
+
+/// The path of a tile (C2SP tlog-tiles), in the one way in which it is written.
+#[derive(Debug)]
+pub(crate) struct Tile(pub(crate) String);
+
+impl<S: Sync> FromRequestParts<S> for Tile {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let path = parts.uri.path();
+        let path = path.strip_prefix(TILES).filter(|path| is_tile(path)).ok_or_else(|| {
+            Problem::new(ProblemCode::UnknownTile, "this is no tile's path")
+                .expected("as 0/x001/234 or entries/000.p/5", path)
+        })?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+/// Whether this is `L/N` or `L/N.p/W`: L from 0 to 63 or `entries`, N in groups of three digits, all
+/// but the last after an `x`, W from 1 to 255, nowhere a needless zero.
+fn is_tile(path: &str) -> bool {
+    let number = |text: &str, max: u8| {
+        let plain = text == "0" || !text.starts_with('0');
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        text.parse().ok().filter(|&number: &u8| plain && digits && number <= max)
+    };
+    let Some((level, index)) = path.split_once('/') else { return false };
+    let index = match index.split_once(".p/") {
+        None => index,
+        Some((index, width)) if number(width, u8::MAX).is_some_and(|width| width > 0) => index,
+        Some(_) => return false,
+    };
+    let group = |text: &str| text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit());
+    let mut groups = index.rsplit('/');
+    let last = groups.next().is_some_and(group);
+    // The whole index is a number of 64 bits: seven groups.
+    let before: Vec<_> = groups.collect();
+    let sound = before.iter().all(|text| text.strip_prefix('x').is_some_and(group));
+    (level == "entries" || number(level, 63).is_some())
+        && last
+        && sound
+        && before.len() <= 6
+        && before.last() != Some(&"x000")
 }
 
 /// The value of a header that may stand once, as text.
@@ -234,7 +306,10 @@ async fn read(
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(oversize("more".to_owned())),
         Ok(Err(error)) => Err(Refusal::malformed(format!("the body ended early: {error}"))),
-        Err(_) => Err(Refusal::malformed("the body did not arrive in time")),
+        Err(_) => {
+            let detail = "the body did not arrive before the request's deadline";
+            Err(Refusal::new(ProblemCode::RequestTimeout, detail))
+        }
     }
 }
 

@@ -29,10 +29,12 @@ mod connections;
 mod edge;
 mod input;
 mod negotiate;
+mod openapi;
 mod problem;
+mod rate;
 mod routes;
 mod server;
 mod tls;
 
-pub use config::{ConfigError, GatewayConfig, GatewayOptions, Limits};
+pub use config::{ConfigError, GatewayConfig, GatewayOptions, Limits, Rate};
 pub use server::{Gateway, GatewayError, serve};

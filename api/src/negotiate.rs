@@ -2,7 +2,7 @@
 //! (section 13.1.2).
 
 use http::HeaderMap;
-use http::header::{ACCEPT, IF_NONE_MATCH};
+use http::header::{ACCEPT, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use wire::problem::{Problem, ProblemCode};
 
 use crate::problem::Refusal;
@@ -16,6 +16,10 @@ pub(crate) const PKIX_CERT: &str = "application/pkix-cert";
 pub(crate) const PKIX_CRL: &str = "application/pkix-crl";
 pub(crate) const PEM_FILE: &str = "application/x-pem-file";
 pub(crate) const HTML: &str = "text/html";
+pub(crate) const OCTETS: &str = "application/octet-stream";
+pub(crate) const TEXT: &str = "text/plain";
+/// A bundle in the compact form.
+pub(crate) const BUNDLE: &str = "application/vnd.avouch.bundle";
 
 /// The offer the caller likes best; among equals the one that stands first.
 ///
@@ -107,13 +111,28 @@ fn quality(text: &str) -> Option<u16> {
 /// Whether If-None-Match says that the caller has this entity tag (with its quotes) already.
 /// Compared weakly, as section 13.1.2 demands.
 pub(crate) fn not_modified(headers: &HeaderMap, etag: &str) -> bool {
+    tags(headers, IF_NONE_MATCH)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+/// Whether the caller makes its request dependent on a state that it saw.
+pub(crate) fn is_conditional(headers: &HeaderMap) -> bool {
+    headers.contains_key(IF_MATCH)
+}
+
+/// Whether If-Match names this entity tag (with its quotes), or any where there is one. Compared
+/// strongly, as section 13.1.1 demands.
+pub(crate) fn matches(headers: &HeaderMap, etag: Option<&str>) -> bool {
+    tags(headers, IF_MATCH).any(|tag| etag.is_some_and(|etag| tag == "*" || tag == etag))
+}
+
+fn tags(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     headers
-        .get_all(IF_NONE_MATCH)
+        .get_all(name)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(str::trim)
-        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 #[cfg(test)]

@@ -6,10 +6,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
 use serde::Serialize;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
 use wire::Hash32;
 use wire::problem::ProblemCode;
 use wire::socket::ResponseBody;
@@ -21,10 +24,13 @@ use crate::negotiate::JSON;
 use crate::problem::Refusal;
 
 mod certificates;
+mod docs;
 mod health;
+pub(crate) mod html;
 mod identities;
 mod installation;
 mod issuers;
+mod log;
 mod problems;
 
 /// Answers whenever the process runs.
@@ -40,25 +46,14 @@ pub(crate) struct App {
     pub(crate) cache_age: Duration,
 }
 
-type Routes = Router<Arc<App>>;
+/// Below this are the log's tiles.
+pub(crate) const TILES: &str = "/api/v1/log/tile/";
+
+type Routes = OpenApiRouter<Arc<App>>;
 
 /// Everything, for HTTPS.
 pub(crate) fn all(app: Arc<App>, edge: Arc<Edge>) -> Router {
-    let routes = issuer_routes()
-        .route(
-            "/api/v1/identities/{uid}/certificates",
-            get(identities::certificates).post(certificates::issue),
-        )
-        .route("/api/v1/identities/{uid}", get(identities::identity))
-        .route("/api/v1/identities/{uid}/history", get(identities::history))
-        .route("/api/v1/certificates/{serial}", get(certificates::certificate))
-        .route("/api/v1/certificates/{serial}/revocation", post(certificates::revoke))
-        .route("/api/v1/trust", get(installation::trust))
-        .route(LIVE, get(health::live))
-        .route("/api/v1/health/ready", get(health::ready))
-        .route("/problems/", get(problems::index))
-        .route("/problems/{slug}", get(problems::page));
-    surround(routes, app, edge)
+    surround(all_routes(), app, edge)
 }
 
 /// What relying parties fetch over plain HTTP, signed by others and public.
@@ -66,17 +61,46 @@ pub(crate) fn plain(app: Arc<App>, edge: Arc<Edge>) -> Router {
     surround(issuer_routes(), app, edge)
 }
 
+/// What `utoipa` has collected of all routes.
+pub(crate) fn described() -> OpenApi {
+    all_routes().into_openapi()
+}
+
+fn all_routes() -> Routes {
+    let mut routes = issuer_routes()
+        .routes(routes!(identities::certificates, certificates::issue))
+        .routes(routes!(identities::identity))
+        .routes(routes!(identities::history))
+        .routes(routes!(identities::bundle))
+        .routes(routes!(certificates::certificate))
+        .routes(routes!(certificates::revoke))
+        .routes(routes!(log::checkpoint))
+        .routes(routes!(installation::trust))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(problems::index))
+        .routes(routes!(problems::page))
+        .routes(routes!(docs::openapi))
+        .routes(routes!(docs::docs))
+        // A path of several segments is nothing that OpenAPI has a word for.
+        .route(&format!("{TILES}{{*path}}"), get(log::tile));
+    let (_, mut tile, _): UtoipaMethodRouter<Arc<App>> = routes!(log::tile);
+    routes.get_openapi_mut().paths.paths.append(&mut tile.paths);
+    routes
+}
+
 fn issuer_routes() -> Routes {
-    Router::new()
-        .route("/api/v1/issuers", get(issuers::list))
-        .route("/api/v1/issuers/{issuer}", get(issuers::issuer))
-        .route("/api/v1/issuers/{issuer}/chain.pem", get(issuers::chain))
-        .route("/api/v1/issuers/{issuer}/certificate.der", get(issuers::certificate))
-        .route("/api/v1/issuers/{issuer}/crl", get(issuers::only_crl))
-        .route("/api/v1/issuers/{issuer}/crl/{shard}", get(issuers::crl))
+    OpenApiRouter::default()
+        .routes(routes!(issuers::list))
+        .routes(routes!(issuers::issuer))
+        .routes(routes!(issuers::chain))
+        .routes(routes!(issuers::certificate))
+        .routes(routes!(issuers::only_crl))
+        .routes(routes!(issuers::crl))
 }
 
 fn surround(routes: Routes, app: Arc<App>, edge: Arc<Edge>) -> Router {
+    let (routes, _) = routes.split_for_parts();
     routes.fallback(nothing).layer(from_fn_with_state(edge, edge::around)).with_state(app)
 }
 

@@ -14,6 +14,7 @@ use crate::cache::{Cell, Shelf};
 use crate::config::GatewayConfig;
 use crate::connections::Hall;
 use crate::edge::Edge;
+use crate::rate::Limiter;
 use crate::routes::{self, App};
 
 /// Why a gateway could not start.
@@ -73,11 +74,13 @@ impl Gateway {
             cache_age: limits.cache_age,
         });
         let requests = Arc::new(Semaphore::new(limits.requests));
+        let rates = Arc::new(Limiter::new(limits.anonymous_rate, limits.agent_rate));
         let edge = |hsts: Option<HeaderValue>| {
             Arc::new(Edge {
                 pages: format!("{public_url}/problems/"),
                 deadline: limits.request,
                 requests: Arc::clone(&requests),
+                rates: Arc::clone(&rates),
                 hsts,
             })
         };

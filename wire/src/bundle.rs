@@ -17,6 +17,7 @@ pub const MAX_BUNDLE: usize = 4 * 1024 * 1024;
 /// A bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Bundle {
     /// Format version, 1.
     pub version: u8,
@@ -49,6 +50,7 @@ pub struct Bundle {
 /// One event with all that shows it to be lawful and logged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BundleEvent {
     /// Index of its leaf.
     pub leaf_index: u64,

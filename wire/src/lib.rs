@@ -24,6 +24,8 @@ pub mod leaf;
 pub mod problem;
 pub mod rest;
 pub mod rules;
+#[cfg(feature = "openapi")]
+mod schema;
 pub mod socket;
 pub mod statement;
 pub mod trust;

@@ -137,6 +137,13 @@ problems! {
         "It may still finish. Ask again with the same Idempotency-Key.";
     Internal = "internal", 500, "Internal error",
         "A fault of the server. The request id leads to its log.";
+    // The order of variants is their encoding on the sockets: new ones go to the end.
+    PreconditionFailed = "precondition-failed", 412, "The identity is not in the expected state",
+        "If-Match named another state of the identity than the present one, so something has happened since it was read. Nothing was changed. Fetch the identity, look at it, and decide again.";
+    RequestTimeout = "request-timeout", 408, "The request did not arrive in time",
+        "The body must be there before the deadline of the request. Nothing was changed. Send it again.";
+    UnknownTile = "unknown-tile", 404, "The log has no such tile",
+        "Paths of tiles are those of C2SP tlog-tiles. A tile exists once a checkpoint covers it, and partial ones only as long as they are the last of their level.";
 }
 
 /// One problem, as answered with media type `application/problem+json`.

@@ -9,6 +9,7 @@ use crate::{Hash32, Realm, UserId};
 /// Whether a certificate can be relied on, by the authority's books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum CertificateStatus {
     /// Recorded, not signed yet.
     Pending,
@@ -20,8 +21,10 @@ pub enum CertificateStatus {
 
 /// A certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Certificate {
     /// Serial number, 32 hexadecimal digits.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{32}$"))]
     pub serial: String,
     /// Whom it names.
     pub uid: UserId,
@@ -36,14 +39,18 @@ pub struct Certificate {
     /// Why it was revoked.
     pub revocation_reason: Option<String>,
     /// When it was revoked.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub revoked_at: Option<String>,
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub spki_sha256: Hash32,
     /// notBefore.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub not_before: String,
     /// notAfter.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub not_after: String,
     /// Id of the issuer, for `/issuers/{id}`.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{16,128}$"))]
     pub issuer: String,
     /// The certificate, PEM; `null` while pending.
     pub certificate: Option<String>,
@@ -56,6 +63,7 @@ pub struct Certificate {
 /// State of an identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum IdentityStatus {
     /// It can be shared with.
     Active,
@@ -67,6 +75,7 @@ pub enum IdentityStatus {
 
 /// An identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Identity {
     /// Its id.
     pub uid: UserId,
@@ -79,15 +88,19 @@ pub struct Identity {
     /// Its current key, if it has one.
     pub key: Option<IdentityKey>,
     /// Serial number of its latest certificate over that key.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{32}$"))]
     pub serial: Option<String>,
     /// When its first event was.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub created: String,
     /// When its latest event was.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub updated: String,
 }
 
 /// An identity's current key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct IdentityKey {
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub spki_sha256: Hash32,
@@ -101,8 +114,10 @@ pub struct IdentityKey {
 
 /// One line of an identity's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HistoryEntry {
     /// When.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub at: String,
     /// `accepted` (an event of the log) or `refused` (nothing changed).
     pub outcome: Outcome,
@@ -113,6 +128,7 @@ pub struct HistoryEntry {
     /// Index of the leaf; accepted events only.
     pub leaf_index: Option<u64>,
     /// Serial number of the certificate it is about.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{32}$"))]
     pub serial: Option<String>,
     /// SHA-256 of the SubjectPublicKeyInfo it is about.
     pub spki_sha256: Option<Hash32>,
@@ -127,6 +143,7 @@ pub struct HistoryEntry {
 /// Whether something was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Outcome {
     /// It was done.
     Accepted,
@@ -136,6 +153,7 @@ pub enum Outcome {
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Page<T> {
     /// The entries, in order.
     pub items: Vec<T>,
@@ -145,8 +163,10 @@ pub struct Page<T> {
 
 /// An issuing certificate authority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Issuer {
-    /// Its id: the first 16 hexadecimal digits of SHA-256 of its SubjectPublicKeyInfo.
+    /// Its id: the identifier of its key (SubjectKeyIdentifier), hexadecimal.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{16,128}$"))]
     pub id: String,
     /// Its subject, RFC 4514.
     pub subject: String,
@@ -162,6 +182,7 @@ pub struct Issuer {
 
 /// What the installation is, for clients and `doctor`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Installation {
     /// Its realm.
     pub realm: Realm,
@@ -184,34 +205,41 @@ pub struct Installation {
 /// Body of POST `/identities/{uid}/certificates` when sent as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CertificateRequest {
     /// The certification request, PEM.
     pub csr: String,
     /// The intent that the statements sign, base64 DER.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(content_encoding = "base64", nullable))]
     pub intent: Option<String>,
     /// Signed statements, base64 DER.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(default))]
     pub statements: Vec<String>,
 }
 
 /// Body of POST `/certificates/{serial}/revocation`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RevocationRequest {
     /// `unspecified`, `key-compromise`, `affiliation-changed`, `superseded`,
     /// `cessation-of-operation`.
     pub reason: String,
     /// The intent that the statements sign, base64 DER.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(content_encoding = "base64", nullable))]
     pub intent: Option<String>,
     /// Signed statements, base64 DER.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(default))]
     pub statements: Vec<String>,
 }
 
 /// What `/health/ready` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
     /// Whether requests are taken and finished.
     pub ready: bool,
@@ -221,6 +249,7 @@ pub struct Health {
 
 /// One part's health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HealthPart {
     /// `store`, `hsm`, `log`.
     pub name: String,
@@ -232,6 +261,8 @@ pub struct HealthPart {
 
 /// A problem as JSON (RFC 9457 section 3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = Problem))]
 pub struct ProblemJson {
     /// URI of the page that explains it.
     #[serde(rename = "type")]

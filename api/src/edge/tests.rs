@@ -8,12 +8,16 @@ use tower::ServiceExt;
 use wire::rest::ProblemJson;
 
 use super::*;
+use crate::config::Rate;
+
+const RATE: Rate = Rate { per_second: 1, burst: 1 };
 
 async fn ask(router: Router, deadline: Duration) -> (Response, Option<ProblemJson>) {
     let edge = Arc::new(Edge {
         pages: "https://x/problems/".to_owned(),
         deadline,
         requests: Arc::new(Semaphore::new(1)),
+        rates: Arc::new(Limiter::new(RATE, RATE)),
         hsts: Some(HeaderValue::from_static("max-age=5")),
     });
     let router = router.layer(from_fn_with_state(edge, around));

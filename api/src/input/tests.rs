@@ -41,3 +41,61 @@ async fn content_length_beyond_the_limit_is_refused_unread() {
     let deadline = Instant::now() + std::time::Duration::from_secs(3600);
     read(&headers, never, 10, deadline).await.unwrap_err();
 }
+
+#[test]
+fn tiles_have_one_path_each() {
+    for good in [
+        "0/000",
+        "63/999",
+        "0/x001/234",
+        "0/x001/x234/067.p/1",
+        "entries/000.p/255",
+        "1/x123/x456/x789/x012/x345/x678/901",
+    ] {
+        assert!(is_tile(good), "{good}");
+    }
+    for bad in [
+        "",
+        "0",
+        "0/",
+        "64/000",
+        "00/000",
+        "+1/000",
+        "-1/000",
+        "0/0",
+        "0/0000",
+        "0/001/234",
+        "0/x001",
+        "0/x000/001",
+        "0/x001/x234",
+        "0/000.p/0",
+        "0/000.p/256",
+        "0/000.p/01",
+        "0/000.p/",
+        "0/000.p",
+        "0/000.p/1/",
+        "0/000.p/1.p/1",
+        "0/000/",
+        "/0/000",
+        "Entries/000",
+        "entries/%30%30%30",
+        "0/../0/000",
+        "0/x001/x123/x456/x789/x012/x345/x678/901",
+        "data/000",
+    ] {
+        assert!(!is_tile(bad), "{bad}");
+    }
+}
+
+#[test]
+fn a_number_of_an_event() {
+    let since = |query: &str| query_of(&format!("/x{query}"));
+    assert_eq!(since("?since=7").unwrap(), [Some("7".to_owned())]);
+    assert_eq!(since("").unwrap(), [None]);
+    since("?since=1&since=2").unwrap_err();
+    since("?sinze=1").unwrap_err();
+}
+
+fn query_of(uri: &str) -> Result<[Option<String>; 1], Refusal> {
+    query(&uri.parse().unwrap(), ["since"])
+}

@@ -56,3 +56,14 @@ fn entity_tags_are_compared_weakly() {
     assert!(!has(&["\"3\"", "3-aa"]));
     assert!(!has(&[]));
 }
+
+#[test]
+fn preconditions_are_compared_strongly() {
+    let has = |values: &[&str]| matches(&headers(http::header::IF_MATCH, values), Some("\"3-aa\""));
+    assert!(has(&["\"3-aa\""]));
+    assert!(has(&["\"1\", \"3-aa\""]));
+    assert!(has(&["*"]));
+    assert!(!has(&["W/\"3-aa\""]));
+    assert!(!has(&["\"3\"", "3-aa"]));
+    assert!(!matches(&headers(http::header::IF_MATCH, &["*"]), None));
+}

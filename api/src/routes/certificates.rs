@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use wire::UserId;
+use wire::event::RevocationReason;
 use wire::problem::Problem;
 use wire::problem::ProblemCode::{self, *};
 use wire::rest::{Certificate, CertificateRequest, RevocationRequest};
@@ -185,6 +186,13 @@ pub(crate) async fn revoke(
     let request: RevocationRequest =
         input::read_json(&headers, body, app.body_limit, context.deadline).await?;
     let signed = input::signed(request.intent.as_deref(), &request.statements)?;
+    // What is malformed is so in any state.
+    if RevocationReason::from_name(&request.reason).is_none() {
+        let names: Vec<_> = RevocationReason::ALL.iter().map(|reason| reason.name()).collect();
+        return Err(Problem::new(MalformedRequest, "this is not a reason for revocation")
+            .expected(names.join(", "), request.reason)
+            .into());
+    }
     if is_conditional(&headers) {
         let question = RequestBody::Certificate { serial: serial.clone() };
         let answer = app.authority.ask(&context, question).await?;

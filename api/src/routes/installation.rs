@@ -16,6 +16,7 @@ use wire::socket::{RequestBody, ResponseBody};
 use super::{App, json, unexpected};
 use crate::input::Context;
 use crate::negotiate::{JSON, negotiate};
+use crate::openapi::problems::{ASKED, CHOICE, EVER, problems};
 use crate::problem::Refusal;
 
 /// An installation with its issuing certificates decoded.
@@ -60,12 +61,21 @@ impl App {
     }
 }
 
-/// GET `/trust`: what this installation says it is: realm, genesis hash, ladder step, warnings,
-/// root, issuers.
+problems!(Problems: CHOICE, ASKED, EVER);
+
+/// What this installation says it is.
 ///
 /// **This is no trust anchor.** It comes from the server that a client is about to judge. Clients
 /// take the root and the genesis hash from their trust file, which they got out of band; this
 /// answer serves to notice that the two differ, and to show people the fingerprint to compare.
+#[utoipa::path(
+    get, path = "/api/v1/trust", tag = "installation", operation_id = "trust",
+    responses(
+        (status = OK, description = "Realm, genesis hash, ladder step, warnings, root, issuers",
+            body = Installation),
+        Problems,
+    ),
+)]
 pub(crate) async fn trust(
     State(app): State<Arc<App>>,
     context: Context,

@@ -10,12 +10,17 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use wire::problem::{Problem, ProblemCode};
+use wire::problem::Problem;
+use wire::problem::ProblemCode::{HsmUnavailable, UnknownCrl, UnknownIssuer};
+use wire::rest::Issuer;
 use wire::socket::{RequestBody, ResponseBody};
 
 use super::{App, cached, content, etag_of, json, unexpected, vary};
 use crate::input::{Context, IssuerId, Shard};
 use crate::negotiate::{JSON, PEM_CHAIN, PEM_FILE, PKIX_CERT, PKIX_CRL, negotiate, not_modified};
+use crate::openapi::parameters::IfNoneMatch;
+use crate::openapi::problems::{ASKED, CHOICE, EVER, problems};
+use crate::openapi::{Binary, Text};
 use crate::problem::Refusal;
 
 /// Seconds that others may keep issuing certificates and CRLs, at most.
@@ -30,7 +35,19 @@ pub(crate) struct Crl {
     next_update: u64,
 }
 
-/// GET `/issuers`: all of them.
+problems!(ListProblems: CHOICE, ASKED, EVER);
+problems!(IssuerProblems: &[UnknownIssuer], CHOICE, ASKED, EVER);
+problems!(FileProblems: &[UnknownIssuer], ASKED, EVER);
+problems!(CrlProblems: &[UnknownIssuer, UnknownCrl, HsmUnavailable], CHOICE, ASKED, EVER);
+
+/// All issuing certificate authorities.
+#[utoipa::path(
+    get, path = "/api/v1/issuers", tag = "issuers", operation_id = "issuers",
+    responses(
+        (status = OK, description = "All of them", body = Vec<Issuer>),
+        ListProblems,
+    ),
+)]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     context: Context,
@@ -40,7 +57,15 @@ pub(crate) async fn list(
     json(&app.known(&context).await?.installation.issuers)
 }
 
-/// GET `/issuers/{id}`.
+/// One issuing certificate authority.
+#[utoipa::path(
+    get, path = "/api/v1/issuers/{issuer}", tag = "issuers", operation_id = "issuer",
+    params(IssuerId),
+    responses(
+        (status = OK, description = "The issuer", body = Issuer),
+        IssuerProblems,
+    ),
+)]
 pub(crate) async fn issuer(
     State(app): State<Arc<App>>,
     context: Context,
@@ -52,7 +77,17 @@ pub(crate) async fn issuer(
     json(known.issuer(&id)?.0)
 }
 
-/// GET `/issuers/{id}/chain.pem`: the issuing certificates up to the root, without it.
+/// An issuer's certificates up to the root, without it, PEM.
+#[utoipa::path(
+    get, path = "/api/v1/issuers/{issuer}/chain.pem", tag = "issuers", operation_id = "chain",
+    params(IssuerId, IfNoneMatch),
+    responses(
+        (status = OK, description = "The chain", body = inline(Text),
+            content_type = "application/pem-certificate-chain", headers(("etag" = String))),
+        (status = NOT_MODIFIED, description = "The one at hand is the present one"),
+        FileProblems,
+    ),
+)]
 pub(crate) async fn chain(
     State(app): State<Arc<App>>,
     context: Context,
@@ -66,7 +101,19 @@ pub(crate) async fn chain(
     Ok(file(&headers, PEM_CHAIN, pem, &tag(der, "pem"), MAX_AGE))
 }
 
-/// GET `/issuers/{id}/certificate.der`: the issuing certificate, for authority information access.
+/// An issuer's certificate, DER.
+///
+/// Certificates name this address (authority information access, RFC 5280 section 4.2.2.1).
+#[utoipa::path(
+    get, path = "/api/v1/issuers/{issuer}/certificate.der", tag = "issuers", operation_id = "issuer_certificate",
+    params(IssuerId, IfNoneMatch),
+    responses(
+        (status = OK, description = "The certificate", body = inline(Binary),
+            content_type = "application/pkix-cert", headers(("etag" = String))),
+        (status = NOT_MODIFIED, description = "The one at hand is the present one"),
+        FileProblems,
+    ),
+)]
 pub(crate) async fn certificate(
     State(app): State<Arc<App>>,
     context: Context,
@@ -78,7 +125,20 @@ pub(crate) async fn certificate(
     Ok(file(&headers, PKIX_CERT, der.clone(), &tag(der, "der"), MAX_AGE))
 }
 
-/// GET `/issuers/{id}/crl`: the CRL of an issuer that has only one.
+/// The CRL of an issuer that has only one.
+#[utoipa::path(
+    get, path = "/api/v1/issuers/{issuer}/crl", tag = "issuers", operation_id = "only_crl",
+    params(IssuerId, IfNoneMatch),
+    responses(
+        (status = OK, description = "The CRL", headers(("etag" = String)),
+            content(
+                (inline(Binary) = "application/pkix-crl"),
+                (inline(Text) = "application/x-pem-file"),
+            )),
+        (status = NOT_MODIFIED, description = "The one at hand is the present one"),
+        CrlProblems,
+    ),
+)]
 pub(crate) async fn only_crl(
     State(app): State<Arc<App>>,
     context: Context,
@@ -90,14 +150,27 @@ pub(crate) async fn only_crl(
     if shards > 1 {
         let detail = format!("this issuer has {shards} CRLs, and none that covers everything");
         let expected = format!("/crl/0 to /crl/{}", shards - 1);
-        return Err(Problem::new(ProblemCode::UnknownCrl, detail)
-            .expected(expected, "/crl")
-            .into());
+        return Err(Problem::new(UnknownCrl, detail).expected(expected, "/crl").into());
     }
     answer(&app, &context, id, 0, &headers).await
 }
 
-/// GET `/issuers/{id}/crl/{shard}`: a CRL, DER, or PEM for those who ask.
+/// One CRL of an issuer, DER, or PEM for those who ask.
+///
+/// Certificates name this address (CRL distribution points, RFC 5280 section 4.2.1.13).
+#[utoipa::path(
+    get, path = "/api/v1/issuers/{issuer}/crl/{shard}", tag = "issuers", operation_id = "crl",
+    params(IssuerId, Shard, IfNoneMatch),
+    responses(
+        (status = OK, description = "The CRL", headers(("etag" = String)),
+            content(
+                (inline(Binary) = "application/pkix-crl"),
+                (inline(Text) = "application/x-pem-file"),
+            )),
+        (status = NOT_MODIFIED, description = "The one at hand is the present one"),
+        CrlProblems,
+    ),
+)]
 pub(crate) async fn crl(
     State(app): State<Arc<App>>,
     context: Context,
@@ -111,7 +184,7 @@ pub(crate) async fn crl(
     if shard >= shards {
         let detail = format!("this issuer has {shards} CRLs, counted from 0");
         let found = shard.to_string();
-        return Err(Problem::new(ProblemCode::UnknownCrl, detail)
+        return Err(Problem::new(UnknownCrl, detail)
             .expected(format!("less than {shards}"), found)
             .into());
     }

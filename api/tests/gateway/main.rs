@@ -2,10 +2,14 @@
 //! authority that speaks the socket's messages.
 
 mod bodies;
+mod conditions;
 mod connections;
+mod docs;
 mod link;
 mod load;
+mod log;
 mod negotiation;
 mod problems;
+mod rates;
 mod resources;
 mod support;

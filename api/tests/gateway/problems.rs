@@ -138,7 +138,7 @@ async fn problems_are_not_kept() {
     stage
         .authority
         .script(|_| Action::problem(Problem::new(ProblemCode::StoreUnavailable, "gone")));
-    let path = "/api/v1/issuers/0011223344556677/crl/0";
+    let path = "/api/v1/issuers/00112233445566778899aabbccddeeff00112233/crl/0";
     assert_eq!(stage.get(path).await.status(), 503);
     stage.authority.script(|request| Action::ok(crate::support::answer(&request.body)));
     assert_eq!(stage.get(path).await.status(), 200);

@@ -203,7 +203,7 @@ async fn crls_are_kept_and_cacheable() {
     assert!(stage.asked.try_recv().is_err());
 
     // An issuer with one CRL has it under a shorter name, too.
-    let only = stage.get("/api/v1/issuers/0011223344556677/crl").await;
+    let only = stage.get("/api/v1/issuers/00112233445566778899aabbccddeeff00112233/crl").await;
     assert!(only.bytes().await.unwrap().starts_with(b"CRL 0"));
 }
 
@@ -215,7 +215,7 @@ async fn an_overdue_crl_is_not_kept() {
         other => Action::ok(other),
     });
     for _ in 0..2 {
-        let crl = stage.get("/api/v1/issuers/0011223344556677/crl/0").await;
+        let crl = stage.get("/api/v1/issuers/00112233445566778899aabbccddeeff00112233/crl/0").await;
         assert_eq!(crl.headers()["cache-control"], "public, max-age=0");
     }
     let mut crls = 0;
@@ -234,7 +234,8 @@ async fn plain_http_serves_what_relying_parties_fetch_and_nothing_else() {
     let url = |path: &str| format!("http://{}{path}", stage.plain.unwrap());
     let get = async |path: &str| stage.client.get(url(path)).send().await.unwrap();
     for path in ["crl/0.crl", "certificate.der", "chain.pem"] {
-        let response = get(&format!("/api/v1/issuers/0011223344556677/{path}")).await;
+        let response =
+            get(&format!("/api/v1/issuers/00112233445566778899aabbccddeeff00112233/{path}")).await;
         assert_eq!(response.status(), StatusCode::OK, "{path}");
     }
     for path in ["/api/v1/identities/alice", "/api/v1/trust", "/problems/", LIVE] {
@@ -272,7 +273,11 @@ async fn health_is_the_authoritys() {
 #[tokio::test]
 async fn head_has_the_header_and_no_content() {
     let stage = Stage::new().await;
-    for path in ["/api/v1/identities/alice", "/api/v1/issuers/0011223344556677/crl/0", LIVE] {
+    for path in [
+        "/api/v1/identities/alice",
+        "/api/v1/issuers/00112233445566778899aabbccddeeff00112233/crl/0",
+        LIVE,
+    ] {
         let length = stage.get(path).await.bytes().await.unwrap().len();
         let head = stage.client.head(stage.url(path)).send().await.unwrap();
         assert_eq!(head.status(), StatusCode::OK);

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
+use wire::bundle::{Blob, Bundle};
 use wire::frame::{MAX_REQUEST, MAX_RESPONSE, decode, encode};
 use wire::problem::Problem;
 use wire::rest;
@@ -366,6 +367,9 @@ pub(crate) fn answer(question: &RequestBody) -> ResponseBody {
             der: ByteBuf::from(format!("CRL {shard}").repeat(20).into_bytes()),
             next_update: 4_102_444_800,
         },
+        RequestBody::Checkpoint => ResponseBody::Checkpoint(CHECKPOINT.to_owned()),
+        RequestBody::Tile { path } => ResponseBody::Tile(ByteBuf::from(path.clone().into_bytes())),
+        RequestBody::Bundle { uid, since } => ResponseBody::Bundle(Box::new(bundle(uid, *since))),
         // Health, and whatever this gateway does not ask yet.
         _ => {
             let part = |name: &str| rest::HealthPart {
@@ -385,6 +389,7 @@ pub(crate) fn uid(text: &str) -> UserId {
 /// Not a certificate, but in its clothes; the gateway does not look inside.
 pub(crate) const LEAF_DER: &[u8] = b"leaf";
 pub(crate) const LEAF: &str = "-----BEGIN CERTIFICATE-----\nbGVhZg==\n-----END CERTIFICATE-----\n";
+pub(crate) const ISSUER_ID: &str = "00112233445566778899aabbccddeeff00112233";
 pub(crate) const ISSUER_DER: &[u8] = b"issuer";
 pub(crate) const ISSUER: &str =
     "-----BEGIN CERTIFICATE-----\naXNzdWVy\n-----END CERTIFICATE-----\n";
@@ -402,7 +407,7 @@ pub(crate) fn certificate(uid: &UserId) -> rest::Certificate {
         spki_sha256: Hash32::of(b"spki"),
         not_before: "2026-01-01T00:00:00Z".to_owned(),
         not_after: "2027-01-01T00:00:00Z".to_owned(),
-        issuer: "0011223344556677".to_owned(),
+        issuer: ISSUER_ID.to_owned(),
         certificate: Some(LEAF.to_owned()),
         chain: vec![ISSUER.to_owned()],
         evidence: vec!["transport".to_owned()],
@@ -439,6 +444,28 @@ pub(crate) fn installation() -> rest::Installation {
         warnings: Vec::new(),
         max_status_age: 86_400,
         root: ISSUER.to_owned(),
-        issuers: vec![issuer("0011223344556677", 1), issuer("8899aabbccddeeff", 4)],
+        issuers: vec![issuer(ISSUER_ID, 1), issuer("8899aabbccddeeff", 4)],
+    }
+}
+
+pub(crate) const CHECKPOINT: &str = "log.example.test\n1\nAAAA\n\n\u{2014} log AAAA\n";
+
+/// Not a sound bundle; the gateway does not look inside.
+pub(crate) fn bundle(uid: &UserId, since: u64) -> Bundle {
+    let blob = |bytes: &[u8]| Blob(bytes.to_vec());
+    Bundle {
+        version: 1,
+        uid: uid.clone(),
+        certificate: Some(blob(LEAF_DER)),
+        chain: vec![blob(ISSUER_DER)],
+        genesis: blob(b"genesis"),
+        blinding_key: blob(b"key"),
+        events: Vec::new(),
+        head: blob(&since.to_be_bytes()),
+        map_proof: blob(b"proof"),
+        map_leaf: blob(b"leaf"),
+        map_leaf_proof: vec![Hash32::of(b"sibling")],
+        checkpoint: CHECKPOINT.to_owned(),
+        ladder: "hsm".to_owned(),
     }
 }
