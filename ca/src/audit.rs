@@ -1,11 +1,11 @@
 //! The whole log, verified from its first leaf, and written out for others to verify.
 
 use policy::Installation;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tlog::Edge;
 use tlog::note::{LogKey, SignedCheckpoint};
 use tlog::proof;
-use wire::bundle::{Blob, BundleEvent};
+use wire::bundle::{Blob, BundleEvent, ExportEvent, ExportHeader, ExportLeaf};
 use wire::event::Certified;
 use wire::genesis::KeyPurpose;
 use wire::{Encoded, Hash32, UserId};
@@ -183,44 +183,6 @@ async fn certificate(
     if fits { Ok((first, true)) } else { Err(AuditError::Certificate { index }) }
 }
 
-/// First line of an export.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExportHeader {
-    /// Format version, 1.
-    pub avouch_export: u8,
-    /// The genesis event, DER.
-    pub genesis: Blob,
-    /// Its leaf's salt.
-    pub genesis_salt: Blob,
-    /// The signed checkpoint that everything is proven under.
-    pub checkpoint: String,
-}
-
-/// One leaf of an export.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExportLeaf {
-    /// Its index.
-    pub leaf_index: u64,
-    /// The leaf, DER.
-    pub leaf: Blob,
-    /// Whose event it stands for, with the key of the blinded id; none for other leaves.
-    pub event: Option<ExportEvent>,
-}
-
-/// The event behind a leaf.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExportEvent {
-    /// Whose.
-    pub uid: UserId,
-    /// The key of the blinded id.
-    pub blinding_key: Blob,
-    /// The event with evidence and inclusion proof.
-    pub entry: BundleEvent,
-}
-
 /// Writes out every leaf that the latest signed checkpoint covers, as JSON Lines: a header, then a
 /// line for each leaf, events with their evidence and inclusion proofs.
 ///
@@ -258,6 +220,7 @@ pub async fn export(
                     Some(ExportEvent {
                         uid: uid.clone(),
                         blinding_key: Blob(heads.blinding_key(uid).to_vec()),
+                        key_place: new_key(&events, found).map(|key| heads.of_key(key)),
                         entry: entry(store, found, size).await?,
                     })
                 }
@@ -272,6 +235,16 @@ pub async fn export(
     }
     out.flush()?;
     Ok(size)
+}
+
+/// The key that an event certifies, if no event of the identity before it did.
+fn new_key(events: &[EventRow], row: &EventRow) -> Option<Hash32> {
+    let key_of = |row: &EventRow| {
+        Certified::from_canonical(row.event.body.as_bytes()).ok().map(|body| body.spki)
+    };
+    let key = key_of(row)?;
+    let mut before = events.iter().filter(|other| other.event.sequence < row.event.sequence);
+    (!before.any(|other| key_of(other) == Some(key))).then_some(key)
 }
 
 async fn entry(store: &dyn Store, row: &EventRow, size: u64) -> Result<BundleEvent, AuditError> {

@@ -10,7 +10,7 @@ use wire::{Encoded, Hash32, UserId};
 use x509::KeyRules;
 
 use crate::authority::Fatal;
-use crate::heads::{Heads, HeadsError, head_of};
+use crate::heads::{Heads, HeadsError};
 use crate::store::rows::EventRow;
 use crate::store::{Store, StoreError};
 use crate::walk::leaf_of;
@@ -151,7 +151,7 @@ fn replay(
             .apply(event, leaf.leaf_hash(), evidence, |_| None)
             .map_err(|source| CatchUpError::History { index, source })?;
         let identity = history.identity().ok_or(CatchUpError::Leaf { index })?;
-        let mut changed = vec![(at, head_of(identity).hash())];
+        let mut changed = vec![(at, identity.proven_head().hash())];
         if let Some(spki) = csr.map(|csr| csr.spki_hash()).filter(|spki| !known.contains(spki)) {
             changed.push((heads.of_key(spki), at));
         }

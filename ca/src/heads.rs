@@ -6,9 +6,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use policy::{Identity, Status};
 use tlog::map::{Map, MapError, Page, PageId, Staged};
-use wire::head::{Head, HeadStatus};
 use wire::leaf::{LeafKind, blinded_id, blinded_key, blinding_key};
 use wire::{Encoded, Hash32, UserId};
 
@@ -190,7 +188,7 @@ impl Heads {
         let (head, owner) = self
             .with(store, &[at_uid, at_key], |map, _| Ok((map.get(&at_uid)?, map.get(&at_key)?)))
             .await?;
-        let row = books.identities.get(uid).map(|row| head_of(&row.identity).hash());
+        let row = books.identities.get(uid).map(|row| row.identity.proven_head().hash());
         if row != head {
             return Ok(Err(differs("identity", row.is_some(), head.is_some())));
         }
@@ -207,25 +205,5 @@ fn differs(what: &str, in_database: bool, in_log: bool) -> String {
         (false, _) => format!("the database has no row of this {what}, the log proves that it is"),
         (true, false) => format!("the database has a row of this {what} that no event made"),
         (true, true) => format!("the database's row of this {what} is not the one that is proven"),
-    }
-}
-
-/// What the map holds of an identity.
-pub(crate) fn head_of(identity: &Identity) -> Head {
-    Head {
-        version: 1,
-        leaf: identity.head,
-        sequence: identity.sequence,
-        status: match identity.status {
-            Status::Active => HeadStatus::Active,
-            Status::Suspended => HeadStatus::Suspended,
-            Status::Retired => HeadStatus::Retired,
-        },
-        key: identity.key.map(|key| key.spki),
-        key_number: identity.key.map_or(0, |key| key.number),
-        possession_proven: identity.key.is_some_and(|key| key.possession_proven),
-        pending: None,
-        recovery_commitment: identity.recovery_commitment,
-        private: None,
     }
 }

@@ -11,7 +11,7 @@ use wire::problem::{Problem, ProblemCode};
 use wire::{Encoded, Hash32, UserId};
 
 use crate::authority::Authority;
-use crate::heads::{HeadsError, head_of};
+use crate::heads::HeadsError;
 use crate::queries::{self, ladder, store_error};
 use crate::store::StoreError;
 use crate::store::rows::{CheckpointRow, EventRow};
@@ -155,7 +155,7 @@ async fn head_proof(authority: &Authority, uid: &UserId) -> Result<HeadProof> {
             })?;
         let row = authority.store().identity(uid).await.map_err(store_error)?;
         let row = row.ok_or_else(|| queries::no_identity(uid))?;
-        let head = head_of(&row.identity);
+        let head = row.identity.proven_head();
         if Some(head.hash()) == value {
             return Ok(HeadProof { head, proof, root, size });
         }

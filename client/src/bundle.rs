@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use evidence::{History, HistoryError};
-use policy::{Identity, Installation, InstallationError, Status};
+use policy::{Identity, Installation, InstallationError};
 use tlog::map::MapProof;
 use tlog::note::{LogKey, NoteError, SignedCheckpoint};
 use tlog::proof::{ProofError, check_inclusion};
 use wire::bundle::{Blob, Bundle, BundleEvent};
 use wire::event::{Certified, Event};
-use wire::head::{Head, HeadStatus};
+use wire::head::Head;
 use wire::leaf::{Leaf, LeafKind, blinded_id, commitment};
 use wire::trust::TrustFile;
 use wire::{Encoded, FormatError, Hash32, UserId};
@@ -194,12 +194,14 @@ pub fn verify(
         latest = Certified::from_canonical(event.body.as_bytes()).ok().or(latest);
     }
     let identity = history.identity().cloned().ok_or(BundleError::OtherHead)?;
-    agrees(&head, &identity)?;
+    if head != identity.proven_head() {
+        return Err(BundleError::OtherHead);
+    }
     certificate(bundle, &identity, latest.as_ref())?;
     Ok(ProvenIdentity { identity, size, events: count })
 }
 
-fn fixed(part: &'static str, blob: &Blob) -> Result<[u8; 32], BundleError> {
+pub(crate) fn fixed(part: &'static str, blob: &Blob) -> Result<[u8; 32], BundleError> {
     let found = blob.0.len();
     blob.0.as_slice().try_into().map_err(|_| BundleError::Length { part, found })
 }
@@ -260,21 +262,6 @@ fn event(
         BundleError::Proof { what: format!("event {sequence} is not in the log"), source }
     })?;
     Ok((event, hash))
-}
-
-fn agrees(head: &Head, identity: &Identity) -> Result<(), BundleError> {
-    let status = match identity.status {
-        Status::Active => HeadStatus::Active,
-        Status::Suspended => HeadStatus::Suspended,
-        Status::Retired => HeadStatus::Retired,
-    };
-    let same = head.leaf == identity.head
-        && head.sequence == identity.sequence
-        && head.status == status
-        && head.key == identity.key.map(|key| key.spki)
-        && head.key_number == identity.key.map_or(0, |key| key.number)
-        && head.recovery_commitment == identity.recovery_commitment;
-    if same { Ok(()) } else { Err(BundleError::OtherHead) }
 }
 
 /// The certificate's TBS is the one that the latest certifying event recorded.

@@ -10,6 +10,7 @@
 //! * [`files`], [`pem`]: writing what must not be lost or seen.
 
 mod asn1;
+pub mod audit;
 pub mod bundle;
 pub mod cms;
 pub mod contacts;

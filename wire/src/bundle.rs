@@ -66,6 +66,46 @@ pub struct BundleEvent {
     pub proof: Vec<Hash32>,
 }
 
+/// First line of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportHeader {
+    /// Format version, 1.
+    pub avouch_export: u8,
+    /// The genesis event, DER.
+    pub genesis: Blob,
+    /// Its leaf's salt.
+    pub genesis_salt: Blob,
+    /// The signed checkpoint that everything is proven under.
+    pub checkpoint: String,
+}
+
+/// One leaf of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportLeaf {
+    /// Its index.
+    pub leaf_index: u64,
+    /// The leaf, DER.
+    pub leaf: Blob,
+    /// Whose event it stands for, with the key of the blinded id; none for other leaves.
+    pub event: Option<ExportEvent>,
+}
+
+/// The event behind a leaf.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportEvent {
+    /// Whose.
+    pub uid: UserId,
+    /// The key of the blinded id.
+    pub blinding_key: Blob,
+    /// Where the map says whose the event's key is, if no event before it had that key.
+    pub key_place: Option<Hash32>,
+    /// The event with evidence and inclusion proof.
+    pub entry: BundleEvent,
+}
+
 impl Serialize for Blob {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         if s.is_human_readable() {

@@ -14,7 +14,6 @@ use super::decide::Decision;
 use super::{Action, Ask, Reply, TreeHead};
 use crate::authority::{Authority, Fatal};
 use crate::certificates::PROFILE;
-use crate::heads::head_of;
 use crate::random;
 use crate::store::StoreError;
 use crate::store::rows::{CertificateRow, IdentityRow, KeyRow, NewEvent, RecordGroup, Revocation};
@@ -155,7 +154,7 @@ async fn stage(authority: &Authority, events: &[NewEvent]) -> Result<Staged, Fat
     for new in events {
         let Some(row) = &new.identity else { continue };
         let at = new.leaf.blinded_id;
-        changes.push((at, head_of(&row.identity).hash()));
+        changes.push((at, row.identity.proven_head().hash()));
         changes.extend(new.new_key.as_ref().map(|key| (heads.of_key(key.hash), at)));
     }
     let keys: Vec<Hash32> = changes.iter().map(|(key, _)| *key).collect();
