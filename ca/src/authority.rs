@@ -17,7 +17,9 @@ use crate::catch_up::{CatchUpError, catch_up};
 use crate::certificates::{Certificates, CertificatesError, key_rules};
 use crate::clock::Clock;
 use crate::heads::{Heads, HeadsError};
+use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
+use crate::token::Token;
 use crate::walk::{self, Ask, Log, LogKeyError, QueueSender};
 use crate::{crl, issue, reopen};
 
@@ -47,6 +49,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Keys that are known to be compromised; none of them is certified.
     pub blocklist: Arc<x509::Blocklist>,
+    /// What counts and measures.
+    pub metrics: Metrics,
 }
 
 /// Why an installation cannot be opened.
@@ -113,7 +117,8 @@ pub struct Authority {
     log: Log,
     heads: Heads,
     store: Arc<dyn Store>,
-    hsm: Hsm,
+    token: Token,
+    metrics: Metrics,
     clock: Clock,
     limits: Limits,
     queue: QueueSender,
@@ -147,7 +152,7 @@ impl Authority {
         settings: Settings,
         stop: CancellationToken,
     ) -> Result<Running, OpenError> {
-        let Settings { limits, blocklist } = settings;
+        let Settings { limits, blocklist, metrics } = settings;
         let row = store.genesis().await?.ok_or(OpenError::Empty)?;
         if walk::leaf_of(&row.event, &[0; 32], &row.salt) != row.leaf {
             return Err(OpenError::GenesisLeaf);
@@ -171,7 +176,8 @@ impl Authority {
             log,
             heads,
             store,
-            hsm,
+            token: Token::new(hsm, metrics.clone()),
+            metrics,
             clock,
             slots: Arc::new(Semaphore::new(limits.signing_groups)),
             limits,
@@ -221,8 +227,18 @@ impl Authority {
         Arc::clone(&self.store)
     }
 
-    pub(crate) fn hsm(&self) -> &Hsm {
-        &self.hsm
+    pub(crate) fn hsm(&self) -> &Token {
+        &self.token
+    }
+
+    /// What counts and measures.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Requests that wait to be decided.
+    pub(crate) fn queue_length(&self) -> usize {
+        self.queue.len()
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -283,7 +299,7 @@ impl Authority {
 
     /// How the token is; in words when it is not ready.
     pub(crate) fn hsm_state(&self) -> Result<(), String> {
-        match self.hsm.status().state {
+        match self.token.status().state {
             HsmState::Ready => Ok(()),
             HsmState::Starting => Err("the token is being opened".to_owned()),
             HsmState::Recovering { error } => Err(format!("the token is being recovered: {error}")),
@@ -295,6 +311,7 @@ impl Authority {
     /// Something that cannot be explained, for operators.
     pub(crate) fn alarm(&self, what: String) {
         tracing::error!(alarm = %what);
+        self.metrics.alarm();
         let mut alarms = self.alarms.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !alarms.contains(&what) && alarms.len() < 100 {
             alarms.push(what);

@@ -14,6 +14,7 @@ use x509::{
 };
 
 use crate::store::rows::RevokedRow;
+use crate::token::Token;
 
 /// Name of the one profile that people's certificates have.
 pub(crate) const PROFILE: &str = "person";
@@ -178,9 +179,9 @@ impl Certificates {
     ///
     /// # Errors
     /// In words: the token is not available, or signed wrongly.
-    pub(crate) async fn sign(&self, hsm: &Hsm, tbs: Linted) -> Result<Vec<u8>, String> {
-        let raw = hsm
-            .sign(&self.key_id, tbs.tbs_der().to_vec())
+    pub(crate) async fn sign(&self, token: &Token, tbs: Linted) -> Result<Vec<u8>, String> {
+        let raw = token
+            .sign("certificate", &self.key_id, tbs.tbs_der().to_vec())
             .await
             .map_err(|error| error.to_string())?;
         tbs.assemble_der(&raw).map_err(|error| error.to_string())
@@ -192,7 +193,7 @@ impl Certificates {
     /// In words: as [`Certificates::sign`].
     pub(crate) async fn crl(
         &self,
-        hsm: &Hsm,
+        token: &Token,
         shard: u32,
         number: u64,
         this_update: u64,
@@ -217,8 +218,8 @@ impl Certificates {
         };
         let tbs = x509::crl::tbs(&self.issuer, parameters).map_err(|error| error.to_string())?;
         let linted = tbs.lint(&self.issuer).map_err(|error| error.to_string())?;
-        let raw = hsm
-            .sign(&self.key_id, linted.tbs_der().to_vec())
+        let raw = token
+            .sign("crl", &self.key_id, linted.tbs_der().to_vec())
             .await
             .map_err(|error| error.to_string())?;
         linted.assemble(&raw).map_err(|error| error.to_string())

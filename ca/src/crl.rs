@@ -86,6 +86,8 @@ async fn make_due(authority: &Authority) -> Result<(), CrlError> {
         let latest = store.latest_revocation(issuer, shard).await?;
         let current = store.crl(issuer, shard).await?;
         if let Some(row) = &current {
+            let this_update = row.next_update.saturating_sub(max_age(authority));
+            authority.metrics().crl(shard, this_update, row.next_update);
             let half_through = row.next_update <= now + max_age(authority) / 2;
             let behind = latest.is_some_and(|leaf| leaf >= row.size);
             if !half_through && !behind {
@@ -114,6 +116,7 @@ async fn make(authority: &Authority, shard: u32, number: u64, now: u64) -> Resul
     let issuer = certificates.issuer();
     let row = CrlRow { issuer, shard, number, size, next_update, crl };
     if store.put_crl(&row).await? {
+        authority.metrics().crl(shard, now, next_update);
         tracing::info!(shard, number, entries = revoked.len(), "made a CRL");
     }
     Ok(())

@@ -42,6 +42,7 @@ async fn issue(
     if recorded.is_empty() {
         return Ok(());
     }
+    authority.metrics().recorded(recorded.len());
     let head = ledger.tree_head();
     let slot = authority.signing_slot().await;
     let authority = Arc::clone(authority);

@@ -24,6 +24,16 @@ pub(crate) enum Door {
     Admin,
 }
 
+impl Door {
+    /// Its name in logs and metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// Why a socket cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -116,6 +126,7 @@ async fn accept(
         };
         let authority = Arc::clone(authority);
         tracker.spawn(async move {
+            let _counted = authority.metrics().connection(door.name());
             if let Err(error) = connection::serve(stream, door, authority).await {
                 tracing::warn!(%error, ?door, "a connection ended");
             }

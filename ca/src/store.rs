@@ -6,6 +6,7 @@ mod columns;
 pub mod copy;
 mod engine;
 mod log;
+pub mod measured;
 pub mod postgres;
 mod read;
 pub mod rows;

@@ -147,6 +147,33 @@ pub enum RequestBody {
     },
 }
 
+impl RequestBody {
+    /// What is asked, in a word, for logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Issue { .. } => "issue",
+            Self::Revoke { .. } => "revoke",
+            Self::Identity { .. } => "identity",
+            Self::Certificates { .. } => "certificates",
+            Self::History { .. } => "history",
+            Self::Certificate { .. } => "certificate",
+            Self::Installation => "installation",
+            Self::Crl { .. } => "crl",
+            Self::Health => "health",
+            Self::Checkpoint => "checkpoint",
+            Self::Tile { .. } => "tile",
+            Self::Bundle { .. } => "bundle",
+        }
+    }
+
+    /// Whether it asks for a decision; everything else only looks.
+    #[must_use]
+    pub fn decides(&self) -> bool {
+        matches!(self, Self::Issue { .. } | Self::Revoke { .. })
+    }
+}
+
 /// Which part of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageRequest {

@@ -1,16 +1,17 @@
 //! One connection: Hello, then requests one way and responses the other, paired by id.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
+use tracing::Instrument;
 use wire::frame::{self, FrameError, MAX_REQUEST, MAX_RESPONSE};
 use wire::problem::{Problem, ProblemCode};
-use wire::socket::{Hello, Request, Response, VERSION, Welcome};
+use wire::socket::{Hello, Request, Response, ResponseBody, VERSION, Welcome};
 
 use super::{Door, handle};
 use crate::authority::Authority;
@@ -127,13 +128,70 @@ async fn answer(
     authority: &Arc<Authority>,
     door: Door,
     request: Request,
-) -> Result<wire::socket::ResponseBody, Problem> {
+) -> Result<ResponseBody, Problem> {
+    let start = Instant::now();
     let deadline = Duration::from_millis(request.deadline_ms.into()).min(LONGEST);
-    match tokio::time::timeout(deadline, handle::handle(authority, door, request)).await {
+    let (asked, decides) = (request.body.name(), request.body.decides());
+    let request_id = plain(&request.request_id);
+    let span = tracing::info_span!("request", request_id);
+    let handling = handle::handle(authority, door, request).instrument(span);
+    let result = match tokio::time::timeout(deadline, handling).await {
         Ok(result) => result.map_err(|problem| *problem),
         Err(_) => {
             let detail = format!("no answer within {} ms", deadline.as_millis());
             Err(Problem::new(ProblemCode::Timeout, detail))
+        }
+    };
+    let took = start.elapsed();
+    authority.metrics().answered(asked, took, result.as_ref().err());
+    let told = Told { request_id: &request_id, door, asked, ms: took.as_secs_f64() * 1e3 };
+    told.log(decides, &result);
+    result
+}
+
+/// A request id as it may stand in a log: whoever is at the other end could say anything.
+fn plain(request_id: &str) -> String {
+    let allowed = |c: &char| c.is_ascii_alphanumeric() || "-_.~:".contains(*c);
+    request_id.chars().filter(allowed).take(64).collect()
+}
+
+/// What a line of the log says of every request. It holds no user id, and nothing of what was sent.
+struct Told<'a> {
+    request_id: &'a str,
+    door: Door,
+    asked: &'static str,
+    ms: f64,
+}
+
+impl Told<'_> {
+    /// Writes the line: decisions and refusals at info, faults of this side at warn, mere looking
+    /// at debug.
+    fn log(&self, decides: bool, result: &Result<ResponseBody, Problem>) {
+        let Self { request_id, asked, ms, .. } = self;
+        let door = self.door.name();
+        match result {
+            Ok(ResponseBody::Certificate { certificate, created }) if decides => tracing::info!(
+                request_id,
+                door,
+                asked,
+                outcome = "ok",
+                event = certificate.event,
+                leaf_index = certificate.leaf_index,
+                created,
+                ms,
+                "decided"
+            ),
+            Ok(_) => tracing::debug!(request_id, door, asked, outcome = "ok", ms, "answered"),
+            Err(problem) => {
+                let (outcome, rule) = (problem.code.slug(), problem.rule.as_deref());
+                if problem.code.status() >= 500 {
+                    tracing::warn!(request_id, door, asked, outcome, rule, ms, "not answered");
+                } else if decides {
+                    tracing::info!(request_id, door, asked, outcome, rule, ms, "refused");
+                } else {
+                    tracing::debug!(request_id, door, asked, outcome, rule, ms, "refused");
+                }
+            }
         }
     }
 }
@@ -144,7 +202,7 @@ fn overloaded() -> Problem {
 }
 
 /// A response as a frame; one that would be too long becomes a problem.
-fn encoded(id: u64, result: Result<wire::socket::ResponseBody, Problem>) -> Option<Bytes> {
+fn encoded(id: u64, result: Result<ResponseBody, Problem>) -> Option<Bytes> {
     let response = Response { id, result };
     let frame = frame::encode(&response, MAX_RESPONSE).or_else(|error| {
         let result = Err(Problem::new(ProblemCode::Internal, error.to_string()));

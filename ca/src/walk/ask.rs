@@ -33,18 +33,27 @@ pub(crate) struct Answer {
 
 /// The caller. Answering uses it up; one who is never answered is told that something broke.
 #[derive(Debug)]
-pub(crate) struct Reply(oneshot::Sender<Result<Answer, Problem>>);
+pub(crate) struct Reply {
+    sender: oneshot::Sender<Result<Answer, Problem>>,
+    /// The caller's request, for what the log says of it.
+    span: tracing::Span,
+}
 
 impl Reply {
     /// A reply with the end on which it is awaited.
     pub(crate) fn channel() -> (Self, oneshot::Receiver<Result<Answer, Problem>>) {
         let (sender, receiver) = oneshot::channel();
-        (Self(sender), receiver)
+        (Self { sender, span: tracing::Span::current() }, receiver)
     }
 
     /// Answers. A caller who has gone away is not an error.
     pub(crate) fn send(self, answer: Result<Answer, Problem>) {
-        let _ = self.0.send(answer);
+        let _ = self.sender.send(answer);
+    }
+
+    /// The caller's request.
+    pub(crate) fn span(&self) -> &tracing::Span {
+        &self.span
     }
 }
 

@@ -10,6 +10,7 @@ use super::Reply;
 use super::record::{Recorded, What};
 use crate::authority::Authority;
 use crate::store::rows::CheckpointRow;
+use crate::token::Token;
 
 /// The log's size and root (RFC 6962 section 2.1), durable in the store and not signed yet.
 #[derive(Debug, Clone, Copy)]
@@ -79,11 +80,11 @@ impl Log {
     }
 
     /// Signs a checkpoint; the signature is verified before it is used.
-    async fn sign(&self, hsm: &pkcs11::Hsm, head: TreeHead) -> Result<CheckpointRow, String> {
+    async fn sign(&self, token: &Token, head: TreeHead) -> Result<CheckpointRow, String> {
         let told = |error: NoteError| error.to_string();
         let checkpoint = Checkpoint::new(self.key.origin(), head.size, head.root).map_err(told)?;
-        let raw = hsm
-            .sign(&self.key_id, checkpoint.to_be_signed())
+        let raw = token
+            .sign("checkpoint", &self.key_id, checkpoint.to_be_signed())
             .await
             .map_err(|error| error.to_string())?;
         let signature = self.key.signature_from_raw(&raw).map_err(told)?;

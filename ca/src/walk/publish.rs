@@ -36,6 +36,9 @@ pub(crate) async fn publish(authority: &Arc<Authority>, group: SignedGroup) {
             Vec::new()
         }
     };
+    for row in &stored {
+        authority.metrics().issued(row.kind.name());
+    }
     let mut rows: HashMap<_, _> = stored.into_iter().map(|row| (row.leaf_index, row)).collect();
     authority.published();
     for (leaf_index, reply) in replies {

@@ -30,6 +30,11 @@ pub(crate) fn queue(capacity: usize, group: usize) -> (QueueSender, Queue) {
 }
 
 impl QueueSender {
+    /// Requests that wait here.
+    pub(crate) fn len(&self) -> usize {
+        self.0.max_capacity() - self.0.capacity()
+    }
+
     /// Puts a request in.
     pub(crate) fn put(&self, ask: Ask) -> Result<(), Full> {
         self.0.try_send(ask).map_err(|_| Full)

@@ -53,7 +53,10 @@ async fn sign_one(authority: &Authority, entry: Logged) -> Option<Signed> {
     match authority.certificates().sign(authority.hsm(), *tbs).await {
         Ok(der) => Some(Signed::Certificate { leaf_index, der, reply }),
         Err(error) => {
-            tracing::error!(%error, leaf_index, "recorded, but not signed");
+            let span = reply.as_ref().map(|reply| reply.span().clone());
+            span.unwrap_or_else(tracing::Span::none).in_scope(|| {
+                tracing::error!(%error, leaf_index, "recorded, but not signed");
+            });
             authority.finish_later();
             if let Some(reply) = reply {
                 let detail = format!("recorded as leaf {leaf_index}, not signed yet: {error}");
