@@ -215,6 +215,33 @@ fn what_is_not_a_checkpoint_is_refused_with_its_line() {
 }
 
 #[test]
+fn what_is_not_a_note_is_refused_with_its_line() {
+    let line = "\u{2014} a AAAAAAA=\n";
+    assert!(Note::parse(&format!("text\n\n{line}")).is_ok());
+    for (text, at) in [
+        ("text\n".to_owned(), 2),
+        (format!("text\n{line}"), 3),
+        (format!("te\txt\n\n{line}"), 1),
+        (format!("text\r\n\n{line}"), 1),
+        (format!("text\nmore\u{0}\n\n{line}"), 2),
+        ("text\n\n".to_owned(), 3),
+        (format!("text\n\n{}", line.trim_end()), 3),
+        (format!("text\n\n{line}-- a AAAAAAA=\n"), 4),
+        ("text\n\n\u{2014} a\n".to_owned(), 3),
+        ("text\n\n\u{2014}  AAAAAAA=\n".to_owned(), 3),
+        ("text\n\n\u{2014} a AAAAAA==\n".to_owned(), 3),
+        ("text\n\n\u{2014} a AAAAAAB=\n".to_owned(), 3),
+    ] {
+        match Note::parse(&text) {
+            Err(NoteError::Shape { line, .. }) => assert_eq!(line, at, "{text:?}"),
+            other => panic!("{text:?}: {other:?}"),
+        }
+    }
+    let long = format!("{}\n\n{line}", "x".repeat(MAX_NOTE));
+    assert!(matches!(Note::parse(&long), Err(NoteError::Oversize { .. })));
+}
+
+#[test]
 fn keys_that_cannot_be_are_refused() {
     let (_, key) = ed25519();
     let vkey = key.vkey();
