@@ -1,12 +1,16 @@
 //! The pieces of evidence behind one event, and what they prove together.
 
-use policy::{Fact, Installation};
+use policy::{Fact, Installation, Time};
 use wire::event::{EvidenceKind, EvidenceRef, TransportWord};
-use wire::statement::SignedStatement;
+use wire::genesis::Keyholder;
+use wire::statement::{Role, SignedStatement};
+use wire::webauthn::Assertion;
 use wire::{Encoded, FormatError, Hash32};
 use x509::{Csr, CsrError, KeyRules};
 
+use crate::id_token::TokenError;
 use crate::statement::{StatementError, statement};
+use crate::webauthn::WebAuthnError;
 
 /// Most pieces of evidence behind one event.
 pub const MAX_EVIDENCE: usize = 64;
@@ -44,6 +48,12 @@ pub enum DossierError {
     /// A statement that does not hold.
     #[error(transparent)]
     Statement(#[from] StatementError),
+    /// A WebAuthn assertion that does not hold.
+    #[error(transparent)]
+    WebAuthn(#[from] WebAuthnError),
+    /// An ID token that does not hold.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// Not of its format.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -70,8 +80,7 @@ pub fn csr(evidence: &[Piece], rules: &KeyRules) -> Result<Option<Csr>, CsrError
         .transpose()
 }
 
-/// What the evidence proves. `spki_of` finds a signer's SubjectPublicKeyInfo in the state; the
-/// request's own key and the agents' are found without it.
+/// What the evidence proves, but for ID tokens, which need the time: see [`facts_at`].
 ///
 /// # Errors
 /// The first piece that does not hold; a piece that proves nothing is not passed over.
@@ -81,6 +90,34 @@ pub fn facts(
     intent: Option<&[u8]>,
     evidence: &[Piece],
     spki_of: &impl Fn(Hash32) -> Option<Vec<u8>>,
+) -> Result<Vec<Fact>, DossierError> {
+    weigh(installation, csr, intent, evidence, spki_of, None)
+}
+
+/// What the evidence proves. `spki_of` finds a signer's SubjectPublicKeyInfo among the identity's
+/// keys; the request's own key, officers', agents' and revealed recovery keys are found without it.
+/// `time` is when it is weighed: on replay, when the event was.
+///
+/// # Errors
+/// The first piece that does not hold; a piece that proves nothing is not passed over.
+pub fn facts_at(
+    installation: &Installation,
+    csr: Option<&Csr>,
+    intent: Option<&[u8]>,
+    evidence: &[Piece],
+    spki_of: &impl Fn(Hash32) -> Option<Vec<u8>>,
+    time: Time,
+) -> Result<Vec<Fact>, DossierError> {
+    weigh(installation, csr, intent, evidence, spki_of, Some(time))
+}
+
+fn weigh(
+    installation: &Installation,
+    csr: Option<&Csr>,
+    intent: Option<&[u8]>,
+    evidence: &[Piece],
+    spki_of: &impl Fn(Hash32) -> Option<Vec<u8>>,
+    time: Option<Time>,
 ) -> Result<Vec<Fact>, DossierError> {
     if evidence.len() > MAX_EVIDENCE {
         return Err(DossierError::TooMany { found: evidence.len() });
@@ -98,18 +135,54 @@ pub fn facts(
                 .ok_or(DossierError::TwoRequests)?,
             EvidenceKind::Statement => {
                 let intent = intent.ok_or(DossierError::NoIntent)?;
-                let signer = SignedStatement::from_canonical(data)?.signer;
-                let agent = installation.agent(signer).map(|agent| agent.spki.as_bytes().to_vec());
-                let own = csr.filter(|csr| csr.spki_hash() == signer);
-                let spki = agent
-                    .or_else(|| own.map(|csr| csr.spki_der().to_vec()))
+                let signed = SignedStatement::from_canonical(data)?;
+                let (role, signer) = (signed.statement.role, signed.signer);
+                let spki = signer_key(installation, csr, evidence, role, signer)
                     .or_else(|| spki_of(signer))
                     .ok_or(DossierError::UnknownSigner { signer })?;
                 statement(data, intent, &spki)?
             }
+            EvidenceKind::PublicKey => crate::revealed(data),
+            EvidenceKind::WebAuthn => {
+                let intent = intent.ok_or(DossierError::NoIntent)?;
+                let signer = Assertion::from_canonical(data)?.signer;
+                let officer =
+                    installation.officer(signer).ok_or(DossierError::UnknownSigner { signer })?;
+                crate::webauthn(data, intent, officer)?
+            }
+            EvidenceKind::IdToken => {
+                let time = time.ok_or(DossierError::Kind(kind))?;
+                let intent = Hash32::of(intent.ok_or(DossierError::NoIntent)?);
+                crate::id_token(data, intent, installation.providers(), time)?
+            }
             EvidenceKind::Transport => crate::transport(&TransportWord::from_canonical(data)?),
-            EvidenceKind::IdToken | EvidenceKind::WebAuthn => return Err(DossierError::Kind(kind)),
         });
     }
     Ok(facts)
+}
+
+/// The key that a signer in this role has by the state, or reveals.
+fn signer_key(
+    installation: &Installation,
+    csr: Option<&Csr>,
+    evidence: &[Piece],
+    role: Role,
+    signer: Hash32,
+) -> Option<Vec<u8>> {
+    let listed = |holders: &[Keyholder]| {
+        let holder = holders.iter().find(|h| Hash32::of(h.spki.as_bytes()) == signer)?;
+        Some(holder.spki.as_bytes().to_vec())
+    };
+    match role {
+        Role::Officer => listed(installation.roster()),
+        Role::Agent | Role::Directory => listed(installation.agents()),
+        Role::RecoveryKey => evidence
+            .iter()
+            .find(|(piece, _)| piece.kind == EvidenceKind::PublicKey && piece.hash == signer)
+            .map(|(_, spki)| spki.clone()),
+        Role::NewKey | Role::CurrentKey => {
+            csr.filter(|csr| csr.spki_hash() == signer).map(|csr| csr.spki_der().to_vec())
+        }
+        Role::Auditor => None,
+    }
 }

@@ -4,15 +4,19 @@
 //! fact is enough is the policy's business.
 
 pub mod dossier;
+mod id_token;
 mod replay;
 mod statement;
+mod webauthn;
 
 use policy::Fact;
 use policy::fact::mint;
 use wire::event::TransportWord;
 
+pub use id_token::{TokenError, id_token};
 pub use replay::{History, HistoryError};
 pub use statement::{StatementError, sign_statement, statement, verify_signature};
+pub use webauthn::{WebAuthnError, origin_of, webauthn};
 
 /// A parsed certification request proves that whoever made it holds the private key (RFC 2986
 /// section 3): [`x509::Csr`] exists only after its signature has been verified.
@@ -25,4 +29,10 @@ pub fn possession(csr: &x509::Csr) -> Fact {
 #[must_use]
 pub fn transport(word: &TransportWord) -> Fact {
     mint::transport(word.source, word.peer)
+}
+
+/// A recovery key, revealed: it is the one that this commitment is to.
+#[must_use]
+pub fn revealed(spki: &[u8]) -> Fact {
+    mint::revealed(wire::Hash32::of(spki), wire::body::recovery_commitment(spki))
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use policy::{Identity, Installation, KeyUse, ReplayError, State, Time};
-use wire::event::Event;
+use wire::event::{Event, EventKind};
 use wire::{Hash32, UserId};
 use x509::{Csr, CsrError, KeyRules};
 
@@ -43,12 +43,6 @@ pub enum HistoryError {
         /// What is wrong.
         source: Box<CsrError>,
     },
-    /// There is no key that the event could be about.
-    #[error("event {sequence} is about no key")]
-    NoKey {
-        /// The event's number.
-        sequence: u64,
-    },
     /// The rules give something else.
     #[error("event {sequence}: {source}")]
     Replay {
@@ -68,13 +62,15 @@ pub struct History<'a> {
     identity: Option<Identity>,
     /// Keys that the identity has or had, by SHA-256.
     keys: HashMap<Hash32, Vec<u8>>,
+    /// The request of the pending switch. Its key is not the identity's yet.
+    requested: Option<Csr>,
 }
 
 impl<'a> History<'a> {
     /// A history before its first event.
     #[must_use]
     pub fn new(installation: &'a Installation, rules: &'a KeyRules, uid: UserId) -> Self {
-        Self { installation, rules, uid, identity: None, keys: HashMap::new() }
+        Self { installation, rules, uid, identity: None, keys: HashMap::new(), requested: None }
     }
 
     /// The identity after the events so far.
@@ -95,7 +91,7 @@ impl<'a> History<'a> {
     }
 
     /// Applies the next event, whose leaf hash is `leaf`. Returns the certification request behind
-    /// it, if there is one. `other` is the identity that is known to have the request's key, where
+    /// it, if there is one: for a completed switch, that of its request. `other` is the identity that is known to have the request's key, where
     /// whoever replays knows of others; a client knows of none.
     ///
     /// # Errors
@@ -119,27 +115,38 @@ impl<'a> History<'a> {
             .map_err(|source| HistoryError::Csr { sequence, source: Box::new(source) })?;
         let intent = event.intent.as_ref().map(|intent| intent.as_bytes());
         let spki_of = |hash: Hash32| self.keys.get(&hash).cloned();
-        let facts = dossier::facts(self.installation, csr.as_ref(), intent, evidence, &spki_of)
+        let time = Time::at_ms(event.time_ms);
+        let (installation, pieces) = (self.installation, evidence);
+        let facts = dossier::facts_at(installation, csr.as_ref(), intent, pieces, &spki_of, time)
             .map_err(|source| HistoryError::Dossier { sequence, source })?;
+        let completes = event.kind == EventKind::SwitchComplete;
+        let csr = if completes { self.requested.take() } else { csr };
         let spki = csr
             .as_ref()
             .map(Csr::spki_hash)
             .or_else(|| self.identity.as_ref().and_then(|i| i.key).map(|key| key.spki))
-            .ok_or(HistoryError::NoKey { sequence })?;
+            // What moves no key needs none: a veto, a retirement of an identity without one.
+            .unwrap_or(Hash32::from_bytes([0; 32]));
         let by = if self.keys.contains_key(&spki) { Some(self.uid.clone()) } else { other(spki) };
         let state = State {
             installation: self.installation,
             identity: self.identity.clone(),
             key_use: by.map_or(KeyUse::Unknown, |by| KeyUse::Known { by }),
         };
-        let time = Time::at_ms(event.time_ms);
         let request = csr.as_ref().map(Csr::hash);
         let next = policy::apply(&state, event, leaf, &facts, request, spki, time)
             .map_err(|source| HistoryError::Replay { sequence, source: Box::new(source) })?;
         self.identity = Some(next);
+        if event.kind == EventKind::SwitchRequest {
+            self.requested = csr;
+            return Ok(None);
+        }
         if let Some(csr) = &csr {
             self.keys.insert(csr.spki_hash(), csr.spki_der().to_vec());
         }
         Ok(csr)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,9 @@ pub enum StatementError {
     /// The key is of a kind that the algorithm does not fit.
     #[error("the signer's key does not fit the algorithm {0}")]
     Algorithm(SignatureAlgorithm),
+    /// The remark is not the one that was signed.
+    #[error("the remark is not the one whose hash the statement has")]
+    Remark,
     /// The signature does not verify.
     #[error("the statement's signature does not verify under the signer's key")]
     Signature,
@@ -62,9 +65,22 @@ pub fn statement(signed: &[u8], intent: &[u8], spki: &[u8]) -> Result<Fact, Stat
     if expected != found {
         return Err(StatementError::Signer { expected, found });
     }
+    remark_fits(&signed.statement, signed.remark.as_deref())?;
     let message = signed.statement.to_canonical();
     verify_signature(signed.algorithm, spki, &message, signed.signature.as_bytes())?;
     Ok(mint::signed(signed.statement, signed.signer, parsed))
+}
+
+/// A statement with a remark's hash comes with that remark. One without proves none.
+pub(crate) fn remark_fits(
+    statement: &Statement,
+    remark: Option<&str>,
+) -> Result<(), StatementError> {
+    let found = remark.map(|text| Hash32::of(text.as_bytes()));
+    if statement.remark.is_some() && found != statement.remark {
+        return Err(StatementError::Remark);
+    }
+    Ok(())
 }
 
 /// Verifies a signature by the key in a SubjectPublicKeyInfo (DER).
@@ -126,4 +142,4 @@ pub fn sign_statement<E>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

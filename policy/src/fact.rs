@@ -17,6 +17,13 @@ pub(crate) enum Proven {
     /// A statement's signature verifies under the key with hash `signer`, and `intent` is the
     /// value whose hash it signs.
     Signed { statement: Statement, signer: Hash32, intent: Box<Intent> },
+    /// The recovery key with this hash is the one that this commitment is to.
+    Revealed { spki: Hash32, commitment: Hash32 },
+    /// An identity provider says that its user `subject` asked for the intent with this hash.
+    Identified { issuer: String, subject: String, intent: Hash32 },
+    /// The co-signer with this verifier key's hash signed a checkpoint that holds the leaf at
+    /// `from`, and a later one at `until`, seconds by its own clock.
+    Waited { cosigner: Hash32, leaf: Hash32, from: u64, until: u64 },
     /// A transport let somebody talk. No bytes are signed.
     Transport { source: TransportSource, peer: Hash32 },
 }
@@ -35,6 +42,26 @@ pub mod mint {
     #[must_use]
     pub fn signed(statement: Statement, signer: Hash32, intent: Intent) -> Fact {
         Fact(Proven::Signed { statement, signer, intent: Box::new(intent) })
+    }
+
+    /// The recovery key with SHA-256 `spki` is the one that `commitment` is to.
+    #[must_use]
+    pub fn revealed(spki: Hash32, commitment: Hash32) -> Fact {
+        Fact(Proven::Revealed { spki, commitment })
+    }
+
+    /// A configured identity provider's token, in force, names `subject` and has the hash of
+    /// `intent` as its nonce.
+    #[must_use]
+    pub fn identified(issuer: String, subject: String, intent: Hash32) -> Fact {
+        Fact(Proven::Identified { issuer, subject, intent })
+    }
+
+    /// The co-signer whose verifier key (`vkey` text) has this SHA-256 co-signed a checkpoint that
+    /// holds `leaf` at `from`, and a later one at `until` (seconds since 1970, its own clock).
+    #[must_use]
+    pub fn waited(cosigner: Hash32, leaf: Hash32, from: u64, until: u64) -> Fact {
+        Fact(Proven::Waited { cosigner, leaf, from, until })
     }
 
     /// A transport let a peer talk.

@@ -8,10 +8,15 @@
 //! * [`decide`] answers a [`Request`] with an [`Approved`] or a [`Refusal`];
 //! * [`apply`] replays one logged event, by the same rules.
 //!
-//! The rules of one engine version live in one module ([`v1`]). Events name the version that
+//! * [`explain`] says what may happen next, and what it would take; [`file`] reads policies.
+//!
+//! What always holds is listed in [`invariants`]. The rules of one engine version live in one module ([`v1`]). Events name the version that
 //! decided them, so a changed rule is a new module and the old one stays.
 
+mod explain;
 pub mod fact;
+pub mod file;
+mod identity;
 mod protection;
 mod refusal;
 mod state;
@@ -19,11 +24,21 @@ mod state;
 mod testing;
 pub mod v1;
 
+pub use explain::{Way, explain};
 pub use fact::Fact;
+pub use identity::{
+    Binding, Details, DetailsError, Identity, Key, Pending, Retiring, Status, Suspender,
+};
 pub use protection::{NotHsmHeld, hsm_held};
 pub use refusal::Refusal;
-pub use state::{Identity, Installation, InstallationError, Key, KeyUse, State, Status, Time};
-pub use v1::{Approved, Decided, Outcome, ReplayError, Request, apply, decide};
+pub use state::{Installation, InstallationError, KeyUse, State, Time};
+pub use v1::{
+    Approved, ApprovedChange, Change, ChangeOutcome, ChangeRequest, Decided, Outcome, ReplayError,
+    Request, apply, apply_change, decide, decide_change,
+};
 
 /// The engine version that new events are decided by.
 pub const ENGINE: u8 = 1;
+
+#[doc = include_str!("invariants.md")]
+pub mod invariants {}

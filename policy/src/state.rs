@@ -1,10 +1,14 @@
-//! State: what replaying the events gives.
+//! The installation: what replaying its events gives. Also what one decision rests on.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use wire::event::{Event, EventKind};
-use wire::genesis::{Genesis, InstallationKey, KeyPurpose, Keyholder};
-use wire::head::{Head, HeadStatus};
+use wire::genesis::{Cosigner, Genesis, InstallationKey, KeyPurpose, Keyholder, Provider};
 use wire::rules::Rules;
 use wire::{Encoded, FormatError, Hash32, Realm, UserId};
+
+use crate::identity::Identity;
+use crate::v1::{Announced, Change};
 
 /// When a decision is made: bounds, in milliseconds since 1970. Waits are measured against the
 /// lower, expiries against the upper one.
@@ -15,6 +19,12 @@ pub struct Time {
 }
 
 impl Time {
+    /// Two bounds, where the lower is one.
+    #[must_use]
+    pub fn between_ms(lower_ms: u64, upper_ms: u64) -> Option<Self> {
+        (lower_ms <= upper_ms).then_some(Self { lower_ms, upper_ms })
+    }
+
     /// One clock's word for both bounds.
     #[must_use]
     pub fn at_ms(ms: u64) -> Self {
@@ -45,8 +55,16 @@ pub struct Installation {
     log_number: u16,
     rules: Rules,
     rules_hash: Hash32,
+    roster: Vec<Keyholder>,
     agents: Vec<Keyholder>,
+    providers: Vec<Provider>,
+    cosigners: Vec<Cosigner>,
     keys: Vec<InstallationKey>,
+    escrow: Option<Vec<u8>>,
+    sequence: u64,
+    head: Option<Hash32>,
+    announced: BTreeMap<EventKind, Announced>,
+    struck: BTreeSet<Hash32>,
 }
 
 /// Why bytes do not begin an installation.
@@ -93,8 +111,16 @@ impl Installation {
             blinding: body.blinding,
             log_number: body.log_number,
             rules: body.rules,
+            roster: body.roster,
             agents: body.agents,
+            providers: body.providers,
+            cosigners: body.cosigners,
             keys: body.keys,
+            escrow: body.escrow.map(|escrow| escrow.as_bytes().to_vec()),
+            sequence: 0,
+            head: None,
+            announced: BTreeMap::new(),
+            struck: BTreeSet::new(),
         })
     }
 
@@ -151,73 +177,150 @@ impl Installation {
         self.keys.iter().filter(move |key| key.purpose == purpose)
     }
 
-    /// The enrolment agent whose key has this SHA-256.
+    /// The enrolment agent whose key has this SHA-256: one whose scope is empty or names `enrol`.
     #[must_use]
     pub fn agent(&self, spki: Hash32) -> Option<&Keyholder> {
-        self.agents.iter().find(|agent| Hash32::of(agent.spki.as_bytes()) == spki)
+        holder(&self.agents, spki).filter(|agent| may(agent, "enrol"))
     }
-}
 
-/// Where an identity stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// It can be shared with.
-    Active,
-    /// It cannot be shared with for now.
-    Suspended,
-    /// It has ended, and its id with it.
-    Retired,
-}
-
-/// An identity's current key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
-    /// SHA-256 of the SubjectPublicKeyInfo.
-    pub spki: Hash32,
-    /// 0 for the first, one more for each change.
-    pub number: u64,
-    /// Whether the holder proved possession.
-    pub possession_proven: bool,
-}
-
-/// One identity, after its latest event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// Its id.
-    pub uid: UserId,
-    /// Where it stands.
-    pub status: Status,
-    /// Number of its latest event.
-    pub sequence: u64,
-    /// Leaf hash of its latest event.
-    pub head: Hash32,
-    /// Its key, if it has one.
-    pub key: Option<Key>,
-    /// Commitment to its recovery key, if it has one.
-    pub recovery_commitment: Option<Hash32>,
-}
-
-impl Identity {
-    /// What the map of heads holds of this state: every field that a decision rests on is in it.
+    /// The directory's service whose key has this SHA-256: an agent whose scope is empty or names
+    /// `directory`.
     #[must_use]
-    pub fn proven_head(&self) -> Head {
-        Head {
-            version: 1,
-            leaf: self.head,
-            sequence: self.sequence,
-            status: match self.status {
-                Status::Active => HeadStatus::Active,
-                Status::Suspended => HeadStatus::Suspended,
-                Status::Retired => HeadStatus::Retired,
-            },
-            key: self.key.map(|key| key.spki),
-            key_number: self.key.map_or(0, |key| key.number),
-            possession_proven: self.key.is_some_and(|key| key.possession_proven),
-            pending: None,
-            recovery_commitment: self.recovery_commitment,
-            private: None,
-        }
+    pub fn directory(&self, spki: Hash32) -> Option<&Keyholder> {
+        holder(&self.agents, spki).filter(|agent| may(agent, "directory"))
     }
+
+    /// The officer whose key has this SHA-256.
+    #[must_use]
+    pub fn officer(&self, spki: Hash32) -> Option<&Keyholder> {
+        holder(&self.roster, spki)
+    }
+
+    /// The officers.
+    #[must_use]
+    pub fn roster(&self) -> &[Keyholder] {
+        &self.roster
+    }
+
+    /// How many officers are not the identity's own person.
+    pub(crate) fn officers_besides(&self, identity: &Identity) -> usize {
+        let uid = identity.uid.as_str();
+        self.roster.iter().filter(|officer| !is_person(officer, uid)).count()
+    }
+
+    /// Everybody with an agent's key.
+    #[must_use]
+    pub fn agents(&self) -> &[Keyholder] {
+        &self.agents
+    }
+
+    /// The identity providers.
+    #[must_use]
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+
+    /// The co-signers.
+    #[must_use]
+    pub fn cosigners(&self) -> &[Cosigner] {
+        &self.cosigners
+    }
+
+    /// SHA-256 of each co-signer's verifier key, as facts name it.
+    pub(crate) fn cosigner_keys(&self) -> BTreeSet<Hash32> {
+        self.cosigners.iter().map(|cosigner| Hash32::of(cosigner.vkey.as_bytes())).collect()
+    }
+
+    /// The organisation's escrow certificate, DER.
+    #[must_use]
+    pub fn escrow(&self) -> Option<&[u8]> {
+        self.escrow.as_deref()
+    }
+
+    /// Number of the installation's latest event.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Leaf hash of the installation's latest event, where it was told
+    /// ([`Installation::logged_at`]).
+    #[must_use]
+    pub fn head(&self) -> Option<Hash32> {
+        self.head
+    }
+
+    /// The installation, told the leaf hash of its latest event.
+    #[must_use]
+    pub fn logged_at(mut self, leaf: Hash32) -> Self {
+        self.head = Some(leaf);
+        for announced in self.announced.values_mut() {
+            announced.leaf.get_or_insert(leaf);
+        }
+        self
+    }
+
+    /// Whether a leaf was declared dead.
+    #[must_use]
+    pub fn is_struck(&self, leaf: Hash32) -> bool {
+        self.struck.contains(&leaf)
+    }
+
+    /// The kinds of change that are announced and wait.
+    pub fn waiting(&self) -> impl Iterator<Item = EventKind> {
+        self.announced.keys().copied()
+    }
+
+    pub(crate) fn announced(&self, kind: EventKind) -> Option<&Announced> {
+        self.announced.get(&kind)
+    }
+
+    /// One event later, with a change announced; it takes the place of an earlier one.
+    pub(crate) fn announcing(&self, kind: EventKind, announced: Announced) -> Self {
+        let mut next = self.clone();
+        next.sequence += 1;
+        next.head = None;
+        next.announced.insert(kind, announced);
+        next
+    }
+
+    /// One event later, with a change in effect. One of its kind that was announced is dropped.
+    pub(crate) fn changed(&self, kind: EventKind, change: Change) -> Self {
+        let mut next = self.clone();
+        next.sequence += 1;
+        next.head = None;
+        next.announced.remove(&kind);
+        match change {
+            Change::Policy(rules) => {
+                next.rules_hash = rules.hash();
+                next.rules = *rules;
+            }
+            Change::Roster(roster) => next.roster = roster,
+            Change::Agents(agents) => next.agents = agents,
+            Change::Providers(providers) => next.providers = providers,
+            Change::Escrow(escrow) => next.escrow = escrow,
+            Change::Cosigners(cosigners) => next.cosigners = cosigners,
+            Change::Issuers(keys) => {
+                next.keys.retain(|key| key.purpose != KeyPurpose::Issuing);
+                next.keys.extend(keys);
+            }
+            Change::Strike(leaf) => drop(next.struck.insert(leaf)),
+        }
+        next
+    }
+}
+
+fn holder(list: &[Keyholder], spki: Hash32) -> Option<&Keyholder> {
+    list.iter().find(|holder| Hash32::of(holder.spki.as_bytes()) == spki)
+}
+
+fn may(agent: &Keyholder, what: &str) -> bool {
+    agent.scope.is_empty() || agent.scope.iter().any(|entry| entry == what)
+}
+
+/// Whether an officer is the person behind a user id: by name, or by a `uid=` entry in the scope.
+pub(crate) fn is_person(officer: &Keyholder, uid: &str) -> bool {
+    officer.name == uid || officer.scope.iter().any(|e| e.strip_prefix("uid=") == Some(uid))
 }
 
 /// What the log knows of the key that a request brings.

@@ -95,10 +95,12 @@ numbered! {
         Statement = 2, "statement";
         /// An OpenID Connect ID token (compact JWS).
         IdToken = 3, "id-token";
-        /// A WebAuthn assertion.
+        /// A WebAuthn assertion ([`crate::webauthn::Assertion`]).
         WebAuthn = 4, "webauthn";
         /// The word of the transport alone, a [`TransportWord`].
         Transport = 5, "transport";
+        /// A SubjectPublicKeyInfo (DER) that is revealed: a recovery key that signs.
+        PublicKey = 6, "public-key";
     }
 }
 

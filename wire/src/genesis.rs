@@ -152,9 +152,10 @@ encoded!(
             ));
         }
         if genesis.rules.version() != Rules::VERSION {
-        let reason = format!("have version {}, not {}", genesis.rules.version(), Rules::VERSION);
-        return Err(("rules", reason));
-    }
-    genesis.rules.within_bounds()
+            let reason =
+                format!("have version {}, not {}", genesis.rules.version(), Rules::VERSION);
+            return Err(("rules", reason));
+        }
+        genesis.rules.within_bounds()
     }
 );

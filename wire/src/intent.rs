@@ -20,7 +20,7 @@ numbered! {
 }
 
 /// One name that the certificate will carry.
-#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+#[derive(Debug, Clone, PartialEq, Eq, Sequence, serde::Serialize, serde::Deserialize)]
 pub struct Name {
     /// What it is.
     pub kind: NameKind,

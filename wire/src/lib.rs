@@ -5,13 +5,14 @@
 //! strictly and only accepted when encoding it again gives the same bytes, so that one value has
 //! one encoding and one hash. Frozen examples of each format are in `wire/vectors/`.
 //!
-//! * [`event`], [`intent`], [`statement`], [`leaf`], [`genesis`], [`rules`]: what is signed and logged;
+//! * [`event`], [`body`], [`intent`], [`statement`], [`leaf`], [`genesis`], [`rules`]: what is signed and logged;
 //! * [`head`], [`bundle`]: what is proven of an identity, and everything needed to check it offline;
 //! * [`trust`]: what a client knows out of band;
 //! * [`problem`]: every refusal and failure a caller can meet, with its stable code;
 //! * [`socket`], [`frame`]: what gateway and authority say to each other;
 //! * [`rest`]: the JSON shapes of the HTTP API.
 
+pub mod body;
 pub mod bundle;
 mod codec;
 pub mod event;
@@ -29,6 +30,7 @@ mod schema;
 pub mod socket;
 pub mod statement;
 pub mod trust;
+pub mod webauthn;
 
 pub use codec::{Encoded, FormatError, octets};
 pub use ids::{Hash32, IdError, IdempotencyKey, Realm, SerialNumber, UserId};

@@ -137,6 +137,16 @@ problems! {
         "It may still finish. Ask again with the same Idempotency-Key.";
     Internal = "internal", 500, "Internal error",
         "A fault of the server. The request id leads to its log.";
+    NotYet = "not-yet", 409, "The wait is not over",
+        "Switches, retirements and whatever loosens the policy wait, so that whoever is concerned can object. The detail says until when.";
+    NoPendingSwitch = "no-pending-switch", 404, "Nothing is pending",
+        "There is no such request: it was never made, was dropped by a veto, replaced by another, or is done.";
+    SwitchPending = "switch-pending", 409, "Another request is pending",
+        "A request is replaced by its own key, or by one that brings more approvals. Ask an officer to approve yours first.";
+    RequestExpired = "request-expired", 409, "The request has expired",
+        "Make a new one.";
+    AlreadyDone = "already-done", 409, "It is so already",
+        "Nothing was changed.";
     // The order of variants is their encoding on the sockets: new ones go to the end.
     PreconditionFailed = "precondition-failed", 412, "The identity is not in the expected state",
         "If-Match named another state of the identity than the present one, so something has happened since it was read. Nothing was changed. Fetch the identity, look at it, and decide again.";

@@ -109,11 +109,18 @@ pub struct SignedStatement {
     #[asn1(context_specific = "0", optional = "true", tag_mode = "EXPLICIT")]
     pub remark: Option<String>,
 }
-encoded!(SignedStatement, "signed statement", limit = 8192, check = |signed| {
-    // The DER of the envelope says nothing of what is inside: a signature over other bytes of the
-    // same shape must not pass for one over a statement.
-    match signed.statement.version() {
-        Statement::VERSION => signed.statement.check().map_err(|e| ("statement", e.to_string())),
-        other => Err(("statement", format!("has version {other}, not {}", Statement::VERSION))),
+encoded!(
+    SignedStatement,
+    "signed statement",
+    limit = 8192,
+    check = |signed| {
+        // The DER of the envelope says nothing of what is inside: a signature over other bytes of the
+        // same shape must not pass for one over a statement.
+        match signed.statement.version() {
+            Statement::VERSION => {
+                signed.statement.check().map_err(|e| ("statement", e.to_string()))
+            }
+            other => Err(("statement", format!("has version {other}, not {}", Statement::VERSION))),
+        }
     }
-});
+);

@@ -12,6 +12,7 @@ use std::process::Command;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use wire::body::recovery_commitment;
 use wire::event::{Certified, Event, Revoked, TransportWord};
 use wire::genesis::Genesis;
 use wire::head::Head;
@@ -78,6 +79,14 @@ fn bodies() {
     frozen_der("body-revoked", &samples::revoked());
     frozen_der("transport-word", &samples::transport_word());
     frozen_der("rules-standard", &Rules::standard());
+}
+
+#[test]
+fn bodies_of_moves_and_changes() {
+    for (name, bytes, _, _) in samples::bodies::all() {
+        frozen(&format!("{name}.der"), &bytes);
+    }
+    samples::bodies::read_back(|name| std::fs::read(file(&format!("{name}.der"))).unwrap());
 }
 
 #[test]
@@ -174,6 +183,9 @@ fn the_index_describes_every_file_and_pins_what_is_derived() {
     };
     let mut files: Vec<Value> =
         about.iter().map(|(f, format, about)| entry(f, format, about)).collect();
+    for (name, _, format, about) in samples::bodies::all() {
+        files.push(entry(&format!("{name}.der"), format, about));
+    }
     let message = "socket message, postcard";
     files.push(entry("socket-hello.bin", message, "the caller's first frame"));
     for (name, _) in samples::welcomes() {
@@ -197,6 +209,7 @@ fn the_index_describes_every_file_and_pins_what_is_derived() {
     let index = json!({
         "files": files,
         "derived": {
+            "commitment to a recovery key": recovery_commitment(&samples::spki()).to_string(),
             "user id": uid.as_str(),
             "user id in a path": uid.percent_encoded(),
             "installation's secret": hex::encode(samples::SECRET),
@@ -221,6 +234,9 @@ fn the_index_describes_every_file_and_pins_what_is_derived() {
             "leaf kinds": numbers!(wire::leaf::LeafKind),
             "head statuses": numbers!(wire::head::HeadStatus),
             "key purposes": numbers!(wire::genesis::KeyPurpose),
+            "veto effects": numbers!(wire::body::VetoEffect),
+            "phases": numbers!(wire::body::Phase),
+            "channel kinds": numbers!(wire::body::ChannelKind),
             "cosigner kinds": numbers!(wire::genesis::CosignerKind),
         },
     });

@@ -148,6 +148,7 @@ pub(super) fn identity(row: &dyn Source) -> Result<IdentityRow> {
         head: columns.hash("head")?,
         key,
         recovery_commitment: columns.opt_hash("recovery")?,
+        details: policy::Details::default(),
     };
     Ok(IdentityRow {
         identity,

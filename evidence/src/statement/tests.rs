@@ -12,19 +12,31 @@ const P256_PREFIX: [u8; 26] = [
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
-struct Signer {
+pub(crate) struct Signer {
     key: EcdsaKeyPair,
-    spki: Vec<u8>,
+    pub(crate) spki: Vec<u8>,
 }
 
 impl Signer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
         let spki = [&P256_PREFIX, key.public_key().as_ref()].concat();
         Self { key, spki }
     }
 
-    fn sign(&self, statement: Statement) -> SignedStatement {
+    /// The key in a PKCS#8 document.
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Self {
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der).unwrap();
+        let spki = [&P256_PREFIX, key.public_key().as_ref()].concat();
+        Self { key, spki }
+    }
+
+    /// A signature over any bytes.
+    pub(crate) fn raw(&self, message: &[u8]) -> Vec<u8> {
+        self.key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
+    }
+
+    pub(crate) fn sign(&self, statement: Statement) -> SignedStatement {
         sign_statement(statement, &self.spki, SignatureAlgorithm::EcdsaP256Sha256, |message| {
             self.key.sign(&SystemRandom::new(), message).map(|s| s.as_ref().to_vec())
         })
@@ -32,7 +44,7 @@ impl Signer {
     }
 }
 
-fn intent(nonce: u8) -> Intent {
+pub(crate) fn intent(nonce: u8) -> Intent {
     Intent {
         version: 1,
         verb: EventKind::Renew,
@@ -87,4 +99,21 @@ fn changing_the_verb_or_the_signature_breaks_the_statement() {
         statement(&rsa.to_canonical(), &mine.to_canonical(), &alice.spki),
         Err(StatementError::Algorithm(SignatureAlgorithm::RsaPkcs1Sha256))
     );
+}
+
+#[test]
+fn a_remark_that_was_signed_along_cannot_be_changed() {
+    let olga = Signer::new();
+    let mine = intent(1);
+    let mut signed = olga.sign(about(&mine).with_remark("shown a passport"));
+    for (remark, holds) in
+        [(Some("shown a passport"), true), (Some("by telephone"), false), (None, false)]
+    {
+        signed.remark = remark.map(Into::into);
+        let outcome = statement(&signed.to_canonical(), &mine.to_canonical(), &olga.spki);
+        assert_eq!(outcome.is_ok(), holds, "{remark:?}");
+    }
+    let mut unsigned = olga.sign(about(&mine));
+    unsigned.remark = Some("anything".into());
+    assert!(statement(&unsigned.to_canonical(), &mine.to_canonical(), &olga.spki).is_ok());
 }

@@ -1,12 +1,14 @@
 //! Enrol and renew: a certificate over a key.
 
 use wire::event::EventKind;
+use wire::intent::Intent;
 use wire::problem::ProblemCode;
 use wire::statement::Role;
 use wire::{Encoded, Hash32, UserId};
 
-use super::guard::{self, Act};
-use super::{After, Approved};
+use super::Approved;
+use super::guard::{self, Act, unsigned};
+use super::particulars::channels_of;
 use crate::{Fact, Identity, Key, KeyUse, Refusal, State, Status, Time};
 
 pub(super) fn decide(
@@ -45,26 +47,53 @@ fn enrol(
     }
     let act = Act { verb: EventKind::Enrol, uid, csr: Some(csr), spki: Some(spki), body: None };
     let is_agent = |key| state.installation.agent(key).is_some();
-    let vouched = guard::signed(state, facts, Role::Agent, is_agent, &act, time)?;
-    if vouched.is_none() && !guard::transport(state, facts) {
+    let is_officer = |key| state.installation.officer(key).is_some();
+    let by = |role, signer: &dyn Fn(Hash32) -> bool| {
+        guard::signed(state, facts, role, signer, &act, time)
+    };
+    let mut vouched = by(Role::Agent, &is_agent)?;
+    if vouched.is_none() {
+        vouched = by(Role::Officer, &is_officer)?;
+    }
+    // What the holder's own key signs is what the holder sets.
+    let holder = by(Role::NewKey, &|key| key == spki)?;
+    let intent = vouched.or(holder);
+    let person = match intent {
+        Some(intent) => guard::person(facts, intent, None, false)?,
+        None => None,
+    };
+    if vouched.is_none() && person.is_none() && !guard::transport(state, facts) {
         return Err(unvouched(
             "enrolment",
             "an enrolment agent's signed statement over this request".to_owned(),
             "ask an enrolment agent of this installation to vouch for you",
         ));
     }
+    if let (Some(vouched), Some(holder)) = (vouched, holder) {
+        guard::same("intent", vouched.hash(), holder.hash())?;
+    }
+    let sets = |intent: &Intent| intent.recovery_commitment.is_some() || intent.body.is_some();
+    if let (Some(intent), None) = (intent, holder)
+        && sets(intent)
+    {
+        return Err(unsigned(
+            "the holder's own signature over the first recovery key and channels",
+            format!("a statement by the new key {spki}"),
+        ));
+    }
     let key = Key { spki, number: 0, possession_proven: true };
-    Ok(Approved {
-        kind: EventKind::Enrol,
-        uid: uid.clone(),
-        sequence: 0,
-        previous: None,
-        policy: state.installation.rules_hash(),
-        intent: vouched.map(Encoded::to_canonical),
-        spki,
-        after: After { status: Status::Active, key: Some(key) },
-        recovery_commitment: None,
-    })
+    let mut approved = Approved::begin(state, uid, EventKind::Enrol, key).over(intent).request(csr);
+    let identity = &mut approved.after.identity;
+    identity.details.binding = person;
+    let commitment = intent.and_then(|intent| intent.recovery_commitment);
+    if let Some(intent) = intent {
+        identity.details.names.clone_from(&intent.names);
+        identity.recovery_commitment = commitment;
+        if intent.body.is_some() {
+            identity.details.channels = channels_of(intent)?.channels;
+        }
+    }
+    Ok(approved.certifies(commitment))
 }
 
 /// Same key, new certificate.
@@ -93,17 +122,11 @@ fn renew(
             "sign the renewal with the key itself",
         ));
     }
-    Ok(Approved {
-        kind: EventKind::Renew,
-        uid: identity.uid.clone(),
-        sequence: identity.sequence + 1,
-        previous: Some(identity.head),
-        policy: state.installation.rules_hash(),
-        intent: signed.map(Encoded::to_canonical),
-        spki,
-        after: After { status: Status::Active, key: Some(Key { possession_proven: true, ..key }) },
-        recovery_commitment: identity.recovery_commitment,
-    })
+    let approved = Approved::step(state, identity, EventKind::Renew, |next| {
+        next.key = Some(Key { possession_proven: true, ..key });
+    });
+    // A thief may renew as often as he likes: that moves no anchor.
+    Ok(approved.over(signed).request(csr).certifies(None).anchors(false))
 }
 
 /// The identity's key, if a request over `spki` may be a renewal at all.

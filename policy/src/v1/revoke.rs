@@ -1,13 +1,16 @@
 //! Revoke: the key goes, the identity is suspended and can be recovered or switched.
 
+use std::collections::BTreeSet;
+
 use wire::event::{EventKind, RevocationReason, Revoked};
 use wire::problem::ProblemCode;
 use wire::statement::Role;
 use wire::{Encoded, Hash32, SerialNumber, UserId, octets};
 
 use super::guard::{self, Act};
-use super::{After, Approved};
-use crate::{Fact, Refusal, State, Status, Time};
+use super::{Approved, Follows};
+use crate::identity::{Standing, Suspender};
+use crate::{Fact, Refusal, State, Time};
 
 pub(super) fn decide(
     state: &State<'_>,
@@ -41,7 +44,11 @@ pub(super) fn decide(
     let body = Revoked { version: 1, serial: octets(serial.as_bytes()), reason }.to_canonical();
     let act = Act { verb: EventKind::Revoke, uid, csr: None, spki: None, body: Some(&body) };
     let is_current = |signer| signer == key.spki;
-    let signed = guard::signed(state, facts, Role::CurrentKey, is_current, &act, time)?;
+    let mut signed = guard::signed(state, facts, Role::CurrentKey, is_current, &act, time)?;
+    if signed.is_none() {
+        let is_officer = |signer| state.installation.officer(signer).is_some();
+        signed = guard::signed(state, facts, Role::Officer, is_officer, &act, time)?;
+    }
     if signed.is_none() && !guard::transport(state, facts) {
         return Err(Refusal {
             code: ProblemCode::EvidenceRequired,
@@ -52,15 +59,15 @@ pub(super) fn decide(
             remedy: "sign the revocation with the key itself, or turn to an officer",
         });
     }
-    Ok(Approved {
-        kind: EventKind::Revoke,
-        uid: uid.clone(),
-        sequence: identity.sequence + 1,
-        previous: Some(identity.head),
-        policy: state.installation.rules_hash(),
-        intent: signed.map(Encoded::to_canonical),
-        spki,
-        after: After { status: Status::Suspended, key: None },
-        recovery_commitment: identity.recovery_commitment,
-    })
+    let by = match identity.standing() {
+        Standing::Suspended { mut by, .. } => {
+            by.insert(Suspender::Revocation);
+            by
+        }
+        _ => BTreeSet::from([Suspender::Revocation]),
+    };
+    let approved = Approved::step(state, identity, EventKind::Revoke, |next| {
+        next.stand(Standing::Suspended { key: None, by });
+    });
+    Ok(Approved { follows: Follows::Asked(body), ..approved.over(signed) })
 }

@@ -1,10 +1,17 @@
 //! Tests of engine 1.
 
+mod change;
 mod enrol;
+mod model;
+mod moves;
+mod particulars;
 mod renew;
 mod replay;
 mod revoke;
+mod standing;
 mod statements;
+pub(crate) mod switch;
+pub(crate) mod world;
 
 use wire::event::{Certified, EventKind, RevocationReason};
 use wire::problem::ProblemCode;
@@ -13,7 +20,7 @@ use wire::{Encoded, octets};
 
 use super::*;
 use crate::testing::*;
-use crate::{Installation, KeyUse};
+use crate::{Installation, KeyUse, Status};
 
 /// A refusal's code, rule, expectation and finding.
 #[track_caller]

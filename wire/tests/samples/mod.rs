@@ -1,6 +1,8 @@
 //! One fixed value of each format. Nothing here may change: the files in `wire/vectors/` are made
 //! of these values, and whoever implements the formats again compares against those files.
 
+pub(crate) mod bodies;
+
 use serde_bytes::ByteBuf;
 use wire::bundle::{Blob, Bundle, BundleEvent};
 use wire::event::{

@@ -167,6 +167,7 @@ impl Author {
                 head: leaf.leaf_hash(),
                 key: Some(Key { spki: key(name), number: 0, possession_proven: true }),
                 recovery_commitment: None,
+                details: policy::Details::default(),
             },
             blinding_key,
             created_ms: known.map_or(self.now_ms, |row| row.created_ms),

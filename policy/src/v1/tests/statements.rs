@@ -26,7 +26,12 @@ fn each_field_of_the_intent_must_fit() {
         ("intent.csr", ProblemCode::EvidenceRefused, |i| i.csr = None),
         ("intent.new-spki", ProblemCode::EvidenceRefused, |i| i.new_spki = Some(h("k1"))),
         ("intent.new-spki", ProblemCode::EvidenceRefused, |i| i.new_spki = None),
-        ("intent.body", ProblemCode::EvidenceRefused, |i| i.body = Some(octets(b"x"))),
+        ("only-signed-statements-decide", ProblemCode::EvidenceRequired, |i| {
+            i.body = Some(octets(b"x"));
+        }),
+        ("only-signed-statements-decide", ProblemCode::EvidenceRequired, |i| {
+            i.recovery_commitment = Some(h("recovery"));
+        }),
         ("head", ProblemCode::StaleIntent, |i| i.head = Some(h("leaf 0"))),
         ("sequence", ProblemCode::StaleIntent, |i| i.sequence = 1),
         ("policy", ProblemCode::StaleIntent, |i| i.policy = h("other policy")),
@@ -58,7 +63,8 @@ fn each_field_of_the_statement_must_fit() {
         let refusal = attempt(&installation, fact, noon()).unwrap_err();
         assert_eq!((refusal.rule, refusal.code), (rule, ProblemCode::EvidenceRefused));
     }
-    for role in Role::ALL.iter().filter(|r| ![Role::Agent, Role::Officer].contains(r)) {
+    for role in Role::ALL.iter().filter(|r| ![Role::Agent, Role::Officer, Role::NewKey].contains(r))
+    {
         let fact = signed_for(&installation, verb, *role, "agent", &intent);
         let refusal = attempt(&installation, fact, noon()).unwrap_err();
         assert_eq!(refusal.code, ProblemCode::EvidenceRequired, "{role}");

@@ -1,0 +1,295 @@
+//! A life from evidence alone: enrolled, recovered, switched; replayed from the bytes.
+
+use std::process::Command;
+
+use policy::{Request, Status};
+use wire::event::{Certified, EvidenceKind};
+use wire::genesis::{Genesis, InstallationKey, KeyPurpose, Keyholder, Protection};
+use wire::intent::Intent;
+use wire::rules::Rules;
+use wire::statement::{Role, Statement};
+use wire::{Encoded, Realm, octets};
+
+use super::*;
+use crate::dossier::piece;
+use crate::statement::tests::Signer;
+
+const NOON_MS: u64 = 1_800_000_000_000;
+
+fn holder(name: &str, signer: &Signer) -> Keyholder {
+    Keyholder { name: name.into(), spki: octets(&signer.spki), scope: vec![] }
+}
+
+struct World {
+    installation: Installation,
+    rules: KeyRules,
+    officers: [Signer; 3],
+    agent: Signer,
+    now_ms: u64,
+    log: Vec<(Event, Vec<Piece>)>,
+    identity: Option<Identity>,
+    keys: HashMap<Hash32, Vec<u8>>,
+}
+
+/// A key with its certification request for alice, by OpenSSL.
+struct Key {
+    signer: Signer,
+    csr: Vec<u8>,
+}
+
+impl Key {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.der");
+        let openssl = |args: &[&str]| {
+            let output = Command::new("openssl").args(args).arg(&path).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            output.stdout
+        };
+        let curve = "ec_paramgen_curve:P-256";
+        openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-outform", "DER", "-out"]);
+        let csr = openssl(&[
+            "req",
+            "-new",
+            "-subj",
+            "/CN=alice",
+            "-outform",
+            "DER",
+            "-keyform",
+            "DER",
+            "-key",
+        ]);
+        Self { signer: Signer::from_pkcs8(&std::fs::read(&path).unwrap()), csr }
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let officers = [(); 3].map(|()| Signer::new());
+        let agent = Signer::new();
+        let protection = Protection {
+            on_token: true,
+            local: true,
+            always_sensitive: true,
+            never_extractable: true,
+            modifiable: false,
+            manufacturer: String::new(),
+            model: String::new(),
+            token_serial: String::new(),
+            software_token: false,
+        };
+        let key = |purpose| InstallationKey {
+            purpose,
+            id: octets(b""),
+            spki: octets(&[purpose as u8]),
+            certificate: octets(b""),
+            protection: protection.clone(),
+        };
+        let body = Genesis {
+            version: 1,
+            realm: Realm::parse("example.org").unwrap(),
+            base_url: "https://example.org".into(),
+            log_number: 0x0100,
+            nonce: octets(&[7; 32]),
+            origin: "log.example.org".into(),
+            blinding: Hash32::of(b"blinding"),
+            rules: Rules::standard(),
+            roster: ["olga", "omar", "oskar"]
+                .iter()
+                .zip(&officers)
+                .map(|(name, signer)| holder(name, signer))
+                .collect(),
+            agents: vec![holder("agent", &agent)],
+            providers: vec![],
+            cosigners: vec![],
+            keys: [KeyPurpose::Root, KeyPurpose::Issuing, KeyPurpose::Log].map(key).to_vec(),
+            previous_log: None,
+            escrow: None,
+        };
+        let event = Event {
+            version: 1,
+            engine: 1,
+            kind: EventKind::Genesis,
+            time_ms: 0,
+            subject: None,
+            sequence: 0,
+            previous: None,
+            policy: body.rules.hash(),
+            intent: None,
+            evidence: vec![],
+            body: octets(&body.to_canonical()),
+        };
+        Self {
+            installation: Installation::from_genesis(&event).unwrap(),
+            rules: KeyRules::identity(std::sync::Arc::default()),
+            officers,
+            agent,
+            now_ms: NOON_MS,
+            log: Vec::new(),
+            identity: None,
+            keys: HashMap::new(),
+        }
+    }
+
+    fn intent(&self, verb: EventKind, key: &Key) -> Intent {
+        Intent {
+            version: 1,
+            verb,
+            subject: Some(UserId::parse("alice").unwrap()),
+            head: self.identity.as_ref().map(|identity| identity.head),
+            sequence: self.identity.as_ref().map_or(0, |identity| identity.sequence + 1),
+            csr: Some(Hash32::of(&key.csr)),
+            new_spki: Some(Hash32::of(&key.signer.spki)),
+            names: vec![],
+            profile: "person".into(),
+            policy: self.installation.rules_hash(),
+            recovery_commitment: None,
+            body: None,
+            nonce: octets(&[u8::try_from(self.log.len()).unwrap(); 16]),
+            expiry: NOON_MS / 1000 + 30 * 86400,
+        }
+    }
+
+    fn says(&self, verb: EventKind, role: Role, signer: &Signer, intent: &Intent) -> Piece {
+        let statement = Statement::new(self.installation.genesis(), verb, role, intent.hash());
+        let mut signed = if role == Role::Officer {
+            signer.sign(statement.with_remark("in person"))
+        } else {
+            signer.sign(statement)
+        };
+        signed.remark = (role == Role::Officer).then(|| "in person".into());
+        piece(EvidenceKind::Statement, signed.to_canonical())
+    }
+
+    fn act(&mut self, request: &Request, intent: Option<&Intent>, evidence: Vec<Piece>) {
+        let der = intent.map(Encoded::to_canonical);
+        let csr = dossier::csr(&evidence, &self.rules).unwrap();
+        let time = Time::at_ms(self.now_ms);
+        let spki_of = |hash: Hash32| self.keys.get(&hash).cloned();
+        let (at, pieces) = (&self.installation, &evidence);
+        let facts =
+            dossier::facts_at(at, csr.as_ref(), der.as_deref(), pieces, &spki_of, time).unwrap();
+        let state = State {
+            installation: &self.installation,
+            identity: self.identity.clone(),
+            key_use: KeyUse::Unknown,
+        };
+        let approved = policy::decide(&state, request, &facts, time).unwrap();
+        let body = Certified {
+            version: 1,
+            spki: approved.spki(),
+            issuer: Hash32::of(b"issuer"),
+            serial: octets(&[1; 16]),
+            not_before: 0,
+            not_after: 1,
+            profile: "person".into(),
+            tbs: Hash32::of(b"tbs"),
+            possession_proven: true,
+            recovery_commitment: approved.recovery_commitment_set(),
+        };
+        if approved.certificate_follows()
+            && let Some(csr) = &csr
+        {
+            self.keys.insert(csr.spki_hash(), csr.spki_der().to_vec());
+        }
+        let references = evidence.iter().map(|(reference, _)| reference.clone()).collect();
+        let body = body.to_canonical();
+        let decided = approved.into_event(self.now_ms, references, der.as_deref(), &body);
+        let leaf = decided.event.hash();
+        self.identity = Some(decided.outcome.with_head(leaf));
+        self.log.push((decided.event, evidence));
+    }
+
+    fn replay(&self) -> Result<Identity, HistoryError> {
+        let uid = UserId::parse("alice").unwrap();
+        let mut history = History::new(&self.installation, &self.rules, uid);
+        for (event, evidence) in &self.log {
+            history.apply(event, event.hash(), evidence, |_| None)?;
+        }
+        Ok(history.identity().unwrap().clone())
+    }
+}
+
+/// Alice enrols with a recovery key, recovers, loses everything, and is switched.
+fn a_life() -> World {
+    let mut world = World::new();
+    let alice = UserId::parse("alice").unwrap();
+    let (first, recovery, next_recovery) = (Key::new(), Signer::new(), Signer::new());
+    let mut intent = world.intent(EventKind::Enrol, &first);
+    intent.recovery_commitment = Some(wire::body::recovery_commitment(&recovery.spki));
+    let evidence = vec![
+        piece(EvidenceKind::Csr, first.csr.clone()),
+        world.says(EventKind::Enrol, Role::Agent, &world.agent, &intent),
+        world.says(EventKind::Enrol, Role::NewKey, &first.signer, &intent),
+    ];
+    let (spki, csr) = (Hash32::of(&first.signer.spki), Hash32::of(&first.csr));
+    world.act(&Request::Certify { uid: alice.clone(), spki, csr }, Some(&intent), evidence);
+
+    let second = Key::new();
+    let mut intent = world.intent(EventKind::Recover, &second);
+    intent.recovery_commitment = Some(wire::body::recovery_commitment(&next_recovery.spki));
+    let evidence = vec![
+        piece(EvidenceKind::Csr, second.csr.clone()),
+        piece(EvidenceKind::PublicKey, recovery.spki.clone()),
+        world.says(EventKind::Recover, Role::RecoveryKey, &recovery, &intent),
+        world.says(EventKind::Recover, Role::NewKey, &second.signer, &intent),
+    ];
+    world.act(&Request::Intent(Box::new(intent.clone())), Some(&intent), evidence);
+
+    let third = Key::new();
+    let intent = world.intent(EventKind::SwitchRequest, &third);
+    let evidence = vec![
+        piece(EvidenceKind::Csr, third.csr.clone()),
+        world.says(EventKind::SwitchRequest, Role::NewKey, &third.signer, &intent),
+    ];
+    world.act(&Request::Intent(Box::new(intent.clone())), Some(&intent), evidence);
+    for officer in 0..2 {
+        let signer = &world.officers[officer];
+        let evidence = vec![world.says(EventKind::SwitchApprove, Role::Officer, signer, &intent)];
+        let request = Request::Approve { uid: alice.clone(), intent: intent.hash() };
+        world.act(&request, Some(&intent), evidence);
+    }
+    world.now_ms += 72 * 3_600_000;
+    world.act(&Request::CompleteSwitch { uid: alice }, None, vec![]);
+    world
+}
+
+#[test]
+fn a_life_replays_from_its_evidence() {
+    let world = a_life();
+    let replayed = world.replay().unwrap();
+    assert_eq!(Some(&replayed), world.identity.as_ref());
+    assert_eq!((replayed.status, replayed.key.unwrap().number), (Status::Active, 2));
+}
+
+#[test]
+fn leaving_out_or_changing_any_piece_of_evidence_breaks_the_replay() {
+    let mut world = a_life();
+    for event in 0..world.log.len() {
+        for n in 0..world.log[event].1.len() {
+            let whole = world.log[event].clone();
+            let removed = world.log[event].1.remove(n);
+            assert!(world.replay().is_err(), "evidence {n} of event {event} left out");
+            // Left out of the event too, so that its list fits.
+            world.log[event].0.evidence.remove(n);
+            assert!(world.replay().is_err(), "evidence {n} of event {event} not named");
+            world.log[event] = whole.clone();
+            let last = removed.1.len() - 1;
+            world.log[event].1[n].1[last] ^= 1;
+            assert!(world.replay().is_err(), "evidence {n} of event {event} changed");
+            let changed = piece(removed.0.kind, world.log[event].1[n].1.clone());
+            world.log[event].0.evidence[n] = changed.0.clone();
+            world.log[event].1[n] = changed;
+            assert!(world.replay().is_err(), "evidence {n} of event {event} changed and named");
+            world.log[event] = whole;
+        }
+    }
+    assert!(world.replay().is_ok());
+}
+
+#[test]
+fn a_wait_that_was_not_waited_breaks_the_replay() {
+    let mut world = a_life();
+    world.log.last_mut().unwrap().0.time_ms -= 1;
+    assert!(world.replay().is_err());
+}

@@ -1,0 +1,101 @@
+//! One fixed body of each kind that moves an identity or changes the installation.
+
+use wire::body::{
+    Agents, Approval, Changed, Channel, ChannelKind, Channels, Cosigners, Ended, Escrow, Issuers,
+    Phase, Providers, Recommitted, Roster, Standing, Struck, SwitchApproved, SwitchRequested,
+    VetoEffect, Vetoed,
+};
+use wire::event::EventKind;
+use wire::rules::Rules;
+use wire::statement::{Role, SignatureAlgorithm, Statement};
+use wire::webauthn::Assertion;
+use wire::{Encoded, Hash32, octets};
+
+use super::{NOW, genesis, genesis_event};
+
+macro_rules! bodies {
+    ($($name:literal, $type:ty, $about:literal, $value:expr;)+) => {
+        /// Name, encoding, format and description of each.
+        pub(crate) fn all() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
+            vec![$(($name, <$type as Encoded>::to_canonical(&$value), <$type>::FORMAT, $about),)+]
+        }
+
+        /// Each file gives the value that it was made of.
+        pub(crate) fn read_back(read: impl Fn(&str) -> Vec<u8>) {
+            $(assert_eq!(<$type>::from_canonical(&read($name)).unwrap(), $value, $name);)+
+        }
+    };
+}
+
+fn intent() -> Hash32 {
+    Hash32::of(b"intent")
+}
+
+fn approval() -> Approval {
+    Approval { officer: Hash32::of(b"officer"), remark: Hash32::of(b"shown a passport") }
+}
+
+fn approving() -> Statement {
+    Statement::new(genesis_event().hash(), EventKind::SwitchApprove, Role::Officer, intent())
+        .with_remark("shown a passport")
+}
+
+bodies! {
+    "body-switch-requested", SwitchRequested, "a switch request that brought one approval",
+    SwitchRequested {
+        version: 1,
+        intent: intent(),
+        spki: Hash32::of(b"new key"),
+        approvals: 2,
+        wait: 259_200,
+        expires_ms: NOW * 1000,
+        approved: vec![approval()],
+    };
+    "body-switch-approved", SwitchApproved, "one officer's approval",
+    SwitchApproved { version: 1, intent: intent(), approved: vec![approval()] };
+    "body-vetoed", Vetoed, "a veto by the current key under an officer's suspension",
+    Vetoed { version: 1, intent: intent(), by: Role::CurrentKey, effect: VetoEffect::Slowed };
+    "body-standing", Standing, "of suspend and resume", Standing { version: 1, by: Role::Officer };
+    "body-ended", Ended, "of void and retire", Ended { version: 1, phase: Phase::Announced };
+    "body-channels", Channels, "of a channel change and its intent",
+    Channels {
+        version: 1,
+        channels: vec![Channel { kind: ChannelKind::Mail, address: Hash32::of(b"salted address") }],
+    };
+    "body-recommitted", Recommitted, "a recovery key set by the holder",
+    Recommitted {
+        version: 1,
+        commitment: Hash32::of(b"recovery key"),
+        by: Role::CurrentKey,
+        old_wins_until_ms: NOW * 1000,
+    };
+    "body-changed", Changed, "a policy change, announced",
+    Changed { version: 1, phase: Phase::Announced, change: octets(&Rules::standard().to_canonical()) };
+    "change-roster", Roster, "of a roster change's intent",
+    Roster { version: 1, officers: genesis().roster };
+    "change-agents", Agents, "of an agents change's intent",
+    Agents { version: 1, agents: genesis().agents };
+    "change-providers", Providers, "of a providers change's intent",
+    Providers { version: 1, providers: genesis().providers };
+    "change-issuers", Issuers, "of an issuers change's intent",
+    Issuers { version: 1, keys: vec![genesis().keys[1].clone()] };
+    "change-cosigners", Cosigners, "of a co-signers change's intent",
+    Cosigners { version: 1, cosigners: genesis().cosigners };
+    "change-escrow", Escrow, "of an escrow change's intent: off",
+    Escrow { version: 1, certificate: None };
+    "change-strike", Struck, "of a strike's intent",
+    Struck { version: 1, leaf: Hash32::of(b"leaf") };
+    "statement-with-remark", Statement, "an approval that says how the person was identified",
+    approving();
+    "webauthn-assertion", Assertion, "an approval by a passkey, with a made-up signature",
+    Assertion {
+        version: 1,
+        statement: approving(),
+        signer: Hash32::of(b"officer"),
+        algorithm: SignatureAlgorithm::EcdsaP256Sha256,
+        authenticator_data: octets(&[5; 37]),
+        client_data: octets(b"{}"),
+        signature: octets(&[0x30, 0]),
+        remark: Some("shown a passport".into()),
+    };
+}
