@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use super::StoreError;
-use super::engine::{Engine, Given, Mode, Session};
-use super::sheet::Sheet;
+use super::engine::{Engine, Given, Mode, RowOf, Session, Statement};
 use crate::metrics::StoreMetrics;
 
 /// A database whose sessions are measured.
@@ -18,6 +17,16 @@ impl<E> Measured<E> {
     /// Measures an engine.
     pub fn new(engine: E, metrics: StoreMetrics) -> Self {
         Self { engine, metrics }
+    }
+
+    fn watch(&self, mode: Mode) -> Watch {
+        let kind = match mode {
+            Mode::Read => "read",
+            Mode::Snapshot => "snapshot",
+            Mode::Write => "write",
+        };
+        let metrics = self.metrics.clone();
+        Watch { kind, start: Instant::now(), failed: false, metrics }
     }
 }
 
@@ -57,15 +66,18 @@ impl<E: Engine> Engine for Measured<E> {
     type Session = MeasuredSession<E::Session>;
 
     async fn begin(&self, mode: Mode) -> Result<Self::Session, StoreError> {
-        let kind = match mode {
-            Mode::Read => "read",
-            Mode::Snapshot => "snapshot",
-            Mode::Write => "write",
-        };
-        let metrics = self.metrics.clone();
-        let mut watch = Watch { kind, start: Instant::now(), failed: false, metrics };
+        let mut watch = self.watch(mode);
         let session = watch.see(self.engine.begin(mode).await)?;
         Ok(MeasuredSession { session, watch })
+    }
+
+    async fn transact(
+        &self,
+        mode: Mode,
+        statements: &[Statement<'_>],
+    ) -> Result<Vec<Vec<RowOf<Self>>>, StoreError> {
+        let mut watch = self.watch(mode);
+        watch.see(self.engine.transact(mode, statements).await)
     }
 
     async fn end(&self) {
@@ -83,14 +95,6 @@ impl<S: Session> Session for MeasuredSession<S> {
 
     async fn execute(&mut self, sql: &str, given: Given<'_>) -> Result<u64, StoreError> {
         let outcome = self.session.execute(sql, given).await;
-        self.watch.see(outcome)
-    }
-
-    async fn execute_all(
-        &mut self,
-        statements: &[(&'static str, Sheet<'_>)],
-    ) -> Result<(), StoreError> {
-        let outcome = self.session.execute_all(statements).await;
         self.watch.see(outcome)
     }
 
