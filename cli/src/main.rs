@@ -38,6 +38,8 @@ enum Command {
     Doctor(op::doctor::Doctor),
     Config(op::config::ConfigArgs),
     Db(op::db::Db),
+    Log(op::log::LogArgs),
+    Audit(op::log::AuditArgs),
     Key(people::key::KeyArgs),
     Csr(people::csr::Csr),
     #[command(visible_alias = "enroll")]
@@ -64,6 +66,8 @@ impl Command {
                 | Self::Doctor(_)
                 | Self::Config(_)
                 | Self::Db(_)
+                | Self::Log(_)
+                | Self::Audit(_)
                 | Self::HsmWorker(_)
         )
     }
@@ -99,6 +103,8 @@ fn main() -> ExitCode {
         Command::Doctor(args) => op::doctor::run(args),
         Command::Config(args) => op::config::run(args),
         Command::Db(args) => op::db::run(args),
+        Command::Log(args) => op::log::log(args),
+        Command::Audit(args) => op::log::audit(args),
         Command::Key(args) => people::key::run(args),
         Command::Csr(args) => people::csr::run(args),
         Command::Enrol(args) => people::ask::enrol(args),

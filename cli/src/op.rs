@@ -7,6 +7,7 @@ pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod gateway;
 pub(crate) mod init;
+pub(crate) mod log;
 pub(crate) mod serve;
 mod supervise;
 mod tls;

@@ -1,6 +1,7 @@
 //! Commands for people.
 
 pub(crate) mod ask;
+mod bundle;
 mod chain;
 mod common;
 pub(crate) mod csr;
