@@ -47,6 +47,9 @@ pub(crate) struct Dev {
     /// The installation's name in `avouch://realm/uid`.
     #[arg(long, default_value = "dev.localhost")]
     realm: Realm,
+    /// A PostgreSQL database instead of a file in the folder: postgres://USER@HOST/DATABASE.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
     /// Makes the installation and does not serve it.
     #[arg(long)]
     no_serve: bool,
@@ -154,8 +157,8 @@ fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
     }
     Raw {
         store: RawStore {
-            path: Some(PathBuf::from("avouch.db")),
-            url: None,
+            path: args.store.is_none().then(|| PathBuf::from("avouch.db")),
+            url: args.store.clone(),
             password_file: None,
         },
         hsm: RawHsm {

@@ -107,9 +107,7 @@ impl Options {
         }
         let pairs = keys.iter().flat_map(|key| stores.iter().map(|store| (*key, *store)));
         let setups = pairs
-            .filter(|(key, store)| {
-                chosen || full || *store == Store::Sqlite || *key == Key::P256
-            })
+            .filter(|(key, store)| chosen || full || *store == Store::Sqlite || *key == Key::P256)
             .map(|(key, store)| Setup { key, store })
             .collect();
         Ok(Self {
@@ -143,8 +141,7 @@ mod tests {
 
     #[test]
     fn the_short_run_has_each_key_and_each_database_once() {
-        let short =
-            ["P-256, SQLite", "P-256, PostgreSQL", "RSA-3072, SQLite", "P-384, SQLite"];
+        let short = ["P-256, SQLite", "P-256, PostgreSQL", "RSA-3072, SQLite", "P-384, SQLite"];
         assert_eq!(setups(&[]), short);
         assert_eq!(setups(&["--full"]).len(), 6);
     }

@@ -13,12 +13,7 @@ pub(super) fn text(options: &Options, all: &[Figures], disk_ms: f64) -> String {
     out
 }
 
-fn write(
-    out: &mut String,
-    options: &Options,
-    all: &[Figures],
-    disk_ms: f64,
-) -> std::fmt::Result {
+fn write(out: &mut String, options: &Options, all: &[Figures], disk_ms: f64) -> std::fmt::Result {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let command = match options.given.join(" ").as_str() {
         "" => "make bench".to_owned(),
@@ -92,10 +87,8 @@ fn write(
             )?;
         }
     }
-    let syncs: Vec<String> = all
-        .iter()
-        .filter_map(|f| Some(format!("{} {:.2}", f.setup, f.syncs?)))
-        .collect();
+    let syncs: Vec<String> =
+        all.iter().filter_map(|f| Some(format!("{} {:.2}", f.setup, f.syncs?))).collect();
     if !syncs.is_empty() {
         writeln!(
             out,
