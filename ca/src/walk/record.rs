@@ -238,8 +238,8 @@ fn draft(
                 not_after,
                 profile: PROFILE.to_owned(),
                 tbs: Hash32::of(tbs.tbs_der()),
-                possession_proven: true,
-                recovery_commitment: None,
+                possession_proven: approved.possession_proven(),
+                recovery_commitment: approved.recovery_commitment_set(),
             };
             (body.to_canonical(), What::Certificate(Box::new(tbs)))
         }

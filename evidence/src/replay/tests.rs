@@ -59,7 +59,7 @@ impl Key {
             "DER",
             "-key",
         ]);
-        Self { signer: Signer::from_pkcs8(&std::fs::read(&path).unwrap()), csr }
+        Self { signer: Signer::from_der(&std::fs::read(&path).unwrap()), csr }
     }
 }
 

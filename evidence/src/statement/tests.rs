@@ -24,9 +24,9 @@ impl Signer {
         Self { key, spki }
     }
 
-    /// The key in a PKCS#8 document.
-    pub(crate) fn from_pkcs8(der: &[u8]) -> Self {
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der).unwrap();
+    /// The key in a PKCS#8 or SEC 1 document.
+    pub(crate) fn from_der(der: &[u8]) -> Self {
+        let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, der).unwrap();
         let spki = [&P256_PREFIX, key.public_key().as_ref()].concat();
         Self { key, spki }
     }

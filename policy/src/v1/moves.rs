@@ -54,7 +54,7 @@ pub(super) fn reissue(
     guard::same("intent.new-spki", Some(key.spki), intent.new_spki)?;
     Case::new(state, facts, EventKind::Reissue, intent.hash(), time).threshold()?;
     let approved = Approved::step(state, identity, EventKind::Reissue, |_| {});
-    Ok(approved.over(Some(intent)).certifies(None).anchors(false))
+    Ok(approved.over(Some(intent)).certifies(None))
 }
 
 /// Next key, at once: the old key signs, the new one counter-signs.

@@ -121,6 +121,8 @@ pub(super) fn resume(
     };
     let body = body::Standing { version: 1, by: role };
     let approved = Approved::step(state, identity, EventKind::Resume, |next| {
+        // Also where others' suspensions stand: what was lifted is not brought back by a replay.
+        next.details.resumed = next.sequence;
         next.stand(if by.is_empty() {
             Standing::Active(key)
         } else {

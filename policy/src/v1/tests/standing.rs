@@ -100,6 +100,37 @@ fn a_thief_cannot_outrun_a_suspension_nor_replay_one() {
 }
 
 #[test]
+fn a_suspension_that_the_directory_lifted_is_not_brought_back_by_a_replay() {
+    let mut world = World::new();
+    suspend(&mut world, "olga").unwrap();
+    let intent = world.intent(K::Suspend);
+    let fact = world.signs(Role::Directory, "agent", &intent);
+    world.ask(&intent, std::slice::from_ref(&fact)).unwrap();
+    by(&mut world, K::Resume, Role::Directory, "agent").unwrap();
+    assert_eq!(world.ask(&intent, &[fact]).unwrap_err().code, ProblemCode::StaleIntent);
+}
+
+#[test]
+fn a_thief_cannot_outrun_the_recovery_key_nor_a_threshold() {
+    let mut world = World::new();
+    let mut intent = world.over(K::Recover, "mine");
+    intent.recovery_commitment = Some(commitment("r1"));
+    let mut facts = vec![possession("mine"), world.signs(Role::NewKey, "mine", &intent)];
+    facts.extend(world.recovers(K::Recover, "r0", &intent));
+    let retire = world.intent(K::Retire);
+    // Strangers' requests and renewals move the head, and make no threshold's intent stale.
+    request(&mut world, "stranger").unwrap();
+    request(&mut world, "stranger 2").unwrap();
+    by_officers(&mut world.clone(), &retire).unwrap();
+    rekey(&mut world, "k0", "t1").unwrap();
+    rekey(&mut world, "t1", "t2").unwrap();
+    world.ask(&intent, &facts).unwrap();
+    assert_eq!(world.alice().key.unwrap().spki, h("mine"));
+    // The key changed since: what officers signed about the old one is stale now.
+    assert_eq!(by_officers(&mut world, &retire).unwrap_err().code, ProblemCode::StaleIntent);
+}
+
+#[test]
 fn a_void_takes_what_the_false_enrolment_set_and_leaves_the_id_to_a_switch() {
     let mut world = World::new();
     let intent = world.anchored(K::Void);
