@@ -30,7 +30,40 @@ fn main() -> Result<(), Failure> {
     if leaves > 2 {
         tree(leaves)?;
     }
-    map(identities)
+    map(identities)?;
+    dense()
+}
+
+/// One 256th of a map of ten million, as dense as the whole: what its pages take.
+fn dense() -> Result<(), Failure> {
+    let changes: Vec<(Hash32, Hash32)> = (0..10_000_000u64 / 256)
+        .map(|i| {
+            let mut key = *Hash32::of(&i.to_be_bytes()).as_bytes();
+            key[0] = 0;
+            (Hash32::from_bytes(key), Hash32::of(&key))
+        })
+        .collect();
+    let mut map = Map::empty(usize::MAX);
+    for group in changes.chunks(GROUP) {
+        let staged = map.stage(group)?;
+        map.commit(staged);
+    }
+    let (pages, bytes) = (map.loaded_pages(), map.loaded_bytes());
+    let stored = map.take_dirty();
+    let third = |pages: &[(PageId, Vec<u8>)]| {
+        let third = pages.iter().filter(|(id, _)| id.as_bytes().len() == 2);
+        let (count, sum) = third.fold((0, 0), |(n, sum), (_, page)| (n + 1, sum + page.len()));
+        sum / count.max(1)
+    };
+    println!(
+        "at ten million: {} pages, {} bytes each in memory, {} MiB stored; a page of the third \
+         level is stored in {} bytes",
+        pages * 256,
+        bytes / pages,
+        (stored.iter().map(|(_, page)| page.len() + 8).sum::<usize>() * 256) >> 20,
+        third(&stored),
+    );
+    Ok(())
 }
 
 struct Dense(Vec<Hash32>);

@@ -220,6 +220,8 @@ impl Page {
     /// Sets slots, in ascending order of their bytes, and hashes what is above them.
     pub(super) fn set(&mut self, slots: Vec<(u8, Slot)>) {
         let changed = slots.iter().map(|(byte, _)| *byte).collect();
+        // A page that grew by one slot would otherwise take twice its memory, thousands of times.
+        self.slots.reserve_exact(slots.len());
         for (byte, slot) in slots {
             match self.slots.binary_search_by_key(&byte, |(b, _)| *b) {
                 Ok(at) => self.slots[at].1 = slot,
@@ -310,6 +312,7 @@ impl Page {
                 }
             }
         }
+        self.inner.shrink_to_fit();
     }
 }
 
