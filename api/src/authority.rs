@@ -20,6 +20,7 @@ use wire::socket::{Request, RequestBody, Response, ResponseBody};
 
 use crate::config::Limits;
 use crate::input::Context;
+use crate::metrics::Metrics;
 
 mod connection;
 
@@ -44,6 +45,7 @@ struct Shared {
     link: Mutex<Link>,
     next_id: AtomicU64,
     connected: watch::Sender<bool>,
+    metrics: Metrics,
 }
 
 /// The connection as callers see it.
@@ -69,7 +71,7 @@ struct Waiting {
 
 impl Authority {
     /// Starts to connect; must be called within a runtime.
-    pub(crate) fn connect(socket: PathBuf, limits: &Limits) -> Self {
+    pub(crate) fn connect(socket: PathBuf, limits: &Limits, metrics: Metrics) -> Self {
         let shared = Arc::new(Shared {
             socket,
             in_flight: usize::try_from(limits.in_flight).unwrap_or(usize::MAX),
@@ -78,6 +80,7 @@ impl Authority {
             link: Mutex::new(Link::Down { why: "not connected yet".to_owned() }),
             next_id: AtomicU64::new(0),
             connected: watch::Sender::new(false),
+            metrics,
         });
         let task = tokio::spawn(connection::keep(Arc::clone(&shared)));
         Self { shared, _task: AbortOnDropHandle::new(task) }
@@ -162,12 +165,14 @@ impl Shared {
         let limit = self.in_flight.min(usize::try_from(their_limit).unwrap_or(usize::MAX));
         *self.link() = Link::Up { outbox, waiting: HashMap::new(), limit };
         self.connected.send_replace(true);
+        self.metrics.authority_connected(true);
     }
 
     /// Fails all that is in flight, by dropping its senders.
     fn down(&self, why: String) {
         let before = std::mem::replace(&mut *self.link(), Link::Down { why });
         self.connected.send_replace(false);
+        self.metrics.authority_connected(false);
         drop(before);
     }
 

@@ -26,6 +26,7 @@ use tower::ServiceExt;
 
 use crate::config::Limits;
 use crate::edge::ConnectionPeer;
+use crate::metrics::Metrics;
 use crate::tls;
 
 /// Greatest size of a request's header, in bytes: long paths and tokens, nothing more.
@@ -39,6 +40,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub(crate) struct Hall {
     pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Metrics,
     pub(crate) tasks: TaskTracker,
     /// Accept no more; finish what is in flight.
     pub(crate) closing: CancellationToken,
@@ -47,9 +49,10 @@ pub(crate) struct Hall {
 }
 
 impl Hall {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, metrics: Metrics) -> Self {
         Self {
             limits: Arc::new(limits),
+            metrics,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             closed: CancellationToken::new(),
@@ -91,14 +94,21 @@ impl Hall {
     ) {
         // Answers are small and whole; waiting to gather more only delays them.
         let _ = stream.set_nodelay(true);
+        let _counted = self.metrics.connection(tls.is_some());
         let Some(acceptor) = tls else {
             return self.converse(stream, false, peer, app).await;
         };
         let handshake = tokio::time::timeout(self.limits.handshake, acceptor.accept(stream));
         let stream = match self.closing.run_until_cancelled(handshake).await {
             Some(Ok(Ok(stream))) => stream,
-            Some(Ok(Err(error))) => return tracing::debug!(%error, "a TLS handshake failed"),
-            Some(Err(_)) => return tracing::debug!("a TLS handshake took too long"),
+            Some(Ok(Err(error))) => {
+                self.metrics.handshake_failed();
+                return tracing::debug!(%error, "a TLS handshake failed");
+            }
+            Some(Err(_)) => {
+                self.metrics.handshake_failed();
+                return tracing::debug!("a TLS handshake took too long");
+            }
             None => return,
         };
         let (_, session) = stream.get_ref();

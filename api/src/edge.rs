@@ -24,6 +24,7 @@ use wire::socket::Peer;
 
 use crate::authority::timed_out;
 use crate::input::Context;
+use crate::metrics::Metrics;
 use crate::problem::{Refusal, render};
 use crate::rate::{Caller, Limiter};
 use crate::routes;
@@ -58,6 +59,7 @@ pub(crate) struct Edge {
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) rates: Arc<Limiter>,
     pub(crate) hsts: Option<HeaderValue>,
+    pub(crate) metrics: Metrics,
 }
 
 /// The middleware around all routes.
@@ -67,6 +69,7 @@ pub(crate) async fn around(
     next: Next,
 ) -> Response {
     let start = Instant::now();
+    let _counted = edge.metrics.request();
     let id = request_id(request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -84,14 +87,16 @@ pub(crate) async fn around(
 
     let (mut response, problem) = render(response, &edge.pages, &id);
     finish(&edge, &mut response, &id);
+    let (status, took) = (response.status().as_u16(), start.elapsed());
+    edge.metrics.answered(&method, route, status, problem, took);
     tracing::info!(
         target: "avouch::http",
         %method,
         // The pattern, not the path: that would tell whose identity it was.
         route,
-        status = response.status().as_u16(),
+        status,
         problem = problem.map(ProblemCode::slug),
-        ms = start.elapsed().as_secs_f64() * 1e3,
+        ms = took.as_secs_f64() * 1e3,
         request_id = &*id,
     );
     response

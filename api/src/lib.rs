@@ -28,6 +28,7 @@ mod config;
 mod connections;
 mod edge;
 mod input;
+mod metrics;
 mod negotiate;
 mod openapi;
 mod problem;
@@ -37,4 +38,5 @@ mod server;
 mod tls;
 
 pub use config::{ConfigError, GatewayConfig, GatewayOptions, Limits, Rate};
+pub use metrics::{Metrics, MetricsFormat};
 pub use server::{Gateway, GatewayError, serve};

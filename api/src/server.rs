@@ -14,6 +14,7 @@ use crate::cache::{Cell, Shelf};
 use crate::config::GatewayConfig;
 use crate::connections::Hall;
 use crate::edge::Edge;
+use crate::metrics::Metrics;
 use crate::rate::Limiter;
 use crate::routes::{self, App};
 
@@ -39,6 +40,7 @@ pub struct Gateway {
     app: Router,
     plain: Option<(SocketAddr, TcpListener, Router)>,
     hall: Hall,
+    metrics: Metrics,
     authority: Arc<Authority>,
 }
 
@@ -65,7 +67,9 @@ impl Gateway {
         let address = local(&listener, config.listen)?;
         let public_url = config.public_url.unwrap_or_else(|| format!("https://{address}"));
         let limits = config.limits;
-        let authority = Arc::new(Authority::connect(config.authority_socket, &limits));
+        let metrics = Metrics::default();
+        let authority = Authority::connect(config.authority_socket, &limits, metrics.clone());
+        let authority = Arc::new(authority);
         let app = Arc::new(App {
             authority: Arc::clone(&authority),
             installation: Cell::default(),
@@ -82,6 +86,7 @@ impl Gateway {
                 requests: Arc::clone(&requests),
                 rates: Arc::clone(&rates),
                 hsts,
+                metrics: metrics.clone(),
             })
         };
         let hsts = config
@@ -102,7 +107,8 @@ impl Gateway {
             tls: config.tls,
             app: routes::all(app, edge(hsts)),
             plain,
-            hall: Hall::new(limits.clone()),
+            hall: Hall::new(limits.clone(), metrics.clone()),
+            metrics,
             authority,
         })
     }
@@ -117,6 +123,12 @@ impl Gateway {
     #[must_use]
     pub fn plain_address(&self) -> Option<SocketAddr> {
         self.plain.as_ref().map(|(address, ..)| *address)
+    }
+
+    /// What is counted and measured.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Resolves when the authority has welcomed this gateway. Does not borrow the gateway, so that

@@ -9,6 +9,7 @@ pub(crate) mod gateway;
 pub(crate) mod init;
 pub(crate) mod log;
 pub(crate) mod serve;
+mod metrics;
 mod supervise;
 mod tls;
 pub(crate) mod worker;

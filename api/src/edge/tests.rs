@@ -19,6 +19,7 @@ async fn ask(router: Router, deadline: Duration) -> (Response, Option<ProblemJso
         requests: Arc::new(Semaphore::new(1)),
         rates: Arc::new(Limiter::new(RATE, RATE)),
         hsts: Some(HeaderValue::from_static("max-age=5")),
+        metrics: Metrics::default(),
     });
     let router = router.layer(from_fn_with_state(edge, around));
     let response = router.oneshot(Request::new(Body::empty())).await.unwrap();

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use ca::authority::{Authority, Limits, OpenError, Settings};
 use ca::clock::Clock;
+use ca::metrics::{Format, Metrics};
 use ca::server::Server;
 use ca::store::Store;
+use ca::store::measured::Measured;
 use clap::Args;
 use pkcs11::{Hsm, WorkerCommand};
 
-use super::supervise;
+use super::{metrics, supervise};
 use crate::config::{self, Config, HsmConfig, StoreConfig};
 use crate::exit::{Exit, Failure};
 
@@ -52,25 +54,54 @@ pub(super) fn settings(config: &Config) -> Result<Settings, Failure> {
             x509::Blocklist::parse(&text).map_err(|e| wrong(&e))?
         }
     };
-    Ok(Settings { limits, blocklist: Arc::new(blocklist) })
+    Ok(Settings { limits, blocklist: Arc::new(blocklist), metrics: Metrics::new() })
 }
 
 async fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {
     let stop = supervise::stop_signal();
-    let store = open_store(&config.store).await?;
+    let counted = settings.metrics.clone();
+    let store = open_measured_store(&config.store, &counted).await?;
+    let scrapes = match config.metrics.authority {
+        Some(address) => Some(metrics::bind(address).await?),
+        None => None,
+    };
     let hsm = open_hsm(&config.hsm, &config.run).await?;
     let server = Server::bind(&config.gateway_socket(), &config.admin_socket())
         .await
         .map_err(|e| Failure::local(e.to_string()))?;
-    let running = Authority::open(Arc::clone(&store), hsm, Clock::system(), settings, stop)
-        .await
-        .map_err(open_failure)?;
+    let opened = Authority::open(Arc::clone(&store), hsm, Clock::system(), settings, stop.clone());
+    let running = opened.await.map_err(open_failure)?;
+    if let Some(scrapes) = scrapes {
+        let authority = running.authority();
+        let text = move |open| {
+            let (counted, authority) = (counted.clone(), Arc::clone(&authority));
+            let format = if open { Format::OpenMetrics } else { Format::Prometheus };
+            async move { counted.text(&authority, format).await }
+        };
+        tokio::spawn(scrapes.serve(text, stop));
+    }
     crate::output::line("ready");
     let serving = tokio::spawn(server.serve(running.authority()));
     let outcome = running.until_stopped().await;
     let _ = serving.await;
     store.close().await;
     outcome.map_err(|fatal| Failure::new(Exit::Remote, format!("the authority stops: {fatal}")))
+}
+
+/// The store whose sessions are measured.
+async fn open_measured_store(
+    store: &StoreConfig,
+    metrics: &Metrics,
+) -> Result<Arc<dyn Store>, Failure> {
+    Ok(match store {
+        StoreConfig::Sqlite(path) => {
+            Arc::new(Measured::new(super::db::sqlite(path).await?, metrics.store()))
+        }
+        StoreConfig::Postgres { settings, password_file } => {
+            let opened = super::db::postgres(settings.clone(), password_file.as_deref()).await?;
+            Arc::new(Measured::new(opened, metrics.store()))
+        }
+    })
 }
 
 pub(super) async fn open_store(store: &StoreConfig) -> Result<Arc<dyn Store>, Failure> {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use api::{Gateway, GatewayConfig, GatewayOptions};
+use api::{Gateway, GatewayConfig, GatewayOptions, MetricsFormat};
 use clap::Args;
 
-use super::supervise;
+use super::{metrics, supervise};
 use crate::config::{self, Config};
 use crate::exit::{Exit, Failure};
 use crate::files;
@@ -27,6 +27,15 @@ pub(crate) fn run(args: &GatewayArgs) -> Result<(), Failure> {
     crate::runtime()?.block_on(async {
         let stop = supervise::stop_signal();
         let gateway = Gateway::bind(checked).await.map_err(|e| Failure::local(e.to_string()))?;
+        if let Some(address) = config.metrics.gateway {
+            let counted = gateway.metrics();
+            let text = move |open| {
+                let format =
+                    if open { MetricsFormat::OpenMetrics } else { MetricsFormat::Prometheus };
+                std::future::ready(counted.text(format))
+            };
+            tokio::spawn(metrics::bind(address).await?.serve(text, stop.clone()));
+        }
         tokio::select! {
             () = gateway.connected() => {}
             () = stop.cancelled() => return Ok(()),
