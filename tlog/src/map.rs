@@ -32,14 +32,14 @@
 //! * `jmt` (0.12) keeps every version of every node under (version, nibble path): each update
 //!   writes new nodes and a list of stale ones to prune, all of it part of the committed batch,
 //!   and here nodes must stay out of the issuing transaction. Its reader is a synchronous callback
-//!   for one node at a time, and what it returns is believed, while our database is not trusted.
-//! * `sparse-merkle-tree` (0.6) stores a row per branch, twenty and more for each update of a map
-//!   of a million, through a synchronous store that it believes as well, and merges with a rule of
-//!   its own that every client would have to carry.
-//! * `lsmtree`, `monotree` and other kin have no proofs of absence, or the same two traits.
+//!   for one node at a time, and what it returns is not compared with the hash that its parent
+//!   has, while our database is not trusted.
+//! * `sparse-merkle-tree` (0.6) reads and writes one branch at each of 256 heights for every update,
+//!   through a synchronous store that it believes as well, and merges with a rule of its own (zero
+//!   counts, base nodes) that every client would have to carry.
 //!
 //! What is here is small, and the tests hold it against a naive map written from the three rules
-//! above.
+//! above, and against vectors that another program made (`tlog/vectors/`).
 
 mod cache;
 mod page;

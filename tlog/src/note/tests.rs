@@ -87,6 +87,26 @@ fn opens_published_ecdsa_notes() {
     }
 }
 
+/// C2SP tlog-checkpoint's own example, whose public key is not published.
+#[test]
+fn reads_the_specifications_example() {
+    let text = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n\
+        \u{2014} example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Z\
+        hcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n";
+    let note = Note::parse(text).unwrap();
+    let [line] = note.signatures() else { panic!("{note:?}") };
+    assert_eq!(
+        (line.name(), line.key_id()),
+        ("example.com/behind-the-sofa", [3, 0x3d, 0xe0, 0xae])
+    );
+    assert_eq!(line.signature().len(), 64);
+    let root =
+        hex::decode("0ac5186a91863e8e1d90c808014aa89bf5da8e3ee1d9f07630f0378f68f1ab62").unwrap();
+    let root = Hash32::from_slice(&root).unwrap();
+    let checkpoint = Checkpoint::new("example.com/behind-the-sofa", 20_852_163, root).unwrap();
+    assert_eq!(checkpoint.to_be_signed(), note.text().as_bytes());
+}
+
 #[test]
 fn a_checkpoint_is_signed_opened_and_read_by_another_implementation() {
     let (key, signed) = signed();
