@@ -1,9 +1,9 @@
 //! Signatures per second that a token gives to a program which does nothing else: the measure that
 //! `xtask bench` holds issuance against.
 //!
-//! `raw_sign MODULE TOKEN_LABEL PIN_FILE SECONDS THREADS` signs with a private key that is there,
-//! by C_SignInit and C_Sign alone, and prints their number, the seconds that passed, and the
-//! processor seconds that they took.
+//! `raw_sign MODULE TOKEN_LABEL PIN_FILE KEY_LABEL SECONDS THREADS` signs with a key that is there,
+//! by C_SignInit and C_Sign alone, and prints the number of signatures, the seconds that passed, and
+//! the processor seconds that they took.
 #![allow(unsafe_code)]
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -19,8 +19,8 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), Error> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [module, label, pin_file, seconds, threads] = args.as_slice() else {
-        return Err("MODULE TOKEN_LABEL PIN_FILE SECONDS THREADS".into());
+    let [module, label, pin_file, key_label, seconds, threads] = args.as_slice() else {
+        return Err("MODULE TOKEN_LABEL PIN_FILE KEY_LABEL SECONDS THREADS".into());
     };
     let seconds = Duration::try_from_secs_f64(seconds.parse()?)?;
     let threads: usize = threads.parse()?;
@@ -42,8 +42,9 @@ fn main() -> Result<(), Error> {
         .map(|_| {
             let session = context.open_ro_session(slot)?;
             let (functions, start) = (Arc::clone(&functions), Arc::clone(&start));
+            let key_label = key_label.clone();
             Ok::<_, Error>(std::thread::spawn(move || {
-                sign_for(&functions, &session, &start, seconds)
+                sign_for(&functions, &session, &key_label, &start, seconds)
             }))
         })
         .collect::<Result<_, _>>()?;
@@ -100,10 +101,11 @@ fn functions(path: &Path) -> Result<Functions, Error> {
 fn sign_for(
     functions: &Functions,
     session: &Session,
+    key_label: &str,
     start: &Barrier,
     seconds: Duration,
 ) -> Result<u64, Error> {
-    let found = prepare(functions, session);
+    let found = prepare(functions, session, key_label);
     // Everybody reaches the start, whoever fails.
     start.wait();
     let mut sign = found?;
@@ -120,9 +122,11 @@ fn sign_for(
 fn prepare<'a>(
     functions: &'a Functions,
     session: &'a Session,
+    label: &str,
 ) -> Result<impl FnMut() -> Result<(), Error> + 'a, Error> {
-    let keys = session.find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)])?;
-    let key = *keys.first().ok_or("no private key")?;
+    let wanted =
+        [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Label(label.as_bytes().to_vec())];
+    let key = *session.find_objects(&wanted)?.first().ok_or("no such private key")?;
     let attributes = session.get_attributes(key, &[AttributeType::KeyType])?;
     let (mechanism, input) = match attributes.first() {
         // A DigestInfo of SHA-256 has 51 bytes (RFC 8017 section 9.2).

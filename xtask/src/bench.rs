@@ -134,7 +134,7 @@ impl Programs {
         command
             .args([server::MODULE, server::TOKEN])
             .arg(server.folder.join("pin"))
-            .args([seconds.to_string(), threads.to_string()])
+            .args([server::ISSUING_KEY, &seconds.to_string(), &threads.to_string()])
             .env("SOFTHSM2_CONF", server.folder.join("softhsm2.conf"));
         Raw::read(&output(&mut command)?).ok_or_else(|| failed(&command, &"an odd line"))
     }

@@ -15,6 +15,8 @@ use crate::run::{failed, output};
 /// What `avouch dev` uses.
 pub(super) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 pub(super) const TOKEN: &str = "avouch-dev";
+/// What the ceremony calls the key that signs certificates.
+pub(super) const ISSUING_KEY: &str = "avouch issuing";
 
 /// An installation.
 pub(super) struct Server {
