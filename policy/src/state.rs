@@ -166,6 +166,13 @@ impl Installation {
         &self.rules
     }
 
+    /// The installation as it would be under other rules, to ask [`crate::explain`] about. Nothing
+    /// that is decided on it fits the real one.
+    #[must_use]
+    pub fn supposing(&self, rules: Rules) -> Self {
+        Self { rules_hash: rules.hash(), rules, ..self.clone() }
+    }
+
     /// Its hash.
     #[must_use]
     pub fn rules_hash(&self) -> Hash32 {

@@ -56,3 +56,16 @@ fn what_is_closed_says_why() {
         assert!(way(&told, verb).closed.as_ref().unwrap().contains("HSM"), "{verb}");
     }
 }
+
+#[test]
+fn one_can_ask_how_it_would_be_under_other_rules() {
+    let world = World::new();
+    let strict = crate::file::Preset::Strict.rules();
+    let told = explain(
+        &world.installation.supposing(strict),
+        Some(world.alice()),
+        Time::at_ms(world.now_ms),
+    );
+    assert!(way(&told, EventKind::Retire).takes[0].contains("7d"));
+    assert!(way(&ways(&world), EventKind::Retire).takes[0].contains("3d"));
+}

@@ -71,3 +71,18 @@ fn mistakes_are_named() {
     assert!(refused("[wait]\nx = 1").contains("with a unit"));
     assert!(matches!(parse("wait ="), Err(FileError::Toml(_))));
 }
+
+#[test]
+fn the_documentations_table_says_what_the_presets_are() {
+    let table = include_str!("../../../docs/policy.md");
+    let written: Vec<String> = Preset::ALL.iter().map(|preset| write(&preset.rules())).collect();
+    for (key, _, meaning) in FIELDS {
+        let value = |text: &String| {
+            let line = text.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
+            line[key.len() + 3..].trim_matches('"').to_owned()
+        };
+        let [small, standard, strict] = [0, 1, 2].map(|n| value(&written[n]));
+        let row = format!("| `{key}` | {small} | {standard} | {strict} | {meaning} |");
+        assert!(table.contains(&row), "missing: {row}");
+    }
+}

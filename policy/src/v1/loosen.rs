@@ -53,7 +53,8 @@ impl Change {
     }
 
     /// Whether anything becomes easier for anybody by it. What loosens waits.
-    pub(crate) fn loosens(&self, old: &Installation) -> bool {
+    #[must_use]
+    pub fn loosens(&self, old: &Installation) -> bool {
         match self {
             Self::Policy(new) => rules_loosen(old.rules(), new),
             Self::Roster(new) => adds(old.roster(), new),

@@ -295,3 +295,12 @@ fn waits_are_witnessed_where_the_policy_says_so() {
         }
     }
 }
+
+#[test]
+fn a_key_that_somebody_else_took_meanwhile_is_no_next_key() {
+    let mut world = World::new();
+    request_with(&mut world, "new", &["olga", "omar"]).unwrap();
+    world.enrol("carol", "new", None).unwrap();
+    world.tick(WAIT_MS);
+    assert_eq!(complete(&mut world).unwrap_err().code, ProblemCode::KeyInUse);
+}
