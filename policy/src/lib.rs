@@ -8,7 +8,7 @@
 //! * [`decide`] answers a [`Request`] with an [`Approved`] or a [`Refusal`];
 //! * [`apply`] replays one logged event, by the same rules.
 //!
-//! * [`explain`] says what may happen next, and what it would take; [`file`] reads policies.
+//! * [`explain()`] says what may happen next, and what it would take; [`mod@file`] reads policies.
 //!
 //! What always holds is listed in [`invariants`]. The rules of one engine version live in one module ([`v1`]). Events name the version that
 //! decided them, so a changed rule is a new module and the old one stays.
