@@ -73,6 +73,9 @@ pub(crate) async fn pages_of_the_map_change_together(harness: &impl Harness) {
     let found = store.map_pages(&ids).await.unwrap();
     let found: Vec<_> = found.into_iter().map(|(_, page)| page).collect();
     assert_eq!(found, [Some(vec![2; 9]), Some(vec![1; 9]), None]);
+    // The root's name is empty, and it is asked for alone at every start.
+    let root = store.map_pages(&ids[..1]).await.unwrap();
+    assert_eq!(root[0].1, Some(vec![2; 9]));
     assert!(store.map_pages(&[]).await.unwrap().is_empty());
 }
 

@@ -58,5 +58,9 @@ pub(super) fn parameters(sheet: &Sheet<'_>) -> (String, Vec<u8>) {
         json.push(']');
     }
     json.push(']');
+    if blob.is_empty() {
+        // SQLite's substr gives NULL, not an empty blob, for parts of an empty blob.
+        blob.push(0);
+    }
     (json, blob)
 }
