@@ -43,6 +43,20 @@ impl Installation {
         Self { folder, _temporary: Some(temporary), arguments, address, child }
     }
 
+    /// Ends all processes at once, has something done to the folder, and starts again.
+    pub fn restart_after(&mut self, meanwhile: impl FnOnce(&Path)) {
+        let pid = self.pid();
+        let below = processes::descendants(pid);
+        processes::kill(pid);
+        below.into_iter().for_each(processes::kill);
+        self.wait();
+        meanwhile(&self.folder);
+        let listen = self.address.trim_start_matches("https://").to_owned();
+        let (child, address) = launch(&self.folder, &listen, &self.arguments);
+        self.child = Mutex::new(child);
+        self.address = address;
+    }
+
     /// Ends all processes at once, as a power failure does, or asks them to end; then starts again
     /// on the same folder and address.
     pub fn restart(&mut self, power_failure: bool) {

@@ -48,7 +48,7 @@ pub(crate) async fn decide(authority: &Authority, group: Vec<Ask>) -> Vec<Decisi
         let Some(ask) = proven(authority, &books, ask).await else { continue };
         match decide_one(authority, &books, ask) {
             Ok(decision) => decisions.push(decision),
-            Err(refusal) => refused.push(refusal),
+            Err(refusal) => refused.push(*refusal),
         }
     }
     answer_refused(authority, refused).await;
@@ -125,14 +125,14 @@ fn decide_one(
 }
 
 /// Keeps refusals for the histories, then answers.
-async fn answer_refused(authority: &Authority, refused: Vec<Box<(Ask, Refusal, u64)>>) {
+async fn answer_refused(authority: &Authority, refused: Vec<(Ask, Refusal, u64)>) {
     if refused.is_empty() {
         return;
     }
     let rows: Vec<Refused> = refused
         .iter()
         .map(|entry| {
-            let (ask, refusal, at_ms) = entry.as_ref();
+            let (ask, refusal, at_ms) = entry;
             Refused {
                 uid: ask.uid.clone(),
                 at_ms: *at_ms,
@@ -149,7 +149,7 @@ async fn answer_refused(authority: &Authority, refused: Vec<Box<(Ask, Refusal, u
         tracing::error!(%error, "cannot keep {} refusals for the histories", rows.len());
     }
     for entry in refused {
-        let (ask, refusal, _) = *entry;
+        let (ask, refusal, _) = entry;
         ask.reply.send(Err(refusal.into()));
     }
 }
