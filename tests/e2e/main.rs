@@ -6,6 +6,7 @@ mod curl;
 mod identity;
 mod issue;
 mod lint;
+mod observe;
 mod people;
 mod refuse;
 mod revoke;

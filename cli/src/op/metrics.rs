@@ -40,6 +40,10 @@ pub(super) async fn bind(address: SocketAddr) -> Result<Scrapes, Failure> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|e| Failure::local(format!("cannot listen on {address} for metrics: {e}")))?;
+    match listener.local_addr() {
+        Ok(address) => tracing::info!(%address, "metrics are served"),
+        Err(error) => tracing::warn!(%error, "metrics are served at an address unknown"),
+    }
     Ok(Scrapes(listener))
 }
 
