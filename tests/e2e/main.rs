@@ -3,14 +3,17 @@
 mod config;
 mod crash;
 mod curl;
+mod description;
 mod identity;
 mod issue;
 mod lint;
+mod log;
 mod observe;
 mod people;
 mod refuse;
 mod revoke;
 mod socket;
+mod tamper;
 mod token;
 
 use avouch_tests::Installation;

@@ -2,16 +2,19 @@
 //! by other people's programs.
 //!
 //! [`Installation`] starts the program on a folder and takes it down with all its processes;
-//! [`Http`] talks to it; [`openssl`] makes requests and gives second opinions; [`pkilint`] lints.
+//! [`Http`] talks to it; [`openssl`] makes requests and gives second opinions; [`pkilint`] lints;
+//! [`schemathesis`] tries the API against its description.
 //! Everything panics with the reason instead of returning errors: a harness that cannot work is a
 //! failed test.
 
 mod csr;
+pub mod database;
 mod http;
 mod installation;
 pub mod openssl;
 pub mod pkilint;
 mod processes;
+pub mod schemathesis;
 mod socket;
 
 pub use csr::{load_csr, load_key};

@@ -19,7 +19,7 @@ use std::time::Duration;
 const USAGE: &str = "\
 cargo run -p xtask -- COMMAND
 
-  setup               install the Debian packages and the linter that tests need; says what it does
+  setup               install the Debian packages and the tools that tests need; says what it does
   lint                formatting, clippy, docs, crate arrows, licences, source rules
   ci                  lint, then all tests (no set-up, no fuzzing)
   test                setup, lint, all tests, every fuzz target for a few seconds

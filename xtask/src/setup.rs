@@ -1,4 +1,4 @@
-//! What the tests need besides Rust: Debian packages and the certificate linter.
+//! What the tests need besides Rust: Debian packages, and programs from PyPI.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,8 +6,31 @@ use std::process::{Command, Stdio};
 use crate::manifest;
 use crate::run::{cargo, failed, output, say};
 
-/// The linter's version: a newer one may find more, and that should be somebody's decision.
-const PKILINT: &str = "pkilint==0.13.3";
+/// A program from PyPI, in an environment of its own. Its version is fixed: a newer one may find
+/// more, and that should be somebody's decision.
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+    /// One of its programs.
+    program: &'static str,
+    /// Tells the tests the folder of its programs.
+    variable: &'static str,
+}
+
+const TOOLS: &[Tool] = &[
+    Tool {
+        name: "pkilint",
+        version: "0.13.3",
+        program: "lint_pkix_cert",
+        variable: "AVOUCH_PKILINT_BIN",
+    },
+    Tool {
+        name: "schemathesis",
+        version: "4.32.5",
+        program: "schemathesis",
+        variable: "AVOUCH_SCHEMATHESIS_BIN",
+    },
+];
 
 /// A Debian package, what it is for, and how to see that it is there.
 struct Package {
@@ -43,7 +66,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "curl", what_for: "the quick start", present: || runs("curl", &["--version"]) },
     Package {
         name: "python3-venv",
-        what_for: "the certificate linter",
+        what_for: "the certificate linter, and requests made from the API's description",
         present: || runs("python3", &["-c", "import venv, ensurepip"]),
     },
     Package {
@@ -78,8 +101,7 @@ pub(crate) fn setup() -> Result<(), String> {
     say("set-up");
     packages()?;
     let target = manifest::workspace()?.target;
-    pkilint(&target)?;
-    Ok(())
+    TOOLS.iter().try_for_each(|tool| tool.install(&target))
 }
 
 fn packages() -> Result<(), String> {
@@ -117,34 +139,39 @@ fn apt(args: &[&str]) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(failed(&command, &status)) }
 }
 
-/// Folder of pkilint's programs, below cargo's target folder.
-pub(crate) fn pkilint_bin(target: &Path) -> PathBuf {
-    target.join("tools").join("pkilint").join("bin")
-}
-
-fn pkilint(target: &Path) -> Result<(), String> {
-    let bin = pkilint_bin(target);
-    let venv = bin.parent().ok_or("no folder for the linter")?;
-    // Written last, so that an interrupted installation is done again.
-    let mark = venv.join("installed");
-    if std::fs::read_to_string(&mark).is_ok_and(|version| version == PKILINT) {
-        println!("{PKILINT}: present in {}", venv.display());
-        return Ok(());
+impl Tool {
+    /// Folder of its programs, below cargo's target folder.
+    fn bin(&self, target: &Path) -> PathBuf {
+        target.join("tools").join(self.name).join("bin")
     }
-    println!("installing {PKILINT} into {}", venv.display());
-    output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv))?;
-    let mut pip = Command::new(bin.join("pip"));
-    pip.args(["install", "--quiet", "--disable-pip-version-check", PKILINT]);
-    output(&mut pip)?;
-    std::fs::write(&mark, PKILINT).map_err(|e| format!("{}: {e}", mark.display()))
+
+    fn install(&self, target: &Path) -> Result<(), String> {
+        let wanted = format!("{}=={}", self.name, self.version);
+        let bin = self.bin(target);
+        let venv = bin.parent().ok_or("no folder for the tool")?;
+        // Written last, so that an interrupted installation is done again.
+        let mark = venv.join("installed");
+        if std::fs::read_to_string(&mark).is_ok_and(|version| version == wanted) {
+            println!("{wanted}: present in {}", venv.display());
+            return Ok(());
+        }
+        println!("installing {wanted} into {}", venv.display());
+        output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv))?;
+        let mut pip = Command::new(bin.join("pip"));
+        pip.args(["install", "--quiet", "--disable-pip-version-check", &wanted]);
+        output(&mut pip)?;
+        std::fs::write(&mark, &wanted).map_err(|e| format!("{}: {e}", mark.display()))
+    }
 }
 
 /// Environment of the tests.
 pub(crate) fn environment(command: &mut Command, target: &Path) {
     command.env("AVOUCH_BIN", target.join("debug").join("avouch"));
-    let bin = pkilint_bin(target);
-    if bin.join("lint_pkix_cert").exists() {
-        command.env("AVOUCH_PKILINT_BIN", bin);
+    for tool in TOOLS {
+        let bin = tool.bin(target);
+        if bin.join(tool.program).exists() {
+            command.env(tool.variable, bin);
+        }
     }
 }
 
