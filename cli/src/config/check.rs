@@ -32,7 +32,7 @@ pub(crate) enum StoreConfig {
     /// An SQLite file.
     Sqlite(PathBuf),
     /// A PostgreSQL database.
-    Postgres { settings: postgres::Settings, password_file: Option<PathBuf> },
+    Postgres { settings: Box<postgres::Settings>, password_file: Option<PathBuf> },
 }
 
 /// A token and how to open it.
@@ -207,7 +207,7 @@ fn store(raw: RawStore, dir: &Path) -> Result<StoreConfig, Wrong> {
             let settings = postgres::Settings::parse(&url)
                 .map_err(|error| ("store", "url", error.to_string()))?;
             let password_file = password.map(|path| dir.join(path));
-            Ok(StoreConfig::Postgres { settings, password_file })
+            Ok(StoreConfig::Postgres { settings: Box::new(settings), password_file })
         }
         (Some(_), None, Some(_)) => {
             Err(("store", "password_file", "an SQLite file has no password".to_owned()))

@@ -188,6 +188,16 @@ sections! {
         connections: Count<1, 1_048_576> = Count(api::Limits::default().connections);
         /// Requests at once in the gateway.
         requests: Count<1, 1_048_576> = Count(api::Limits::default().requests);
+        /// Requests a second of one address that shows no client certificate (of IPv6: of one /64
+        /// network). More are answered with 429.
+        anonymous_rate: Count<1, 1_000_000> = Count(api::Limits::default().anonymous_rate.per_second as usize);
+        /// Requests that such an address may make at once after a rest.
+        anonymous_burst: Count<1, 10_000_000> = Count(api::Limits::default().anonymous_rate.burst as usize);
+        /// Requests a second of one TLS client certificate: an enrolment agent's, which speaks for
+        /// all users of a server.
+        agent_rate: Count<1, 1_000_000> = Count(api::Limits::default().agent_rate.per_second as usize);
+        /// Requests that such a certificate may make at once after a rest.
+        agent_burst: Count<1, 10_000_000> = Count(api::Limits::default().agent_rate.burst as usize);
         /// Time for a request, from its header to its answer. The authority works on none for
         /// longer than a minute.
         request_timeout: Span<{ S }, { 60 * S }> = Span(api::Limits::default().request);

@@ -98,7 +98,8 @@ async fn open_measured_store(
             Arc::new(Measured::new(super::db::sqlite(path).await?, metrics.store()))
         }
         StoreConfig::Postgres { settings, password_file } => {
-            let opened = super::db::postgres(settings.clone(), password_file.as_deref()).await?;
+            let opened =
+                super::db::postgres((**settings).clone(), password_file.as_deref()).await?;
             Arc::new(Measured::new(opened, metrics.store()))
         }
     })
@@ -108,7 +109,7 @@ pub(super) async fn open_store(store: &StoreConfig) -> Result<Arc<dyn Store>, Fa
     Ok(match store {
         StoreConfig::Sqlite(path) => Arc::new(super::db::sqlite(path).await?),
         StoreConfig::Postgres { settings, password_file } => {
-            Arc::new(super::db::postgres(settings.clone(), password_file.as_deref()).await?)
+            Arc::new(super::db::postgres((**settings).clone(), password_file.as_deref()).await?)
         }
     })
 }

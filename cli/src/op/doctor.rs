@@ -65,7 +65,7 @@ fn show(installation: &Installation, health: &Health) {
     for part in &health.parts {
         let state = if part.ok { "ok" } else { "NOT OK" };
         let detail = if part.ok { "" } else { part.detail.as_str() };
-        output::line(&format!("{:<8} {state} {detail}", part.name).trim_end());
+        output::line(format!("{:<8} {state} {detail}", part.name).trim_end());
     }
 }
 

@@ -63,9 +63,8 @@ pub(super) fn run(args: &BundleArgs) -> Result<(), Failure> {
 
 fn read(args: &BundleArgs) -> Result<Bundle, Failure> {
     let bytes = files::read(&args.file)?;
-    let broken = |error: String| {
-        Failure::new(Exit::LogProof, format!("{}: {error}", args.file.display()))
-    };
+    let broken =
+        |error: String| Failure::new(Exit::LogProof, format!("{}: {error}", args.file.display()));
     if bytes.first() == Some(&b'{') {
         serde_json::from_slice(&bytes).map_err(|e| broken(e.to_string()))
     } else {

@@ -155,5 +155,5 @@ fn a_section_can_come_from_the_environment_alone() {
     let without = LEAST.replace("[store]\npath = 'avouch.db'\n", "");
     assert!(with(&without, &[]).is_err());
     let source = with(&without, &[("AVOUCH_STORE__PATH", "x.db")]).expect("given");
-    assert_eq!(source.raw.store.path, Path::new("x.db"));
+    assert_eq!(source.raw.store.path.as_deref(), Some(Path::new("x.db")));
 }
