@@ -36,6 +36,13 @@ const STREAMS: u32 = 128;
 /// Pause after a failed accept, which mostly means that file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The present TLS configuration; it may be replaced while the gateway serves.
+pub(crate) type Watched = tokio::sync::watch::Receiver<Arc<rustls::ServerConfig>>;
+
+fn acceptor(tls: &Watched) -> TlsAcceptor {
+    TlsAcceptor::from(Arc::clone(&tls.borrow()))
+}
+
 /// What the connections of all listeners share.
 #[derive(Debug, Clone)]
 pub(crate) struct Hall {
@@ -61,7 +68,7 @@ impl Hall {
 
     /// Accepts until the hall is closing; with TLS where `tls` is given. Each listener has its own
     /// places, so that a crowd at one leaves the other open.
-    pub(crate) async fn accept(self, listener: TcpListener, tls: Option<TlsAcceptor>, app: Router) {
+    pub(crate) async fn accept(self, listener: TcpListener, tls: Option<Watched>, app: Router) {
         let places = Arc::new(Semaphore::new(self.limits.connections));
         let accepting = async {
             loop {
@@ -70,8 +77,13 @@ impl Hall {
                 match listener.accept().await {
                     Ok((stream, address)) => {
                         let peer = ConnectionPeer { address: address.ip(), peer: None };
-                        let connection =
-                            self.clone().serve(stream, peer, tls.clone(), app.clone(), place);
+                        let connection = self.clone().serve(
+                            stream,
+                            peer,
+                            tls.as_ref().map(acceptor),
+                            app.clone(),
+                            place,
+                        );
                         self.tasks.spawn(connection);
                     }
                     Err(error) => {

@@ -39,4 +39,4 @@ mod tls;
 
 pub use config::{ConfigError, GatewayConfig, GatewayOptions, Limits, Rate};
 pub use metrics::{Metrics, MetricsFormat};
-pub use server::{Gateway, GatewayError, serve};
+pub use server::{Gateway, GatewayError, TlsHandle, serve};

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use axum::Router;
 use http::HeaderValue;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::{Semaphore, watch};
 
 use crate::authority::Authority;
 use crate::cache::{Cell, Shelf};
-use crate::config::GatewayConfig;
+use crate::config::{ConfigError, GatewayConfig};
 use crate::connections::Hall;
 use crate::edge::Edge;
 use crate::metrics::Metrics;
 use crate::rate::Limiter;
 use crate::routes::{self, App};
+use crate::tls;
 
 /// Why a gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +31,34 @@ pub enum GatewayError {
     },
 }
 
+/// Replaces TLS certificate and key of a gateway. Cheap to clone; does not keep the gateway alive.
+#[derive(Debug, Clone)]
+pub struct TlsHandle(watch::Sender<Arc<rustls::ServerConfig>>);
+
+impl TlsHandle {
+    /// Connections made from now on meet this certificate; those there are stay as they are.
+    /// Arguments as in [`crate::GatewayOptions`].
+    ///
+    /// # Errors
+    /// When certificate and key cannot be used; then everything stays as it was.
+    pub fn replace(
+        &self,
+        certificate_chain: &[u8],
+        key: &[u8],
+        agent_ca: Option<&[u8]>,
+    ) -> Result<(), ConfigError> {
+        let config = tls::server_config(certificate_chain, key, agent_ca)?;
+        self.0.send_replace(Arc::new(config));
+        Ok(())
+    }
+}
+
 /// A gateway that listens, and has begun to connect to the authority, but serves nobody yet.
 #[derive(Debug)]
 pub struct Gateway {
     address: SocketAddr,
     listener: TcpListener,
-    tls: Arc<rustls::ServerConfig>,
+    tls: watch::Sender<Arc<rustls::ServerConfig>>,
     app: Router,
     plain: Option<(SocketAddr, TcpListener, Router)>,
     hall: Hall,
@@ -104,7 +126,7 @@ impl Gateway {
         Ok(Self {
             address,
             listener,
-            tls: config.tls,
+            tls: watch::Sender::new(config.tls),
             app: routes::all(app, edge(hsts)),
             plain,
             hall: Hall::new(limits.clone(), metrics.clone()),
@@ -131,6 +153,12 @@ impl Gateway {
         self.metrics.clone()
     }
 
+    /// A handle to replace the TLS certificate and key while the gateway serves.
+    #[must_use]
+    pub fn tls(&self) -> TlsHandle {
+        TlsHandle(self.tls.clone())
+    }
+
     /// Resolves when the authority has welcomed this gateway. Does not borrow the gateway, so that
     /// a supervisor can wait for it while the gateway serves.
     pub fn connected(&self) -> impl Future<Output = ()> + Send + 'static {
@@ -150,7 +178,7 @@ impl Gateway {
         let Self { listener, tls, app, plain, hall, authority, .. } = self;
         // When this future is dropped unfinished, its connections end, too.
         let _ends = (hall.closing.clone().drop_guard(), hall.closed.clone().drop_guard());
-        hall.tasks.spawn(hall.clone().accept(listener, Some(TlsAcceptor::from(tls)), app));
+        hall.tasks.spawn(hall.clone().accept(listener, Some(tls.subscribe()), app));
         if let Some((_, listener, app)) = plain {
             hall.tasks.spawn(hall.clone().accept(listener, None, app));
         }

@@ -11,6 +11,7 @@ mod log;
 mod observe;
 mod people;
 mod refuse;
+mod reload;
 mod revoke;
 mod socket;
 mod tamper;

@@ -117,6 +117,11 @@ impl Installation {
         self.pids(role).into_iter().for_each(processes::kill);
     }
 
+    /// Sends SIGHUP to the processes in a role.
+    pub fn hang_up(&self, role: Role) {
+        self.pids(role).into_iter().for_each(processes::hang_up);
+    }
+
     /// `https://ADDRESS` as announced.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -208,7 +213,7 @@ fn log_path(folder: &Path) -> PathBuf {
 }
 
 /// Asks again and again until there is an answer; panics when there is none for very long.
-fn patiently<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn patiently<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {

@@ -19,6 +19,6 @@ mod socket;
 
 pub use csr::{load_csr, load_key};
 pub use http::{Answer, Body, Http};
-pub use installation::{Installation, program};
+pub use installation::{Installation, patiently, program};
 pub use processes::Role;
 pub use socket::Socket;

@@ -99,6 +99,11 @@ pub(crate) fn terminate(pid: u32) {
     signal(pid, Signal::TERM);
 }
 
+/// Asks to read its files again.
+pub(crate) fn hang_up(pid: u32) {
+    signal(pid, Signal::HUP);
+}
+
 fn signal(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid from the system");
     let _ = kill_process(pid, signal);

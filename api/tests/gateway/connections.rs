@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use crate::support::{Action, Ca, Stage, answer, read_to_end};
+use crate::support::{Action, Ca, Stage, answer, builder, read_to_end};
 
 const REQUEST: &str = "GET /api/v1/identities/alice HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -186,4 +186,26 @@ async fn odd_requests_are_refused_and_harm_nobody() {
         assert!(!answer.starts_with("HTTP/1.1 5"), "{line}: {answer}");
     }
     assert_eq!(stage.get("/api/v1/identities/alice").await.status(), 200);
+}
+
+#[tokio::test]
+async fn the_certificate_is_replaced_while_the_gateway_serves() {
+    let stage = Stage::new().await;
+    let url = stage.url("/api/v1/identities/alice");
+    let kept = stage.http1_client();
+    assert_eq!(kept.get(&url).send().await.unwrap().status(), 200);
+
+    let ca = Ca::new("another server CA");
+    let (chain, key, _) = ca.issue("gateway", &["127.0.0.1"]);
+    let (_, wrong, _) = ca.issue("gateway", &["127.0.0.1"]);
+    // What cannot serve changes nothing.
+    stage.tls_handle.replace(chain.as_bytes(), wrong.as_bytes(), None).unwrap_err();
+    assert_eq!(stage.http1_client().get(&url).send().await.unwrap().status(), 200);
+
+    stage.tls_handle.replace(chain.as_bytes(), key.as_bytes(), None).unwrap();
+    let new = builder(&ca).build().unwrap();
+    assert_eq!(new.get(&url).send().await.unwrap().status(), 200);
+    stage.http1_client().get(&url).send().await.unwrap_err();
+    // Who was connected before stays so.
+    assert_eq!(kept.get(&url).send().await.unwrap().status(), 200);
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use avouch_api::{Gateway, GatewayConfig, GatewayError, GatewayOptions};
+use avouch_api::{Gateway, GatewayConfig, GatewayError, GatewayOptions, TlsHandle};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -181,6 +181,7 @@ pub(crate) struct Stage {
     pub(crate) client: Client,
     pub(crate) server_ca: Ca,
     pub(crate) agents: Ca,
+    pub(crate) tls_handle: TlsHandle,
     /// What the authority was asked, in order.
     pub(crate) asked: mpsc::UnboundedReceiver<Request>,
     shutdown: Option<oneshot::Sender<()>>,
@@ -228,6 +229,7 @@ impl Stage {
         if welcomed {
             gateway.connected().await;
         }
+        let tls_handle = gateway.tls();
         let (shutdown, stop) = oneshot::channel::<()>();
         let serving = tokio::spawn(gateway.serve(async {
             let _ = stop.await;
@@ -240,6 +242,7 @@ impl Stage {
             client,
             server_ca,
             agents,
+            tls_handle,
             asked,
             shutdown: Some(shutdown),
             serving: Some(serving),
@@ -322,7 +325,7 @@ impl Stage {
     }
 }
 
-fn builder(ca: &Ca) -> ClientBuilder {
+pub(crate) fn builder(ca: &Ca) -> ClientBuilder {
     let root = reqwest::Certificate::from_pem(ca.pem().as_bytes()).unwrap();
     Client::builder().tls_certs_only([root]).no_proxy()
 }

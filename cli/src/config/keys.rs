@@ -157,7 +157,8 @@ sections! {
         listen: Address;
         /// Where people reach it, without a slash at the end. Type URIs of problems begin with it.
         public_url: String;
-        /// Its certificate and those of its issuers, leaf first, PEM.
+        /// Its certificate and those of its issuers, leaf first, PEM. Certificate and key are taken
+        /// anew when the files have changed, within ten seconds, and on SIGHUP.
         tls_certificate: PathBuf;
         /// Its private key, PEM.
         tls_key: PathBuf;
