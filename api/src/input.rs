@@ -15,9 +15,9 @@ use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 use tokio::time::Instant;
 use wire::problem::{Problem, ProblemCode};
-use wire::rest::CertificateRequest;
+use wire::rest::{CertificateQuery, CertificateRequest, IdentityQuery};
 use wire::socket::{PageRequest, Peer, Signed};
-use wire::{IdempotencyKey, SerialNumber, UserId};
+use wire::{Hash32, IdempotencyKey, SerialNumber, UserId};
 
 use crate::negotiate::JSON;
 use crate::problem::Refusal;
@@ -157,6 +157,10 @@ fn query<const N: usize>(uri: &Uri, known: [&str; N]) -> Result<[Option<String>;
 
 fn page(uri: &Uri) -> Result<PageRequest, Refusal> {
     let [cursor, limit] = query(uri, ["cursor", "limit"])?;
+    page_of(cursor, limit)
+}
+
+fn page_of(cursor: Option<String>, limit: Option<String>) -> Result<PageRequest, Refusal> {
     let limit = match limit {
         None => PAGE_DEFAULT,
         Some(text) => {
@@ -172,6 +176,75 @@ fn page(uri: &Uri) -> Result<PageRequest, Refusal> {
         return Err(Refusal::malformed(detail));
     }
     Ok(PageRequest { cursor, limit })
+}
+
+/// What certificates are looked for, and which page.
+#[derive(Debug)]
+pub(crate) struct CertificateSearch(pub(crate) CertificateQuery, pub(crate) PageRequest);
+
+impl<S: Sync> FromRequestParts<S> for CertificateSearch {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let known = [
+            "user",
+            "key",
+            "status",
+            "expires_after",
+            "expires_before",
+            "issuer",
+            "serial",
+            "cursor",
+            "limit",
+        ];
+        let [user, key, status, expires_after, expires_before, issuer, serial, cursor, limit] =
+            query(&parts.uri, known)?;
+        let query = CertificateQuery {
+            user,
+            key: key.as_deref().map(key_hash).transpose()?,
+            status: status.map(named).transpose()?,
+            expires_after,
+            expires_before,
+            issuer: issuer.map(|issuer| issuer.to_ascii_lowercase()),
+            serial,
+        };
+        Ok(Self(query, page_of(cursor, limit)?))
+    }
+}
+
+/// What identities are looked for, and which page.
+#[derive(Debug)]
+pub(crate) struct IdentitySearch(pub(crate) IdentityQuery, pub(crate) PageRequest);
+
+impl<S: Sync> FromRequestParts<S> for IdentitySearch {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let known = ["user", "key", "status", "serial", "cursor", "limit"];
+        let [user, key, status, serial, cursor, limit] = query(&parts.uri, known)?;
+        let query = IdentityQuery {
+            user,
+            key: key.as_deref().map(key_hash).transpose()?,
+            status: status.map(named).transpose()?,
+            serial,
+        };
+        Ok(Self(query, page_of(cursor, limit)?))
+    }
+}
+
+fn key_hash(text: &str) -> Result<Hash32, Refusal> {
+    Hash32::from_hex(text).map_err(|_| {
+        let problem = Problem::new(ProblemCode::MalformedRequest, "the query parameter key");
+        problem.expected("SHA-256 of a SubjectPublicKeyInfo, 64 hexadecimal digits", text).into()
+    })
+}
+
+/// A status by its name.
+fn named<T: DeserializeOwned>(text: String) -> Result<T, Refusal> {
+    serde_json::from_value(text.clone().into()).map_err(|error| {
+        let problem = Problem::new(ProblemCode::MalformedRequest, "the query parameter status");
+        problem.expected(error.to_string(), text).into()
+    })
 }
 
 /// `?since=`.

@@ -32,6 +32,7 @@ mod installation;
 mod issuers;
 mod log;
 mod problems;
+mod search;
 
 /// Answers whenever the process runs.
 pub(crate) const LIVE: &str = "/api/v1/health/live";
@@ -73,6 +74,8 @@ fn all_routes() -> Routes {
         .routes(routes!(identities::history))
         .routes(routes!(identities::bundle))
         .routes(routes!(certificates::certificate))
+        .routes(routes!(search::certificates))
+        .routes(routes!(search::identities))
         .routes(routes!(certificates::revoke))
         .routes(routes!(log::checkpoint))
         .routes(routes!(installation::trust))

@@ -19,6 +19,7 @@ mod proofs;
 mod queries;
 mod random;
 mod reopen;
+mod search;
 pub mod server;
 pub mod store;
 mod token;

@@ -14,10 +14,10 @@ use wire::socket::PageRequest;
 use wire::{Encoded, SerialNumber, UserId};
 
 use crate::authority::Authority;
-use crate::store::rows::{CertificateRow, HistoryCursor, HistoryRow, Refused};
+use crate::store::rows::{CertificateRow, HistoryCursor, HistoryRow, IdentityRow, Refused};
 use crate::store::{StoreError, Wanted};
 
-type Result<T> = std::result::Result<T, Box<Problem>>;
+pub(crate) type Result<T> = std::result::Result<T, Box<Problem>>;
 
 /// Greatest number of entries on a page.
 const MAX_PAGE: u32 = 1000;
@@ -59,23 +59,28 @@ fn rfc3339(ms: u64) -> String {
 pub(crate) async fn identity(authority: &Authority, uid: &UserId) -> Result<Identity> {
     let row = authority.store().identity(uid).await.map_err(store_error)?;
     let row = row.ok_or_else(|| no_identity(uid))?;
+    let Some(current) = row.identity.key else { return Ok(identity_of(row, None, None)) };
+    let wanted = Wanted { keys: vec![current.spki], ..Wanted::default() };
+    let books = authority.store().books(&wanted).await.map_err(store_error)?;
+    let algorithm = books.keys.get(&current.spki).map(|key| key.algorithm.clone());
+    let latest = authority.store().certificates_of(uid, None, 1).await.map_err(store_error)?;
+    Ok(identity_of(row, algorithm, latest.first().map(|row| row.serial)))
+}
+
+/// An identity as the API shows it; algorithm and serial number belong to its current key.
+pub(crate) fn identity_of(
+    row: IdentityRow,
+    algorithm: Option<String>,
+    serial: Option<SerialNumber>,
+) -> Identity {
     let identity = row.identity;
-    let mut key = None;
-    let mut serial = None;
-    if let Some(current) = identity.key {
-        let wanted = Wanted { keys: vec![current.spki], ..Wanted::default() };
-        let books = authority.store().books(&wanted).await.map_err(store_error)?;
-        let algorithm = books.keys.get(&current.spki).map(|key| key.algorithm.clone());
-        key = Some(IdentityKey {
-            spki_sha256: current.spki,
-            number: current.number,
-            algorithm: algorithm.unwrap_or_default(),
-            possession_proven: current.possession_proven,
-        });
-        let latest = authority.store().certificates_of(uid, None, 1).await.map_err(store_error)?;
-        serial = latest.first().map(|row| row.serial.to_string());
-    }
-    Ok(Identity {
+    let key = identity.key.map(|current| IdentityKey {
+        spki_sha256: current.spki,
+        number: current.number,
+        algorithm: algorithm.unwrap_or_default(),
+        possession_proven: current.possession_proven,
+    });
+    Identity {
         uid: identity.uid,
         status: match identity.status {
             Status::Active => IdentityStatus::Active,
@@ -84,11 +89,11 @@ pub(crate) async fn identity(authority: &Authority, uid: &UserId) -> Result<Iden
         },
         sequence: identity.sequence,
         head: identity.head,
+        serial: serial.filter(|_| key.is_some()).map(|serial| serial.to_string()),
         key,
-        serial,
         created: rfc3339(row.created_ms),
         updated: rfc3339(row.updated_ms),
-    })
+    }
 }
 
 /// A certificate by its serial number.
@@ -127,7 +132,7 @@ pub(crate) fn certificate(authority: &Authority, row: &CertificateRow) -> Certif
 
 const PEM_LABEL: &str = "CERTIFICATE";
 
-fn limit(page: &PageRequest) -> Result<u32> {
+pub(crate) fn limit(page: &PageRequest) -> Result<u32> {
     if (1..=MAX_PAGE).contains(&page.limit) {
         return Ok(page.limit);
     }
@@ -135,7 +140,7 @@ fn limit(page: &PageRequest) -> Result<u32> {
     Err(Box::new(Problem::new(ProblemCode::MalformedRequest, detail)))
 }
 
-fn bad_cursor(cursor: &str) -> Box<Problem> {
+pub(crate) fn bad_cursor(cursor: &str) -> Box<Problem> {
     let detail = format!("{cursor:?} is not a cursor of this list");
     Box::new(
         Problem::new(ProblemCode::MalformedRequest, detail)
@@ -166,7 +171,7 @@ async fn known(authority: &Authority, uid: &UserId) -> Result<()> {
 }
 
 /// A page of at most `limit` of the rows, of which one more than that was read.
-fn paged<R, T>(
+pub(crate) fn paged<R, T>(
     mut rows: Vec<R>,
     limit: u32,
     cursor: impl Fn(&R) -> String,

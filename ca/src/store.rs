@@ -10,6 +10,7 @@ pub mod measured;
 pub mod postgres;
 mod read;
 pub mod rows;
+mod search;
 mod sheet;
 mod sql;
 pub mod sqlite;
@@ -21,8 +22,9 @@ use tlog::{Edge, StoredHash};
 use wire::{Hash32, IdempotencyKey, UserId};
 
 use rows::{
-    Books, CertificateRow, CheckpointRow, CrlRow, EventRow, GenesisRow, HistoryCursor, HistoryRow,
-    IdentityRow, LeafRow, Publication, RecordGroup, Refused, RevokedRow, Unfinished,
+    Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EventRow,
+    FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch, LeafRow,
+    Publication, RecordGroup, Refused, RevokedRow, Unfinished,
 };
 
 /// Refusals kept of one identity.
@@ -161,6 +163,22 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<CertificateRow>, StoreError>;
+
+    /// Certificates that fit, in the search's order, after a place.
+    async fn search_certificates(
+        &self,
+        search: &CertificateSearch,
+        after: Option<&CertificateCursor>,
+        limit: u32,
+    ) -> Result<Vec<CertificateRow>, StoreError>;
+
+    /// Identities that fit, by id, after one.
+    async fn search_identities(
+        &self,
+        search: &IdentitySearch,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Vec<FoundIdentity>, StoreError>;
 
     /// An identity's accepted events and refusals, newest first, before a line.
     async fn history(

@@ -37,6 +37,7 @@ enum Command {
     Gateway(op::gateway::GatewayArgs),
     Doctor(op::doctor::Doctor),
     Config(op::config::ConfigArgs),
+    Search(op::search::Search),
     Db(op::db::Db),
     Log(op::log::LogArgs),
     Audit(op::log::AuditArgs),
@@ -65,6 +66,7 @@ impl Command {
                 | Self::Gateway(_)
                 | Self::Doctor(_)
                 | Self::Config(_)
+                | Self::Search(_)
                 | Self::Db(_)
                 | Self::Log(_)
                 | Self::Audit(_)
@@ -102,6 +104,7 @@ fn main() -> ExitCode {
         Command::Gateway(args) => op::gateway::run(args),
         Command::Doctor(args) => op::doctor::run(args),
         Command::Config(args) => op::config::run(args),
+        Command::Search(args) => op::search::run(args),
         Command::Db(args) => op::db::run(args),
         Command::Log(args) => op::log::log(args),
         Command::Audit(args) => op::log::audit(args),

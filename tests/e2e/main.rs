@@ -13,6 +13,7 @@ mod people;
 mod refuse;
 mod reload;
 mod revoke;
+mod search;
 mod socket;
 mod tamper;
 mod token;

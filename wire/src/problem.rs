@@ -154,6 +154,8 @@ problems! {
         "The body must be there before the deadline of the request. Nothing was changed. Send it again.";
     UnknownTile = "unknown-tile", 404, "The log has no such tile",
         "Paths of tiles are those of C2SP tlog-tiles. A tile exists once a checkpoint covers it, and partial ones only as long as they are the last of their level.";
+    AgentsOnly = "agents-only", 403, "Only agents may search",
+        "Whoever may search sees who is there. Only enrolment agents, by their TLS certificates, and the local administrator may. Ask for one identity by its id instead.";
 }
 
 /// One problem, as answered with media type `application/problem+json`.

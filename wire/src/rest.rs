@@ -237,6 +237,38 @@ pub struct RevocationRequest {
     pub statements: Vec<String>,
 }
 
+/// Which certificates are looked for: all that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateQuery {
+    /// What the user id begins with.
+    pub user: Option<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub key: Option<Hash32>,
+    /// Status.
+    pub status: Option<CertificateStatus>,
+    /// notAfter is then or later, RFC 3339.
+    pub expires_after: Option<String>,
+    /// notAfter is before that, RFC 3339.
+    pub expires_before: Option<String>,
+    /// Id of the issuer.
+    pub issuer: Option<String>,
+    /// Serial number, 32 hexadecimal digits.
+    pub serial: Option<String>,
+}
+
+/// Which identities are looked for: all that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityQuery {
+    /// What the id begins with.
+    pub user: Option<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo of a key that it has or had.
+    pub key: Option<Hash32>,
+    /// Status.
+    pub status: Option<IdentityStatus>,
+    /// Serial number of a certificate of its, 32 hexadecimal digits.
+    pub serial: Option<String>,
+}
+
 /// What `/health/ready` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -145,6 +145,22 @@ pub enum RequestBody {
         /// Events from this sequence number on; what is before it is at hand.
         since: u64,
     },
+    /// Certificates of all identities, for the local administrator and enrolment agents alone.
+    /// Answered with [`ResponseBody::Certificates`].
+    SearchCertificates {
+        /// Which.
+        query: Box<rest::CertificateQuery>,
+        /// Where to go on.
+        page: PageRequest,
+    },
+    /// Identities, for the local administrator and enrolment agents alone. Answered with
+    /// [`ResponseBody::Identities`].
+    SearchIdentities {
+        /// Which.
+        query: Box<rest::IdentityQuery>,
+        /// Where to go on.
+        page: PageRequest,
+    },
 }
 
 impl RequestBody {
@@ -164,6 +180,8 @@ impl RequestBody {
             Self::Checkpoint => "checkpoint",
             Self::Tile { .. } => "tile",
             Self::Bundle { .. } => "bundle",
+            Self::SearchCertificates { .. } => "search-certificates",
+            Self::SearchIdentities { .. } => "search-identities",
         }
     }
 
@@ -225,4 +243,6 @@ pub enum ResponseBody {
     Tile(ByteBuf),
     /// A bundle.
     Bundle(Box<crate::bundle::Bundle>),
+    /// Identities.
+    Identities(rest::Page<rest::Identity>),
 }

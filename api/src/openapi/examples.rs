@@ -36,6 +36,7 @@ pub(super) fn add(document: &mut Value) {
     example("Certificate", value(&certificate(&uid)));
     example("Page_Certificate", value(&Page { items: vec![certificate(&uid)], next: None }));
     example("Identity", value(&identity(&uid)));
+    example("Page_Identity", value(&Page { items: vec![identity(&uid)], next: None }));
     example("Page_HistoryEntry", value(&Page { items: vec![entry()], next: None }));
     example("HistoryEntry", value(&entry()));
     example("Issuer", value(&issuer()));

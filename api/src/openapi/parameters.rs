@@ -3,10 +3,14 @@
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-use utoipa::openapi::{Ref, RefOr, Required};
+use utoipa::openapi::{KnownFormat, Ref, RefOr, Required, SchemaFormat};
+use wire::UserId;
 
 use super::examples::ISSUER;
-use crate::input::{CURSOR_MAX, IssuerId, PAGE_DEFAULT, PAGE_MAX, Page, Serial, Shard, Since, Uid};
+use crate::input::{
+    CURSOR_MAX, CertificateSearch, IdentitySearch, IssuerId, PAGE_DEFAULT, PAGE_MAX, Page, Serial,
+    Shard, Since, Uid,
+};
 
 /// `If-None-Match`.
 pub(crate) struct IfNoneMatch;
@@ -43,6 +47,29 @@ fn parameter(
         return vec![parameter.build()];
     }
     vec![parameter.example(Some(example.into())).build()]
+}
+
+/// What both searches know: the beginning of the user's id, a key, a serial number.
+fn searched(whose: &str) -> Vec<Parameter> {
+    let serial = format!("The serial number of {whose}");
+    let key = "SHA-256 of the SubjectPublicKeyInfo of a key, present or past";
+    let user = text()
+        .min_length(Some(1))
+        .max_length(Some(UserId::MAX))
+        .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]+$"));
+    let hash = text().pattern(Some("^[0-9a-fA-F]{64}$"));
+    let digits = text().pattern(Some("^[0-9a-fA-F]{32}$"));
+    [
+        parameter("user", ParameterIn::Query, "What the user's id begins with", user, "al"),
+        parameter("key", ParameterIn::Query, key, hash, ""),
+        parameter("serial", ParameterIn::Query, &serial, digits, ""),
+    ]
+    .concat()
+}
+
+fn status(names: &[&str]) -> Vec<Parameter> {
+    let names = names.iter().map(|name| (*name).to_owned());
+    parameter("status", ParameterIn::Query, "The status", text().enum_values(Some(names)), "")
 }
 
 macro_rules! described {
@@ -110,6 +137,29 @@ described! {
             .default(Some(0.into())),
         "",
     );
+    CertificateSearch => {
+        let time = || text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        let after = "notAfter is then or later";
+        let before = "notAfter is before that";
+        [
+            searched("a certificate"),
+            status(&["pending", "good", "revoked"]),
+            parameter("expires_after", ParameterIn::Query, after, time(), ""),
+            parameter("expires_before", ParameterIn::Query, before, time(), ""),
+            parameter(
+                "issuer", ParameterIn::Query, "The issuer's id",
+                text().pattern(Some("^[0-9a-fA-F]{16,128}$")), "",
+            ),
+            Page::into_params(|| None),
+        ]
+        .concat()
+    };
+    IdentitySearch => [
+        searched("a certificate of it"),
+        status(&["active", "suspended", "retired"]),
+        Page::into_params(|| None),
+    ]
+    .concat();
     Page => {
         let cursor = parameter(
             "cursor", ParameterIn::Query, "`next` of the page before",

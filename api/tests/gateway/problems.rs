@@ -71,7 +71,7 @@ async fn unknown_addresses_and_methods() {
     for path in [
         "/",
         "/api",
-        "/api/v1/identities",
+        "/api/v1/identities/",
         "/api/v1/identities/alice/",
         "/api/v1/identities/a/b",
         "/api/v2/trust",

@@ -365,6 +365,20 @@ pub(crate) fn answer(question: &RequestBody) -> ResponseBody {
         RequestBody::History { .. } => {
             ResponseBody::History(rest::Page { items: Vec::new(), next: None })
         }
+        RequestBody::SearchCertificates { query, page } => {
+            let uid = uid(query.user.as_deref().unwrap_or("alice"));
+            ResponseBody::Certificates(rest::Page {
+                items: vec![certificate(&uid)],
+                next: page.cursor.clone(),
+            })
+        }
+        RequestBody::SearchIdentities { query, page } => {
+            let uid = uid(query.user.as_deref().unwrap_or("alice"));
+            ResponseBody::Identities(rest::Page {
+                items: vec![identity(&uid)],
+                next: page.cursor.clone(),
+            })
+        }
         RequestBody::Installation => ResponseBody::Installation(Box::new(installation())),
         RequestBody::Crl { shard, .. } => ResponseBody::Crl {
             der: ByteBuf::from(format!("CRL {shard}").repeat(20).into_bytes()),

@@ -15,7 +15,7 @@ use super::Door;
 use crate::authority::Authority;
 use crate::store::Wanted;
 use crate::walk::{Action, Ask, Idempotency, Reply};
-use crate::{proofs, queries};
+use crate::{proofs, queries, search};
 
 type Result<T> = std::result::Result<T, Box<Problem>>;
 
@@ -25,6 +25,7 @@ pub(super) async fn handle(
     door: Door,
     request: Request,
 ) -> Result<ResponseBody> {
+    let may_search = may_search(authority, door, request.peer.as_ref());
     let peer = transport(door, request.peer);
     match request.body {
         RequestBody::Issue { uid, csr, idempotency_key, signed } => {
@@ -65,7 +66,28 @@ pub(super) async fn handle(
             Ok(ResponseBody::Bundle(Box::new(bundle)))
         }
         RequestBody::Health => Ok(ResponseBody::Health(queries::health(authority).await)),
+        RequestBody::SearchCertificates { query, page } => {
+            may_search?;
+            search::certificates(authority, &query, &page).await.map(ResponseBody::Certificates)
+        }
+        RequestBody::SearchIdentities { query, page } => {
+            may_search?;
+            search::identities(authority, &query, &page).await.map(ResponseBody::Identities)
+        }
     }
+}
+
+/// Whether the caller may look for people: else strangers could list them. This decides who may
+/// look, not what happens, so the transport's word is enough.
+fn may_search(authority: &Authority, door: Door, peer: Option<&Peer>) -> Result<()> {
+    let agent = |peer: &Peer| authority.installation().agent(Hash32::of(&peer.spki)).is_some();
+    if door == Door::Admin || peer.is_some_and(agent) {
+        return Ok(());
+    }
+    let detail = "only enrolment agents and the local administrator may search";
+    let found = if peer.is_some() { "another TLS certificate" } else { "no TLS certificate" };
+    let problem = Problem::new(ProblemCode::AgentsOnly, detail).rule("who-may-search");
+    Err(Box::new(problem.expected("an agent's TLS certificate", found)))
 }
 
 /// What the transport says of the caller. It counts only if the policy lets it.

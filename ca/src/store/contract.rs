@@ -6,6 +6,7 @@ pub(super) mod concurrency;
 pub(super) mod faults;
 pub(super) mod log;
 pub(super) mod reading;
+pub(super) mod searching;
 pub(super) mod writing;
 
 use super::engine::{Engine, Mode, NOTHING, Session};
@@ -87,6 +88,9 @@ macro_rules! contract_tests {
             reading::books_hold_what_was_wanted,
             reading::ids_compare_bytewise,
             reading::the_largest_cursor_is_harmless,
+            searching::certificates_are_found_by_each_property,
+            searching::pages_of_each_order_join_without_gap_or_repetition,
+            searching::identities_are_found_with_what_is_shown_of_them,
             log::the_first_note_of_a_size_stays,
             log::old_checkpoints_go,
             log::leaves_and_hashes_are_found_by_place,

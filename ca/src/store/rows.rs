@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use policy::Identity;
+use policy::{Identity, Status};
 use tlog::StoredHash;
 use wire::event::{Event, EventKind, EvidenceRef, RevocationReason};
 use wire::leaf::Leaf;
@@ -285,4 +285,96 @@ pub struct CrlRow {
     pub next_update: u64,
     /// CertificateList, DER.
     pub crl: Vec<u8>,
+}
+
+/// State of a certificate, for searches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateState {
+    /// Recorded, not signed yet.
+    Pending,
+    /// Signed and not revoked.
+    Good,
+    /// Revoked.
+    Revoked,
+}
+
+/// Which certificates are looked for: all that is given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct CertificateSearch {
+    /// What the user id begins with.
+    pub user: Option<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub key: Option<Hash32>,
+    /// State.
+    pub state: Option<CertificateState>,
+    /// notAfter is then or later, seconds since 1970.
+    pub expires_after: Option<u64>,
+    /// notAfter is before that, seconds since 1970.
+    pub expires_before: Option<u64>,
+    /// SHA-256 of the issuing key's SubjectPublicKeyInfo.
+    pub issuer: Option<Hash32>,
+    /// Serial number.
+    pub serial: Option<SerialNumber>,
+}
+
+/// Order in which certificates are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// By user id, then oldest first.
+    User,
+    /// By notAfter, the next to expire first.
+    Expiry,
+    /// Newest first.
+    Newest,
+}
+
+impl CertificateSearch {
+    /// The order in which an index gives what is looked for.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        if self.key.is_some() || self.serial.is_some() {
+            Order::Newest
+        } else if self.user.is_some() {
+            Order::User
+        } else if self.expires_after.is_some() || self.expires_before.is_some() {
+            Order::Expiry
+        } else {
+            Order::Newest
+        }
+    }
+}
+
+/// Place of a certificate in every order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateCursor {
+    /// Leaf of its event.
+    pub leaf_index: u64,
+    /// notAfter, seconds since 1970.
+    pub not_after: u64,
+    /// Whom it names.
+    pub uid: UserId,
+}
+
+/// Which identities are looked for: all that is given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct IdentitySearch {
+    /// What the id begins with.
+    pub user: Option<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo of a key that it has or had.
+    pub key: Option<Hash32>,
+    /// Status.
+    pub status: Option<Status>,
+    /// Serial number of a certificate of its.
+    pub serial: Option<SerialNumber>,
+}
+
+/// An identity that was found, with what is shown of it.
+#[derive(Debug, Clone)]
+pub struct FoundIdentity {
+    /// The identity.
+    pub row: IdentityRow,
+    /// Algorithm of its current key.
+    pub algorithm: Option<String>,
+    /// Serial number of its latest certificate.
+    pub serial: Option<SerialNumber>,
 }

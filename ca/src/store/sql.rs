@@ -7,10 +7,11 @@ use wire::{Hash32, UserId};
 
 use super::engine::Engine;
 use super::rows::{
-    Books, CertificateRow, CheckpointRow, CrlRow, EventRow, GenesisRow, HistoryCursor, HistoryRow,
-    IdentityRow, LeafRow, Publication, RecordGroup, Refused, RevokedRow, Unfinished,
+    Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EventRow,
+    FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch, LeafRow,
+    Publication, RecordGroup, Refused, RevokedRow, Unfinished,
 };
-use super::{Store, StoreError, Wanted, log, read, write};
+use super::{Store, StoreError, Wanted, log, read, search, write};
 
 #[async_trait]
 impl<E: Engine> Store for E {
@@ -100,6 +101,24 @@ impl<E: Engine> Store for E {
         limit: u32,
     ) -> Result<Vec<CertificateRow>, StoreError> {
         read::certificates_of(self, uid, before, limit).await
+    }
+
+    async fn search_certificates(
+        &self,
+        search: &CertificateSearch,
+        after: Option<&CertificateCursor>,
+        limit: u32,
+    ) -> Result<Vec<CertificateRow>, StoreError> {
+        search::certificates(self, search, after, limit).await
+    }
+
+    async fn search_identities(
+        &self,
+        search: &IdentitySearch,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Vec<FoundIdentity>, StoreError> {
+        search::identities(self, search, after, limit).await
     }
 
     async fn history(

@@ -24,6 +24,7 @@ use super::sheet::Sheet;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001.sql"),
     include_str!("../../migrations/sqlite/0002.sql"),
+    include_str!("../../migrations/sqlite/0003.sql"),
 ];
 
 /// How long a connection is waited for.

@@ -381,7 +381,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         },
         RequestBody::Identity { uid: uid() },
         RequestBody::Certificates { uid: uid(), page: page.clone() },
-        RequestBody::History { uid: uid(), page },
+        RequestBody::History { uid: uid(), page: page.clone() },
         RequestBody::Certificate { serial: serial().to_string() },
         RequestBody::Installation,
         RequestBody::Crl { issuer: "0123456789abcdef".into(), shard: 3 },
@@ -389,6 +389,27 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         RequestBody::Checkpoint,
         RequestBody::Tile { path: "0/x001/234".into() },
         RequestBody::Bundle { uid: uid(), since: 3 },
+        RequestBody::SearchCertificates {
+            query: Box::new(rest::CertificateQuery {
+                user: Some("al".into()),
+                key: Some(Hash32::of(&spki())),
+                status: Some(rest::CertificateStatus::Good),
+                expires_after: Some("2026-01-31T08:00:00Z".into()),
+                expires_before: None,
+                issuer: Some("0123456789abcdef".into()),
+                serial: Some(serial().to_string()),
+            }),
+            page: page.clone(),
+        },
+        RequestBody::SearchIdentities {
+            query: Box::new(rest::IdentityQuery {
+                user: Some("al".into()),
+                key: None,
+                status: Some(rest::IdentityStatus::Suspended),
+                serial: None,
+            }),
+            page,
+        },
     ];
     // A new kind of request does not compile before it has a file.
     let name = |body: &RequestBody| match body {
@@ -404,6 +425,8 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         RequestBody::Checkpoint => "checkpoint",
         RequestBody::Tile { .. } => "tile",
         RequestBody::Bundle { .. } => "bundle",
+        RequestBody::SearchCertificates { .. } => "search-certificates",
+        RequestBody::SearchIdentities { .. } => "search-identities",
     };
     let peer = Peer { spki: ByteBuf::from(spki()), name: "agent".into() };
     let request = |body| {
@@ -492,7 +515,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         .retry_after(2);
     let ok = vec![
         ResponseBody::Certificate { certificate: Box::new(certificate.clone()), created: true },
-        ResponseBody::Identity(Box::new(identity)),
+        ResponseBody::Identity(Box::new(identity.clone())),
         ResponseBody::Certificates(rest::Page { items: vec![certificate], next: None }),
         ResponseBody::History(rest::Page { items: vec![entry], next: Some("18".into()) }),
         ResponseBody::Installation(Box::new(installation)),
@@ -501,6 +524,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         ResponseBody::Checkpoint(CHECKPOINT.into()),
         ResponseBody::Tile(ByteBuf::from(opaque("tile"))),
         ResponseBody::Bundle(Box::new(bundle())),
+        ResponseBody::Identities(rest::Page { items: vec![identity], next: Some("616c".into()) }),
     ];
     // A new kind of response does not compile before it has a file.
     let name = |body: &ResponseBody| match body {
@@ -514,6 +538,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         ResponseBody::Checkpoint(_) => "checkpoint",
         ResponseBody::Tile(_) => "tile",
         ResponseBody::Bundle(_) => "bundle",
+        ResponseBody::Identities(_) => "identities",
     };
     let mut all: Vec<_> =
         ok.into_iter().map(|body| (name(&body), Response { id: 300, result: Ok(body) })).collect();

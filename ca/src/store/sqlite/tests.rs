@@ -5,7 +5,9 @@ use sqlx::AssertSqlSafe;
 
 use super::Sqlite;
 use crate::store::contract::{Author, Harness, contract_tests, counts, uid};
-use crate::store::{Store, StoreError};
+use crate::store::engine::{Engine, Given, Mode, Session, Source, Value};
+use crate::store::rows::{CertificateCursor, CertificateSearch, CertificateState, IdentitySearch};
+use crate::store::{Store, StoreError, search};
 
 struct File(tempfile::TempDir);
 
@@ -103,4 +105,57 @@ async fn a_full_disk_keeps_nothing_and_heals() {
     limit(u32::MAX - 1).await;
     store.record(&group).await.unwrap();
     assert_eq!(store.edge().await.unwrap().root(), author.edge.root());
+}
+
+/// How SQLite answers a search.
+async fn plan(store: &Sqlite, sql: &str, values: &[Value<'_>]) -> String {
+    let mut session = store.begin(Mode::Read).await.unwrap();
+    let sql = format!("EXPLAIN QUERY PLAN {sql}");
+    let rows = session.fetch(&sql, Given::Values(values)).await.unwrap();
+    rows.iter().map(|row| row.text("detail").unwrap().unwrap()).collect::<Vec<_>>().join("; ")
+}
+
+/// A page costs what it shows: each search walks an index in its order, and sorts nothing.
+#[tokio::test]
+async fn searches_walk_an_index() {
+    let file = File::new();
+    let store = file.open().await.unwrap();
+    let all = CertificateSearch::default;
+    let user = Some("al".to_owned());
+    let searches = [
+        (all(), "certificate"),
+        (CertificateSearch { user: user.clone(), ..all() }, "certificate_uid"),
+        (CertificateSearch { expires_before: Some(9), ..all() }, "certificate_expiry"),
+        (CertificateSearch { issuer: Some(Author::ISSUER), ..all() }, "certificate_issuer"),
+        (CertificateSearch { key: Some(Author::ISSUER), ..all() }, "certificate_key"),
+        (
+            CertificateSearch { state: Some(CertificateState::Revoked), ..all() },
+            "certificate_revocation",
+        ),
+        (
+            CertificateSearch { state: Some(CertificateState::Pending), ..all() },
+            "certificate_unfinished",
+        ),
+    ];
+    let after = CertificateCursor { leaf_index: 5, not_after: 7, uid: uid("alice") };
+    for (search, index) in searches {
+        for after in [None, Some(&after)] {
+            let (sql, values) = search::certificates_sql(&search, after, 10);
+            let plan = plan(&store, &sql, &values).await;
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{search:?}: {plan}");
+        }
+    }
+    let all = IdentitySearch::default;
+    let status = Some(policy::Status::Suspended);
+    for (search, index) in [
+        (all(), "sqlite_autoindex_identity_1"),
+        (IdentitySearch { user, ..all() }, "sqlite_autoindex_identity_1"),
+        (IdentitySearch { status, ..all() }, "identity_not_active"),
+        (IdentitySearch { key: Some(Author::ISSUER), ..all() }, "sqlite_autoindex_identity_1"),
+    ] {
+        let (sql, values) = search::identities_sql(&search, Some(&after.uid), 10);
+        let plan = plan(&store, &sql, &values).await;
+        assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{search:?}: {plan}");
+    }
+    store.close().await;
 }
