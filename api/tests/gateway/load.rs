@@ -16,7 +16,11 @@ const REQUESTS: usize = 40_000;
 async fn load() {
     let csr = vec![b'x'; 700];
     for clients in [1, 16, 64] {
-        let mut stage = Stage::greeted(wire::socket::Welcome::Ok { in_flight: 1000 }, |_| ()).await;
+        let welcome = wire::socket::Welcome::Ok { in_flight: 1000 };
+        let mut stage = Stage::greeted(welcome, |options| {
+            options.limits.anonymous_rate = options.limits.agent_rate;
+        })
+        .await;
         stage.authority.script(|request| Action::ok(answer(&request.body)));
         stage.asked.close();
         let requests = if clients == 1 { REQUESTS / 10 } else { REQUESTS };
