@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use api::GatewayConfig;
 use clap::{Args, Subcommand};
 
-use crate::config::{self, Config, Raw, Source, reference};
+use crate::config::{self, Config, Raw, Source, StoreConfig, reference};
 use crate::exit::Failure;
 use crate::output::{self, Format};
 
@@ -66,6 +66,9 @@ fn check(file: &Path) -> Result<(), Failure> {
             .map(drop),
     );
     note(super::authority::settings(&config).map(drop).map_err(|f| f.message().to_owned()));
+    if let StoreConfig::Postgres { password_file: Some(path), .. } = &config.store {
+        note(super::db::password(path).map(drop).map_err(|f| f.message().to_owned()));
+    }
     for hsm in std::iter::once(&config.hsm).chain(&config.root_hsm) {
         note(hsm.check_files());
     }

@@ -73,7 +73,7 @@ pub(super) async fn postgres(
     Postgres::open(&settings).await.map_err(|error| failure(&place, &error))
 }
 
-fn password(path: &Path) -> Result<SecretString, Failure> {
+pub(super) fn password(path: &Path) -> Result<SecretString, Failure> {
     let unreadable = |error: std::io::Error| {
         Failure::local(format!("the password's file {}: {error}", path.display()))
     };
