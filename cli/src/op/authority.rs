@@ -69,7 +69,8 @@ async fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {
     let server = Server::bind(&config.gateway_socket(), &config.admin_socket())
         .await
         .map_err(|e| Failure::local(e.to_string()))?;
-    let opened = Authority::open(Arc::clone(&store), hsm, Clock::system(), settings, stop.clone());
+    let opened =
+        Authority::open(Arc::clone(&store), hsm.clone(), Clock::system(), settings, stop.clone());
     let running = opened.await.map_err(open_failure)?;
     if let Some(scrapes) = scrapes {
         let authority = running.authority();
@@ -85,6 +86,8 @@ async fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {
     let outcome = running.until_stopped().await;
     let _ = serving.await;
     store.close().await;
+    // Waits for the end of the workers: a clean stop leaves no process.
+    hsm.shut_down().await;
     outcome.map_err(|fatal| Failure::new(Exit::Remote, format!("the authority stops: {fatal}")))
 }
 
