@@ -27,6 +27,7 @@ use crate::input::Context;
 use crate::metrics::Metrics;
 use crate::problem::{Refusal, render};
 use crate::rate::{Caller, Limiter};
+use crate::remains::Remains;
 use crate::routes;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -80,6 +81,7 @@ pub(crate) async fn around(
     let deadline = start + edge.deadline;
     request.extensions_mut().insert(Context { request_id: Arc::clone(&id), peer, deadline });
 
+    let remains = Remains::of(&mut request);
     let response = match admit(&edge, route, caller, start) {
         Ok(_place) => answer(request, next, deadline, &id).await,
         Err(refusal) => refusal.into_response(),
@@ -87,6 +89,9 @@ pub(crate) async fn around(
 
     let (mut response, problem) = render(response, &edge.pages, &id);
     finish(&edge, &mut response, &id);
+    if let Some(remains) = remains {
+        remains.clear(response.headers_mut()).await;
+    }
     let (status, took) = (response.status().as_u16(), start.elapsed());
     edge.metrics.answered(&method, route, status, problem, took);
     tracing::info!(

@@ -205,7 +205,7 @@ impl<S: Sync> FromRequestParts<S> for CertificateSearch {
             status: status.map(named).transpose()?,
             expires_after,
             expires_before,
-            issuer: issuer.map(|issuer| issuer.to_ascii_lowercase()),
+            issuer: issuer.map(issuer_id).transpose()?,
             serial,
         };
         Ok(Self(query, page_of(cursor, limit)?))
@@ -230,6 +230,15 @@ impl<S: Sync> FromRequestParts<S> for IdentitySearch {
         };
         Ok(Self(query, page_of(cursor, limit)?))
     }
+}
+
+fn issuer_id(text: String) -> Result<String, Refusal> {
+    let hexadecimal = text.bytes().all(|b| b.is_ascii_hexdigit());
+    if hexadecimal && (16..=128).contains(&text.len()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let problem = Problem::new(ProblemCode::MalformedRequest, "the query parameter issuer");
+    Err(problem.expected("an issuer's id, hexadecimal digits", text).into())
 }
 
 fn key_hash(text: &str) -> Result<Hash32, Refusal> {

@@ -33,6 +33,7 @@ mod negotiate;
 mod openapi;
 mod problem;
 mod rate;
+mod remains;
 mod routes;
 mod server;
 mod tls;

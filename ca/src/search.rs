@@ -45,12 +45,10 @@ fn certificate_search(
     authority: &Authority,
     query: &CertificateQuery,
 ) -> Result<Option<CertificateSearch>> {
-    let issuer = match &query.issuer {
-        None => None,
-        Some(id) if *id == authority.certificates().id() => Some(authority.certificates().issuer()),
-        Some(_) => return Ok(None),
-    };
-    Ok(Some(CertificateSearch {
+    let certificates = authority.certificates();
+    let ours = query.issuer.as_ref().is_none_or(|id| *id == certificates.id());
+    // All of it is read: what is malformed is so whatever else is asked for.
+    let search = CertificateSearch {
         user: query.user.as_deref().map(prefix).transpose()?,
         key: query.key,
         state: query.status.map(|status| match status {
@@ -60,9 +58,10 @@ fn certificate_search(
         }),
         expires_after: moment("expires_after", query.expires_after.as_deref())?,
         expires_before: moment("expires_before", query.expires_before.as_deref())?,
-        issuer,
+        issuer: query.issuer.as_ref().map(|_| certificates.issuer()),
         serial: query.serial.as_deref().map(serial).transpose()?,
-    }))
+    };
+    Ok(ours.then_some(search))
 }
 
 /// Identities that fit a query.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Stage, problem, read_to_end};
 
@@ -99,4 +99,55 @@ async fn a_body_that_ends_early_asks_nothing() {
     stream.shutdown().await.unwrap();
     read_to_end(&mut stream).await;
     assert!(stage.asked.try_recv().is_err());
+}
+
+/// One answer's head and content from a kept connection.
+async fn one_answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut text = Vec::new();
+    loop {
+        text.push(stream.read_u8().await.unwrap());
+        if text.ends_with(b"\r\n\r\n") {
+            break;
+        }
+    }
+    let mut text = String::from_utf8(text).unwrap();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    let mut content = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut content).await.unwrap();
+    text.push_str(std::str::from_utf8(&content).unwrap());
+    text
+}
+
+#[tokio::test]
+async fn a_refused_body_does_not_end_the_connection() {
+    let stage = Stage::new().await;
+    let mut stream = stage.raw().await;
+    let head = "POST /api/v1/identities/alice/certificates HTTP/1.1\r\nHost: localhost\r\n\
+                Content-Type: text/plain\r\nContent-Length: 5\r\n\r\n";
+    for _ in 0..20 {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        // Refused by its head already; the rest comes later, as many programs send it.
+        tokio::task::yield_now().await;
+        stream.write_all(b"12345").await.unwrap();
+        let answer = one_answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 415 "), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_read_ends_the_connection_and_says_so() {
+    let stage = Stage::new().await;
+    let post = "POST /api/v1/identities/alice/certificates HTTP/1.1\r\nHost: localhost\r\n";
+    for (head, status) in [
+        ("Content-Type: application/pkcs10\r\nContent-Length: 10000000\r\n\r\n", "413"),
+        ("Content-Type: text/plain\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", "415"),
+    ] {
+        let mut stream = stage.raw().await;
+        stream.write_all(format!("{post}{head}").as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
 }
