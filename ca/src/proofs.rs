@@ -32,7 +32,7 @@ pub(crate) async fn checkpoint(authority: &Authority) -> Result<CheckpointRow> {
 
 /// A tile that the latest signed checkpoint covers, by its path below `tile/`.
 pub(crate) async fn tile(authority: &Authority, path: &str) -> Result<Vec<u8>> {
-    let none = |detail: String| Box::new(Problem::new(ProblemCode::UnknownRoute, detail));
+    let none = |detail: String| Box::new(Problem::new(ProblemCode::UnknownTile, detail));
     let tile = Tile::parse(&format!("tile/{path}")).map_err(|error| none(error.to_string()))?;
     let size = checkpoint(authority).await?.size;
     if tile.needs_size() > size {

@@ -102,7 +102,12 @@ fn a_page_of_the_map_that_was_edited_is_named() {
     let check = ["log", "verify", "--config", config.to_str().expect("UTF-8")];
     assert!(installation.avouch(&check).status.success());
     assert!(installation.stop().success());
-    tamper(&database, &["UPDATE map_page SET page = substr(page, 1, length(page) - 1) || x'00'"]);
+    tamper(
+        &database,
+        &[
+            "UPDATE map_page SET page = CAST(substr(page, 1, length(page) - 1) || CASE WHEN substr(page, -1) = x'00' THEN x'01' ELSE x'00' END AS BLOB)",
+        ],
+    );
     let again = installation.avouch(&["authority", "--config", config.to_str().expect("UTF-8")]);
     let said = String::from_utf8_lossy(&again.stderr).into_owned();
     assert_eq!(again.status.code(), Some(1), "{said}");
@@ -116,6 +121,8 @@ fn what_a_crash_left_is_signed_again_only_as_it_was_decided() {
     let first = enrolled(&installation, "alice", &alice.csr("/CN=alice", &[]));
     let _ = enrolled(&installation, "bob", &bob.csr("/CN=bob", &[]));
     let foreign = hex(&Key::p256().csr("/CN=bob", &[]));
+    // The map is stored, so that the start itself has nothing of these events to replay.
+    installation.restart(false);
     // As if the crash had come after recording: both certificates are missing. Behind bob's event
     // stands another request now, with another key.
     installation.restart_after(|folder: &Path| {
