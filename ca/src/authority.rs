@@ -7,9 +7,10 @@ use std::time::Duration;
 use pkcs11::{Hsm, HsmError, HsmState};
 use policy::{Installation, InstallationError};
 use tlog::Edge;
-use tlog::note::SignedCheckpoint;
+use tlog::note::{Checkpoint, SignedCheckpoint};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use wire::Hash32;
 use wire::leaf::blinding_commitment;
 use wire::problem::{Problem, ProblemCode};
 
@@ -18,10 +19,14 @@ use crate::certificates::{Certificates, CertificatesError, key_rules};
 use crate::clock::Clock;
 use crate::heads::{Heads, HeadsError};
 use crate::metrics::Metrics;
+use crate::store::rows::Publication;
 use crate::store::{Store, StoreError};
 use crate::token::Token;
-use crate::walk::{self, Ask, Log, LogKeyError, QueueSender};
+use crate::walk::{self, Ask, Log, LogKeyError, QueueSender, TreeHead};
 use crate::{crl, issue, reopen};
+
+/// Leaves of a log in which nothing has happened yet: genesis, and the empty map's root.
+const FIRST_SIZE: u64 = 2;
 
 /// How much an authority takes on at once.
 #[derive(Debug, Clone)]
@@ -51,6 +56,8 @@ pub struct Settings {
     pub blocklist: Arc<x509::Blocklist>,
     /// What counts and measures.
     pub metrics: Metrics,
+    /// Hash of the genesis event, known from elsewhere than the database.
+    pub genesis: Option<Hash32>,
 }
 
 /// Why an installation cannot be opened.
@@ -65,6 +72,16 @@ pub enum OpenError {
     /// Leaf 0 is not what it must be.
     #[error("the genesis event is not valid: {0}")]
     Genesis(#[from] InstallationError),
+    /// The database holds another installation than the one that was begun here.
+    #[error(
+        "the database holds installation {found}; the trust file beside the configuration names {expected}"
+    )]
+    OtherGenesis {
+        /// Hash of the genesis event in the trust file.
+        expected: Hash32,
+        /// Hash of the one in the database.
+        found: Hash32,
+    },
     /// Leaf 0 does not belong to its event.
     #[error("leaf 0 does not commit to the genesis event: the database was altered")]
     GenesisLeaf,
@@ -128,6 +145,7 @@ pub struct Authority {
     crls: mpsc::Sender<crl::Refresh>,
     alarms: std::sync::Mutex<Vec<String>>,
     log_size: AtomicU64,
+    tree_head: std::sync::Mutex<TreeHead>,
     stop: CancellationToken,
 }
 
@@ -152,20 +170,26 @@ impl Authority {
         settings: Settings,
         stop: CancellationToken,
     ) -> Result<Running, OpenError> {
-        let Settings { limits, blocklist, metrics } = settings;
+        let Settings { limits, blocklist, metrics, genesis } = settings;
         let row = store.genesis().await?.ok_or(OpenError::Empty)?;
         if walk::leaf_of(&row.event, &[0; 32], &row.salt) != row.leaf {
             return Err(OpenError::GenesisLeaf);
         }
         let installation = Installation::from_genesis(&row.event)?;
+        if let Some(expected) = genesis.filter(|expected| *expected != installation.genesis()) {
+            let found = installation.genesis();
+            return Err(OpenError::OtherGenesis { expected, found });
+        }
         let certificates = Certificates::open(&installation, &hsm, blocklist).await?;
         let log = Log::open(&installation, &hsm).await?;
         let secret = store.secret().await?.unwrap_or_default();
         if blinding_commitment(&secret) != installation.blinding() {
             return Err(OpenError::Secret);
         }
-        verify_latest_checkpoint(&*store, &log).await?;
-        let heads = Heads::open(&*store, secret).await.map_err(CatchUpError::Heads)?;
+        let token = Token::new(hsm, metrics.clone());
+        let (edge, checkpoint) = signed_edge(&*store, &token, &log).await?;
+        let head = TreeHead::of_edge(&edge);
+        let heads = Heads::open(&*store, secret, &checkpoint).await.map_err(CatchUpError::Heads)?;
         catch_up(&*store, &heads, &installation, &key_rules(installation.rules())).await?;
         let size = store.edge().await?.size();
         let (sender, queue) = walk::queue(limits.queue, limits.group);
@@ -176,7 +200,7 @@ impl Authority {
             log,
             heads,
             store,
-            token: Token::new(hsm, metrics.clone()),
+            token,
             metrics,
             clock,
             slots: Arc::new(Semaphore::new(limits.signing_groups)),
@@ -187,6 +211,7 @@ impl Authority {
             crls,
             alarms: std::sync::Mutex::default(),
             log_size: AtomicU64::new(size),
+            tree_head: std::sync::Mutex::new(head),
             stop,
         });
         authority.unfinished.notify_one();
@@ -277,6 +302,11 @@ impl Authority {
         self.unfinished.notify_one();
     }
 
+    /// Has things taken up again when it is dropped, unless it was told that all is well.
+    pub(crate) fn finish_unless_told(self: &Arc<Self>) -> FinishLater {
+        FinishLater(Some(Arc::clone(self)))
+    }
+
     /// Waits until something is to be taken up again.
     pub(crate) async fn unfinished(&self) {
         self.unfinished.notified().await;
@@ -295,6 +325,19 @@ impl Authority {
     /// The log has (at least) this many leaves.
     pub(crate) fn note_log_size(&self, size: u64) {
         self.log_size.fetch_max(size, Ordering::Relaxed);
+    }
+
+    /// The log as this authority, its only writer, has it; not as the database says it is.
+    pub(crate) fn tree_head(&self) -> TreeHead {
+        *self.tree_head.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The log has grown.
+    pub(crate) fn note_tree_head(&self, head: TreeHead) {
+        let mut known = self.tree_head.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if head.size() >= known.size() {
+            *known = head;
+        }
     }
 
     /// How the token is; in words when it is not ready.
@@ -346,20 +389,67 @@ impl Authority {
     }
 }
 
-/// The latest signed checkpoint is a state that this log had.
-async fn verify_latest_checkpoint(store: &dyn Store, log: &Log) -> Result<(), OpenError> {
-    let Some(row) = store.checkpoint(None).await? else { return Ok(()) };
-    let signed = SignedCheckpoint::open(&row.note, log.key())
-        .map_err(|error| OpenError::Checkpoint(error.to_string()))?;
-    let (size, root) = (signed.checkpoint().size(), signed.checkpoint().root());
+/// The log's edge, as far as a signature vouches for it and the leaves after that lead on. An
+/// installation that never signed a checkpoint signs its first one here, so that later on none at
+/// all means that somebody took them away.
+async fn signed_edge(
+    store: &dyn Store,
+    token: &Token,
+    log: &Log,
+) -> Result<(Edge, Checkpoint), OpenError> {
+    let told = |reason: String| OpenError::Checkpoint(reason);
+    let row = match store.checkpoint(None).await? {
+        Some(row) => row,
+        None => {
+            let head = TreeHead::of_edge(&store.edge().await?);
+            if head.size() > FIRST_SIZE {
+                let size = head.size();
+                return Err(told(format!("there is none for a log of {size} leaves")));
+            }
+            let row = log.sign(token, head).await.map_err(told)?;
+            let publication = Publication { checkpoint: Some(row.clone()), ..Default::default() };
+            store.publish(&publication).await?;
+            row
+        }
+    };
+    let signed =
+        SignedCheckpoint::open(&row.note, log.key()).map_err(|error| told(error.to_string()))?;
+    let checkpoint = signed.checkpoint().clone();
+    let (size, root) = (checkpoint.size(), checkpoint.root());
     let stored = store.stored_hashes(&Edge::indexes(size)).await?;
-    let edge =
-        Edge::load(size, &stored).map_err(|error| OpenError::Checkpoint(error.to_string()))?;
-    if edge.root() == root {
-        return Ok(());
+    let mut edge = Edge::load(size, &stored).map_err(|error| told(error.to_string()))?;
+    if edge.root() != root {
+        let found = edge.root();
+        return Err(told(format!("at size {size} it has root {root}, the database {found}")));
     }
-    let found = edge.root();
-    Err(OpenError::Checkpoint(format!("at size {size} it has root {root}, the database {found}")))
+    for row in store.leaves(size, u64::MAX >> 1).await? {
+        edge.append(row.leaf.leaf_hash());
+    }
+    if edge != store.edge().await? {
+        return Err(told(format!(
+            "the leaves after its size {size} do not lead to the stored tree"
+        )));
+    }
+    Ok((edge, checkpoint))
+}
+
+/// Has things taken up again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct FinishLater(Option<Arc<Authority>>);
+
+impl FinishLater {
+    /// All is well.
+    pub(crate) fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for FinishLater {
+    fn drop(&mut self) {
+        if let Some(authority) = self.0.take() {
+            authority.finish_later();
+        }
+    }
 }
 
 impl Running {

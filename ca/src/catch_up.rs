@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use evidence::{History, HistoryError};
+use tlog::leaf_position;
 use tlog::map::MapError;
 use wire::leaf::LeafKind;
 use wire::{Encoded, Hash32, UserId};
@@ -57,6 +58,7 @@ impl From<CatchUpError> for Fatal {
     fn from(error: CatchUpError) -> Self {
         match error {
             CatchUpError::Store(error) => Self::Store(error),
+            CatchUpError::Heads(HeadsError::Store(error)) => Self::Store(error),
             error => Self::Map(Box::new(error)),
         }
     }
@@ -77,6 +79,11 @@ pub(crate) async fn catch_up(
     let mut from = heads.size();
     while from < end {
         let rows = store.leaves(from, end.min(from + BATCH)).await?;
+        // The rows are those whose hashes the tree is made of.
+        let positions: Vec<u64> = rows.iter().map(|row| leaf_position(row.leaf_index)).collect();
+        let stored = store.stored_hashes(&positions).await?;
+        let placed: HashMap<u64, Hash32> =
+            stored.into_iter().map(|stored| (stored.index, stored.hash)).collect();
         let mut changes = Changes::new();
         let mut replayed: Vec<&UserId> = Vec::new();
         for row in &rows {
@@ -90,11 +97,14 @@ pub(crate) async fn catch_up(
         }
         for (expected, row) in (from..).zip(&rows) {
             let index = row.leaf_index;
-            if index != expected {
+            if index != expected || placed.get(&leaf_position(index)) != Some(&row.leaf.leaf_hash())
+            {
                 return Err(CatchUpError::Leaf { index: expected });
             }
             match (row.leaf.kind, &row.uid) {
-                (LeafKind::Event, None) => {}
+                // Leaf 0 is the installation's; no other event is without an identity yet.
+                (LeafKind::Event, None) if index == 0 => {}
+                (LeafKind::Event, None) => return Err(CatchUpError::Leaf { index }),
                 (LeafKind::Event, Some(_)) => {
                     pending.extend(changes.remove(&index).ok_or(CatchUpError::Leaf { index })?);
                 }

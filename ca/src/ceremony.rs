@@ -69,6 +69,10 @@ pub struct Plan {
 /// An installation that has begun.
 #[derive(Debug)]
 pub struct Begun {
+    /// Its name.
+    pub realm: Realm,
+    /// Greatest age of a status, in seconds.
+    pub max_status_age: u64,
     /// Hash of its genesis event.
     pub genesis: Hash32,
     /// Root certificate, DER.
@@ -150,6 +154,7 @@ pub async fn begin(
         .vkey();
     let secret = random::bytes::<32>();
     let warnings = warnings(&plan.rules, &keys);
+    let (realm, max_status_age) = (plan.realm.clone(), plan.rules.max_status_age);
     let body = Genesis {
         version: 1,
         realm: plan.realm,
@@ -183,7 +188,44 @@ pub async fn begin(
     // Whatever would keep the installation from being opened is found before it is stored.
     let genesis = Installation::from_genesis(&event)?.genesis();
     store.record(&leaf_zero(event, secret)).await?;
-    Ok(Begun { genesis, root: root_der, issuing: issuing_der, log, warnings })
+    Ok(Begun {
+        realm,
+        max_status_age,
+        genesis,
+        root: root_der,
+        issuing: issuing_der,
+        log,
+        warnings,
+    })
+}
+
+/// The installation that a store holds already, for whoever lost what the ceremony handed out.
+///
+/// # Errors
+/// The store failed, or holds something else.
+pub async fn begun(store: &dyn Store) -> Result<Option<Begun>, CeremonyError> {
+    let Some(row) = store.genesis().await? else { return Ok(None) };
+    let installation = Installation::from_genesis(&row.event)?;
+    let key = |purpose| installation.keys(purpose).next().cloned();
+    let certificate =
+        |purpose| key(purpose).map(|key| key.certificate.as_bytes().to_vec()).unwrap_or_default();
+    let keys: Vec<InstallationKey> = [KeyPurpose::Root, KeyPurpose::Issuing, KeyPurpose::Log]
+        .into_iter()
+        .filter_map(key)
+        .collect();
+    let log = key(KeyPurpose::Log)
+        .and_then(|key| LogKey::from_spki(installation.origin(), key.spki.as_bytes()).ok())
+        .map(|key| key.vkey())
+        .unwrap_or_default();
+    Ok(Some(Begun {
+        realm: installation.realm().clone(),
+        max_status_age: installation.rules().max_status_age,
+        genesis: installation.genesis(),
+        root: certificate(KeyPurpose::Root),
+        issuing: certificate(KeyPurpose::Issuing),
+        log,
+        warnings: warnings(installation.rules(), &keys),
+    }))
 }
 
 async fn generate(hsm: &Hsm, key: KeyChoice, label: &str) -> Result<KeyInfo, CeremonyError> {
@@ -293,6 +335,13 @@ fn warnings(rules: &Rules, keys: &[InstallationKey]) -> Vec<String> {
                     .push(format!("the {} key does not count as HSM-held: {reason}", key.purpose));
             }
         }
+    }
+    let held = |purpose| keys.iter().find(|key| key.purpose == purpose).map(|key| &key.protection);
+    if let (Some(root), Some(issuing)) = (held(KeyPurpose::Root), held(KeyPurpose::Issuing))
+        && root.on_token
+        && root.token_serial == issuing.token_serial
+    {
+        warnings.push("the root key is on the same token as the issuing key".to_owned());
     }
     if rules.allow_transport_evidence {
         let text = "allow_transport_evidence is on: an agent's TLS certificate alone may enrol";

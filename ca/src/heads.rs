@@ -4,9 +4,12 @@
 //! from the same database, and each is checked against its parent, up to the root in the log's last
 //! leaf.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tlog::map::{Map, MapError, Page, PageId, Staged};
+use tlog::note::Checkpoint;
+use tlog::proof;
 use wire::leaf::{LeafKind, blinded_id, blinded_key, blinding_key};
 use wire::{Encoded, Hash32, UserId};
 
@@ -30,7 +33,7 @@ pub enum HeadsError {
     #[error(transparent)]
     Map(#[from] MapError),
     /// The last leaf is not a map's root.
-    #[error("leaf {index}, the log's last, does not hold the map's root")]
+    #[error("leaf {index} does not hold the map's root, or is not the one that was signed")]
     NoRoot {
         /// The leaf's index.
         index: u64,
@@ -67,23 +70,44 @@ struct Inner {
 impl Heads {
     /// Opens the stored map under the root that the log had when it was flushed. What was logged
     /// since then is to be taken on (`catch_up.rs`).
-    pub(crate) async fn open(store: &dyn Store, secret: [u8; 32]) -> Result<Self, HeadsError> {
-        let size = store.map_size().await?;
+    ///
+    /// A stored map counts only if the leaf with its root is in the signed checkpoint; else the map is
+    /// made again from the first event.
+    pub(crate) async fn open(
+        store: &dyn Store,
+        secret: [u8; 32],
+        signed: &Checkpoint,
+    ) -> Result<Self, HeadsError> {
+        let mut size = store.map_size().await?;
         let log = store.edge().await?.size();
         if size > log {
             return Err(HeadsError::Ahead { map: size, log });
+        }
+        if size > signed.size() {
+            size = 0;
         }
         let map = if size == 0 {
             Map::empty(PAGES)
         } else {
             let index = size - 1;
             let rows = store.leaves(index, size).await?;
-            let root = rows
+            let leaf = &rows
                 .first()
                 .filter(|row| row.leaf.kind == LeafKind::MapRoot)
                 .ok_or(HeadsError::NoRoot { index })?
-                .leaf
-                .commitment;
+                .leaf;
+            let places = proof::inclusion_indexes(signed.size(), index);
+            let stored = store.stored_hashes(&places).await?;
+            let hashes: HashMap<u64, Hash32> =
+                stored.into_iter().map(|stored| (stored.index, stored.hash)).collect();
+            let proven = proof::inclusion(signed.size(), index, &hashes).is_ok_and(|path| {
+                let (size, root) = (signed.size(), signed.root());
+                proof::check_inclusion(&path, size, root, index, leaf.leaf_hash()).is_ok()
+            });
+            if !proven {
+                return Err(HeadsError::NoRoot { index });
+            }
+            let root = leaf.commitment;
             let page = store.map_pages(&[PageId::ROOT]).await?.pop().and_then(|(_, page)| page);
             let page = page.map(|bytes| Page::decode(PageId::ROOT, &bytes)).transpose()?;
             Map::open(page, root, PAGES)?

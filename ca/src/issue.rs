@@ -47,12 +47,15 @@ async fn issue(
     let slot = authority.signing_slot().await;
     let authority = Arc::clone(authority);
     tokio::spawn(async move {
+        // Whatever ends this task early, a panic too, leaves the group to be finished later.
+        let unfinished = authority.finish_unless_told();
         // 4. Log: the leaves are in a signed checkpoint.
         let Some(logged) = walk::log(&authority, head, recorded).await else { return };
         // 5. Sign: the HSM sees the TBS that was recorded.
         let signed = walk::sign(&authority, logged).await;
         // 6. Publish: the first signature stored wins, and only what is stored is answered.
         walk::publish(&authority, signed).await;
+        unfinished.disarm();
         drop(slot);
     });
     Ok(())

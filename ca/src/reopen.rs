@@ -91,7 +91,9 @@ async fn finish(authority: &Arc<Authority>) -> Result<usize, Fatal> {
 /// Lets a group go the rest of its walk; returns how much of it still waits for the token.
 async fn finish_group(authority: &Arc<Authority>, recorded: Vec<Recorded>) -> Result<usize, Fatal> {
     let count = recorded.len();
-    let head = TreeHead::of_edge(&authority.store().edge().await?);
+    // Not the edge that the database has now: the log as this authority left it.
+    let head = authority.tree_head();
+    let recorded = in_the_log(authority, head, recorded).await?;
     let Some(logged) = walk::log(authority, head, recorded).await else {
         return Ok(count.max(1));
     };
@@ -99,6 +101,27 @@ async fn finish_group(authority: &Arc<Authority>, recorded: Vec<Recorded>) -> Re
     let waiting = signed.waiting();
     walk::publish(authority, signed).await;
     Ok(waiting)
+}
+
+/// Keeps what is in the log. The event's row says what its leaf would be; the tree says what is.
+async fn in_the_log(
+    authority: &Authority,
+    head: TreeHead,
+    recorded: Vec<Recorded>,
+) -> Result<Vec<Recorded>, Fatal> {
+    let mut kept = Vec::with_capacity(recorded.len());
+    for entry in recorded {
+        let (index, leaf_hash) = entry.leaf();
+        let indexes = tlog::proof::inclusion_indexes(head.size(), index);
+        let stored = authority.store().stored_hashes(&indexes).await?;
+        let hashes = stored.into_iter().map(|stored| (stored.index, stored.hash)).collect();
+        if head.holds(index, leaf_hash, &hashes) {
+            kept.push(entry);
+        } else {
+            authority.alarm(format!("leaf {index} will not be signed: it is not in the log"));
+        }
+    }
+    Ok(kept)
 }
 
 /// Decides and builds a recorded event again.

@@ -17,7 +17,7 @@ pub(crate) enum Format {
 /// One line of data, out at once. A reader who has gone away is not an error.
 pub(crate) fn line(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    let _ = writeln!(out, "{}", shown(text)).and_then(|()| out.flush());
 }
 
 /// A value as JSON.
@@ -30,5 +30,11 @@ pub(crate) fn json(value: &impl Serialize) {
 
 /// Talk.
 pub(crate) fn talk(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", shown(text));
+}
+
+/// A server's text is a stranger's: it does not get to steer the terminal.
+fn shown(text: &str) -> String {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -8,10 +8,12 @@ use path::{Certificate, Crl, ParseError};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
+use wire::bundle::{Bundle, MAX_BUNDLE};
 use wire::problem::ProblemCode;
 use wire::rest::{self, HistoryEntry, Identity, IdentityStatus, Installation, Page, ProblemJson};
 use wire::{IdempotencyKey, SerialNumber, UserId};
 
+use crate::bundle::BundleError;
 use crate::recipient::{Material, RecipientRefusal};
 
 /// The largest answer of each kind that is read, in bytes.
@@ -128,6 +130,14 @@ pub enum MaterialError {
     /// The server says that there is nobody to seal to.
     #[error(transparent)]
     Refused(#[from] RecipientRefusal),
+    /// The log does not prove what the server says.
+    #[error("{uid}: {source}")]
+    Unproven {
+        /// The person.
+        uid: UserId,
+        /// The check that failed.
+        source: Box<BundleError>,
+    },
 }
 
 impl MaterialError {
@@ -137,6 +147,7 @@ impl MaterialError {
         match self {
             Self::Fetch(e) => e.exit_code(),
             Self::Refused(e) => e.exit_code(),
+            Self::Unproven { source, .. } => source.exit_code(),
         }
     }
 }
@@ -350,6 +361,18 @@ impl Server {
         }
         let crls = self.crl_for(&certificate).await?;
         Ok(Material { certificate, chain: issuers, crls })
+    }
+
+    /// All that proves an identity offline: history, log and map.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn bundle(&self, uid: &UserId) -> Result<Bundle, FetchError> {
+        let path = identity_path(uid, "/bundle");
+        let request = self.request(Method::GET, &path)?.header(ACCEPT, "application/json");
+        let body = self.send(request, &path, 2 * MAX_BUNDLE).await?;
+        serde_json::from_slice(&body)
+            .map_err(|e| FetchError::Answer { url: self.url_text(&path), why: e.to_string() })
     }
 
     fn unreadable(&self, path: &str, error: &ParseError) -> FetchError {

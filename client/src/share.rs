@@ -5,6 +5,7 @@ use std::path::Path;
 use wire::UserId;
 use wire::trust::TrustFile;
 
+use crate::bundle;
 use crate::contacts::{Contacts, ContactsError};
 use crate::fetch::{MaterialError, Server};
 use crate::recipient::{VerifiedRecipient, verify_recipient};
@@ -37,11 +38,7 @@ pub async fn resolve(
         if out.iter().any(|resolved| resolved.uid == *uid) {
             continue;
         }
-        let result = match server.material(uid).await {
-            Ok(material) => verify_recipient(trust, &contacts, uid, material, now())
-                .map_err(MaterialError::from),
-            Err(e) => Err(e),
-        };
+        let result = verified(server, trust, &contacts, uid, &now).await;
         out.push(Resolved { uid: uid.clone(), result });
     }
     let at = now();
@@ -57,9 +54,32 @@ pub async fn resolve(
                 Err(MaterialError::Refused(refusal)) => {
                     contacts.keep_refusal(trust.genesis(), refusal, at);
                 }
-                Err(MaterialError::Fetch(_)) => {}
+                Err(MaterialError::Fetch(_) | MaterialError::Unproven { .. }) => {}
             }
         }
     })?;
     Ok(out)
+}
+
+/// Everything that must hold before anything is sealed to a person: the certificate's checks, and,
+/// where the trust file names a log key, the log's proof that this is the identity's key.
+async fn verified(
+    server: &Server,
+    trust: &TrustFile,
+    contacts: &Contacts,
+    uid: &UserId,
+    now: &impl Fn() -> i64,
+) -> Result<VerifiedRecipient, MaterialError> {
+    let material = server.material(uid).await?;
+    let recipient = verify_recipient(trust, contacts, uid, material, now())?;
+    if trust.log().is_empty() {
+        return Ok(recipient);
+    }
+    let bundle = server.bundle(uid).await?;
+    let unproven = |source| MaterialError::Unproven { uid: uid.clone(), source: Box::new(source) };
+    let proven = bundle::verify(trust, uid, &bundle).map_err(unproven)?;
+    if proven.identity().key.map(|key| key.spki) != Some(recipient.spki_sha256()) {
+        return Err(unproven(bundle::BundleError::Certificate));
+    }
+    Ok(recipient)
 }

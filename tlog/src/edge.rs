@@ -37,6 +37,12 @@ pub enum EdgeError {
     },
 }
 
+/// Where the hash of a leaf stands in the dense numbering of complete subtrees.
+#[must_use]
+pub fn leaf_position(index: u64) -> u64 {
+    stored_hash_index(0, index)
+}
+
 /// A tree's size with the hashes of its largest complete subtrees.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edge {

@@ -16,4 +16,4 @@ pub mod note;
 pub mod proof;
 pub mod tile;
 
-pub use edge::{Appended, Edge, EdgeError, StoredHash};
+pub use edge::{Appended, Edge, EdgeError, StoredHash, leaf_position};

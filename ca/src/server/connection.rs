@@ -88,16 +88,22 @@ pub(super) async fn serve(
             Err(error) => break Err(error.into()),
         };
         let (authority, responses) = (Arc::clone(&authority), responses.clone());
-        let slot = Arc::clone(&slots).try_acquire_owned();
+        let id = request.id;
+        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+            // A caller who sends more than it was told, and takes no answers, is let go.
+            let refused = encoded(id, Err(overloaded()));
+            if refused.is_some_and(|frame| responses.try_send(frame).is_err()) {
+                break Err(ConnectionError::Silent);
+            }
+            continue;
+        };
         tokio::spawn(async move {
-            let id = request.id;
-            let result = match slot {
-                Ok(_slot) => answer(&authority, door, request).await,
-                Err(_) => Err(overloaded()),
-            };
+            let result = answer(&authority, door, request).await;
             if let Some(frame) = encoded(id, result) {
                 let _ = responses.send(frame).await;
             }
+            // Held until the answer was taken: what waits for a slow reader is bounded.
+            drop(slot);
         });
     };
     drop(responses);

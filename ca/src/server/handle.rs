@@ -163,7 +163,7 @@ async fn walk(
     signed: Signed,
     idempotency: Option<Idempotency>,
 ) -> Result<ResponseBody> {
-    let keys = signers(authority, &signed).await?;
+    let keys = signers(authority, &uid, &signed).await?;
     for statement in signed.statements {
         evidence.push(dossier::piece(EvidenceKind::Statement, statement.into_vec()));
     }
@@ -186,8 +186,13 @@ async fn walk(
     Ok(ResponseBody::Certificate { certificate, created: answer.created })
 }
 
-/// Public keys of those who signed statements, as far as they are keys of identities.
-async fn signers(authority: &Authority, signed: &Signed) -> Result<HashMap<Hash32, Vec<u8>>> {
+/// Public keys of those who signed statements, as far as they are keys of this identity: whoever
+/// replays the event from its own history finds no others.
+async fn signers(
+    authority: &Authority,
+    uid: &UserId,
+    signed: &Signed,
+) -> Result<HashMap<Hash32, Vec<u8>>> {
     if signed.statements.is_empty() {
         return Ok(HashMap::new());
     }
@@ -203,7 +208,8 @@ async fn signers(authority: &Authority, signed: &Signed) -> Result<HashMap<Hash3
         let detail = "the database does not answer";
         Box::new(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(2))
     })?;
-    Ok(books.keys.into_iter().map(|(hash, key)| (hash, key.spki)).collect())
+    let own = books.keys.into_iter().filter(|(_, key)| key.uid == *uid);
+    Ok(own.map(|(hash, key)| (hash, key.spki)).collect())
 }
 
 /// What makes two requests the same one.

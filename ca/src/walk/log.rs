@@ -23,6 +23,23 @@ impl TreeHead {
     pub(crate) fn of_edge(edge: &tlog::Edge) -> Self {
         Self { size: edge.size(), root: edge.root() }
     }
+
+    /// Number of leaves.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether this leaf, by the stored hashes of the tree, is in it.
+    pub(crate) fn holds(
+        &self,
+        index: u64,
+        leaf_hash: Hash32,
+        hashes: &std::collections::HashMap<u64, Hash32>,
+    ) -> bool {
+        tlog::proof::inclusion(self.size, index, hashes).is_ok_and(|proof| {
+            tlog::proof::check_inclusion(&proof, self.size, self.root, index, leaf_hash).is_ok()
+        })
+    }
 }
 
 /// A request whose leaf is in the checkpoint.
@@ -80,7 +97,11 @@ impl Log {
     }
 
     /// Signs a checkpoint; the signature is verified before it is used.
-    async fn sign(&self, token: &Token, head: TreeHead) -> Result<CheckpointRow, String> {
+    pub(crate) async fn sign(
+        &self,
+        token: &Token,
+        head: TreeHead,
+    ) -> Result<CheckpointRow, String> {
         let told = |error: NoteError| error.to_string();
         let checkpoint = Checkpoint::new(self.key.origin(), head.size, head.root).map_err(told)?;
         let raw = token

@@ -4,7 +4,7 @@
 use policy::Outcome;
 use tlog::Edge;
 use tlog::map::Staged;
-use wire::event::{Certified, Event, EventKind, EvidenceRef, Revoked};
+use wire::event::{Certified, Event, EventKind, EvidenceKind, EvidenceRef, Revoked};
 use wire::leaf::{Leaf, LeafKind, blinded_id, commitment};
 use wire::problem::{Problem, ProblemCode};
 use wire::{Encoded, Hash32, SerialNumber, octets};
@@ -30,7 +30,9 @@ impl Ledger {
     /// # Errors
     /// When the store cannot be read or its tree is not whole.
     pub(crate) async fn open(authority: &Authority) -> Result<Self, Fatal> {
-        Ok(Self { edge: authority.store().edge().await? })
+        let edge = authority.store().edge().await?;
+        authority.note_tree_head(TreeHead::of_edge(&edge));
+        Ok(Self { edge })
     }
 
     /// The log's size and root, durable.
@@ -58,6 +60,11 @@ pub(crate) enum What {
 }
 
 impl Recorded {
+    /// Index and hash of its leaf.
+    pub(crate) fn leaf(&self) -> (u64, Hash32) {
+        (self.leaf_index, self.leaf_hash)
+    }
+
     /// Takes up again what an event in the log calls for, after the whole of it was decided and
     /// built anew (`reopen.rs`).
     pub(crate) fn reopened(leaf_index: u64, leaf_hash: Hash32, tbs: x509::Linted) -> Self {
@@ -105,6 +112,7 @@ pub(crate) async fn record(
         Ok(()) => {
             authority.heads().commit(staged, edge.size());
             authority.note_log_size(edge.size());
+            authority.note_tree_head(TreeHead::of_edge(&edge));
             ledger.edge = edge;
             if let Err(error) = authority.heads().flush(authority.store(), false).await {
                 tracing::warn!(%error, "the map is flushed later");
@@ -251,12 +259,25 @@ fn draft(
     };
 
     let decided = approved.into_event(now_ms, references, intent.as_deref(), &body);
+    // Whoever replays the event weighs all of its evidence: a statement that nothing rests on, or a
+    // state that the store does not keep yet, would make it fail there for good.
+    let stray = decided.event.intent.is_none()
+        && decided.event.evidence.iter().any(|e| e.kind == EvidenceKind::Statement);
+    if stray {
+        let detail = "a statement was sent that this decision does not rest on";
+        let problem = Problem::new(ProblemCode::EvidenceRefused, detail).rule("evidence");
+        return Err(Box::new((reply, problem)));
+    }
     let blinding_key = authority.heads().blinding_key(&uid);
     let created_ms = known.unwrap_or(now_ms);
     let salt = random::bytes();
     let leaf = leaf_of(&decided.event, &blinding_key, &salt);
     let leaf_hash = leaf.leaf_hash();
     let identity = identity_row(decided.outcome, leaf_hash, blinding_key, created_ms, now_ms);
+    if identity.identity.proven_head().private.is_some() {
+        let detail = "notification channels and what else stands beside a key are not kept yet";
+        return Err(Box::new((reply, Problem::new(ProblemCode::NotOffered, detail))));
+    }
     let new = NewEvent {
         leaf_index,
         leaf,

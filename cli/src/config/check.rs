@@ -139,6 +139,14 @@ impl HsmConfig {
 }
 
 impl PinSource {
+    /// The environment variable that holds the PIN.
+    pub(crate) fn variable(&self) -> Option<String> {
+        match self {
+            Self::Env(name) => Some(name.clone()),
+            _ => None,
+        }
+    }
+
     /// Reads the PIN.
     pub(crate) fn read(&self) -> Result<Pin, PinError> {
         match self {

@@ -12,6 +12,8 @@ use ca::store::measured::Measured;
 use clap::Args;
 use pkcs11::{Hsm, WorkerCommand};
 
+use wire::trust::TrustFile;
+
 use super::{metrics, supervise};
 use crate::config::{self, Config, HsmConfig, StoreConfig};
 use crate::exit::{Exit, Failure};
@@ -54,7 +56,20 @@ pub(super) fn settings(config: &Config) -> Result<Settings, Failure> {
             x509::Blocklist::parse(&text).map_err(|e| wrong(&e))?
         }
     };
-    Ok(Settings { limits, blocklist: Arc::new(blocklist), metrics: Metrics::new() })
+    // Whoever writes to the database does not write to this file: it says whose log this is.
+    let trust = config.dir.join("trust.json");
+    let genesis = match std::fs::read_to_string(&trust) {
+        Ok(text) => {
+            let trust = TrustFile::parse(&text)
+                .map_err(|e| Failure::local(format!("{}: {e}", trust.display())))?;
+            Some(trust.genesis())
+        }
+        Err(error) => {
+            tracing::warn!(%error, file = %trust.display(), "no trust file: the database alone says which installation this is");
+            None
+        }
+    };
+    Ok(Settings { limits, blocklist: Arc::new(blocklist), metrics: Metrics::new(), genesis })
 }
 
 async fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {

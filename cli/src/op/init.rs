@@ -105,25 +105,35 @@ fn agent(text: &str) -> Result<Keyholder, Failure> {
 /// configuration.
 pub(super) async fn begin(config: &Config, plan: Plan) -> Result<(), Failure> {
     let store = open_store(&config.store).await?;
+    let handed_out = config.dir.join("trust.json").exists();
+    let told = |e: &dyn std::fmt::Display| Failure::local(e.to_string());
+    // A ceremony that was cut short after its record: what it would have handed out is made again.
+    if !handed_out && let Some(begun) = ceremony::begun(&*store).await.map_err(|e| told(&e))? {
+        store.close().await;
+        return hand_out(config, begun);
+    }
     let issuing = open_hsm(&config.hsm, &config.run).await?;
     let root = match &config.root_hsm {
         Some(root) => Some(open_hsm(root, &config.run).await?),
         None => None,
     };
     let root = root.as_ref().unwrap_or(&issuing);
-    let realm = plan.realm.clone();
-    let max_status_age = plan.rules.max_status_age;
     let begun = ceremony::begin(&*store, root, &issuing, plan, &Clock::system())
         .await
-        .map_err(|e| Failure::local(e.to_string()))?;
+        .map_err(|e| told(&e))?;
     store.close().await;
+    hand_out(config, begun)
+}
+
+/// Writes `root.pem`, `chain.pem` and `trust.json` beside the configuration.
+fn hand_out(config: &Config, begun: ceremony::Begun) -> Result<(), Failure> {
     let trust = TrustFile::new(
-        realm,
+        begun.realm,
         begun.genesis,
         &begun.root,
         begun.log,
         String::new(),
-        max_status_age,
+        begun.max_status_age,
         config.gateway.public_url.clone(),
     )
     .map_err(|e| Failure::local(e.to_string()))?;

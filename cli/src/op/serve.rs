@@ -33,10 +33,15 @@ pub(super) fn serve(config: &Config, file: &Path) -> Result<(), Failure> {
         .create(&config.run)
         .map_err(|e| local("cannot make the folder of the sockets", e))?;
     let file = file.canonicalize().map_err(|e| local("cannot find the configuration", e))?;
-    let service = |name: &'static str| Service {
+    let service = |name: &'static str, unset: Vec<String>| Service {
         name,
         args: vec![name.to_owned(), "--config".to_owned(), file.display().to_string()],
+        unset,
     };
+    // The gateway has no business with the token.
+    let tokens = [Some(&config.hsm), config.root_hsm.as_ref()];
+    let pins: Vec<String> =
+        tokens.into_iter().flatten().filter_map(|hsm| hsm.pin.variable()).collect();
     // Children are started from this thread, which lives as long as the process does: they are
     // told to stop when the thread that started them ends.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -52,7 +57,8 @@ pub(super) fn serve(config: &Config, file: &Path) -> Result<(), Failure> {
                 crate::output::line(&format!("ready {address}"));
             }
         });
-        let services = vec![service("authority"), service("gateway")];
+        supervise::pass_on_hangups(config.run.join("gateway.pid"));
+        let services = vec![service(supervise::AUTHORITY, Vec::new()), service("gateway", pins)];
         supervise::run(services, &config.run, ready, stop).await
     })
 }

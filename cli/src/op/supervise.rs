@@ -19,11 +19,16 @@ const STOP: Duration = Duration::from_secs(20);
 /// A process that ran this long had started well.
 const STEADY: Duration = Duration::from_secs(10);
 
+/// Name of the service that holds the PIN.
+pub(super) const AUTHORITY: &str = "authority";
+
 /// A process to keep running.
 #[derive(Debug, Clone)]
 pub(super) struct Service {
     pub(super) name: &'static str,
     pub(super) args: Vec<String>,
+    /// Variables of the environment that are not its business.
+    pub(super) unset: Vec<String>,
 }
 
 /// Runs services until `stop`; each prints a line beginning with `ready` when it can be used.
@@ -105,7 +110,9 @@ async fn keep(
             }
         };
         let status = status.map_err(|e| Failure::local(format!("{}: {e}", service.name)))?;
-        if !ever_ready && status.code() == Some(1) {
+        // Exit code 1 says that starting again mends nothing: a wrong PIN above all is tried once.
+        let unmendable = status.code() == Some(1) && (!ever_ready || service.name == AUTHORITY);
+        if unmendable {
             let message = format!("the {} could not start; its message is above", service.name);
             return Err(Failure::local(message));
         }
@@ -142,9 +149,15 @@ async fn watch(
 }
 
 fn start(service: &Service) -> Result<Child, Failure> {
-    let program = std::env::current_exe()
-        .map_err(|e| Failure::local(format!("cannot find this program's own file: {e}")))?;
-    Command::new(program)
+    // The file this process runs from, even when another build has taken its place meanwhile.
+    let mut command = Command::new("/proc/self/exe");
+    if let Ok(program) = std::env::current_exe() {
+        command.arg0(program);
+    }
+    for name in &service.unset {
+        command.env_remove(name);
+    }
+    command
         .args(&service.args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -182,4 +195,21 @@ pub(crate) fn stop_signal() -> CancellationToken {
         });
     }
     token
+}
+
+/// Passes SIGHUP on to the gateway, which reads its TLS files again.
+pub(crate) fn pass_on_hangups(pid_file: PathBuf) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            let pid = std::fs::read_to_string(&pid_file)
+                .ok()
+                .and_then(|text| text.trim().parse().ok())
+                .and_then(Pid::from_raw);
+            if let Some(pid) = pid {
+                let _ = kill_process(pid, Signal::HUP);
+            }
+        }
+    });
 }

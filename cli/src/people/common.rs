@@ -117,7 +117,9 @@ impl From<KeyError> for Failure {
 
 impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
-        let exit = Exit::from_number(error.exit_code());
+        let exit = error
+            .problem_code()
+            .map_or_else(|| Exit::from_number(error.exit_code()), crate::exit::of_problem);
         let mut message = error.to_string();
         if let FetchError::Problem { problem, .. } = &error {
             message = format!("{} ({})", problem.detail, problem.code);
@@ -148,6 +150,9 @@ impl From<MaterialError> for Failure {
         match error {
             MaterialError::Fetch(error) => error.into(),
             MaterialError::Refused(refusal) => refusal.into(),
+            unproven @ MaterialError::Unproven { .. } => {
+                Self::new(Exit::from_number(unproven.exit_code()), unproven.to_string())
+            }
         }
     }
 }

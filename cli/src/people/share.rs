@@ -127,6 +127,7 @@ fn line((uid, result): &(UserId, Result<VerifiedRecipient, MaterialError>)) -> L
             code: Some(match error {
                 MaterialError::Fetch(_) => "not-fetched".to_owned(),
                 MaterialError::Refused(refusal) => refusal.code().to_owned(),
+                MaterialError::Unproven { .. } => "unproven".to_owned(),
             }),
             detail: Some(error.to_string()),
             spki_sha256: None,
