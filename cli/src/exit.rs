@@ -123,3 +123,6 @@ pub(crate) fn of_problem(code: ProblemCode) -> Exit {
         _ => Exit::Refused,
     }
 }
+
+#[cfg(test)]
+mod tests;

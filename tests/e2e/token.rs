@@ -41,6 +41,28 @@ fn a_token_may_vanish_and_come_back_without_a_restart() {
     assert!(ready.text().contains("hsm"), "{}", ready.text());
     assert_eq!(agent.get("/api/v1/health/live").status, 200);
 
+    // The command line has its own code for it: 3 while the token is away, 21 where the request
+    // was recorded before it went.
+    let (csr_file, trust) = (installation.file("cli.csr"), installation.file("trust.json"));
+    std::fs::write(&csr_file, load_csr("cli", &load_key())).expect("a file in the folder");
+    let (pem, key) = (installation.file("agent.pem"), installation.file("agent.key"));
+    let path = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    let args = [
+        "enrol".to_owned(),
+        "cli".to_owned(),
+        "--csr".to_owned(),
+        path(&csr_file),
+        "--trust".to_owned(),
+        path(&trust),
+        "--agent-cert".to_owned(),
+        path(&pem),
+        "--agent-key".to_owned(),
+        path(&key),
+    ];
+    let output = installation.avouch(&args.each_ref().map(String::as_str));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(matches!(output.status.code(), Some(3 | 21)), "{:?}: {said}", output.status);
+
     std::fs::rename(&elsewhere, &tokens).expect("the token's folder can be moved back");
     until(&agent, "during", &csr, |status, _| status == 200 || status == 201);
     assert_eq!(agent.get("/api/v1/health/ready").status, 200);
