@@ -1,24 +1,26 @@
 //! The terminal: questions on it, and nothing of it in data.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
 
-/// Asks for a secret without showing what is typed.
+/// Asks for a secret on the terminal, without showing what is typed. Standard input and output may
+/// be something else: those of processes under `avouch serve` are.
 pub(crate) fn ask_secret(prompt: &str) -> io::Result<String> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-    let stdin = io::stdin();
-    if !stdin.is_terminal() {
-        return Err(io::Error::other("standard input is not a terminal"));
-    }
-    let before = tcgetattr(&stdin)?;
+    let mut terminal = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/tty")
+        .map_err(|e| io::Error::other(format!("there is no terminal: {e}")))?;
+    let before = tcgetattr(&terminal)?;
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO);
-    eprint!("{prompt}");
-    io::stderr().flush()?;
-    tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
+    terminal.write_all(prompt.as_bytes())?;
+    tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
     let mut line = String::new();
-    let read = stdin.lock().read_line(&mut line);
-    tcsetattr(&stdin, OptionalActions::Flush, &before)?;
-    eprintln!();
+    let read = BufReader::new(&terminal).read_line(&mut line);
+    tcsetattr(&terminal, OptionalActions::Flush, &before)?;
+    terminal.write_all(b"\n")?;
     read?;
     line.truncate(line.trim_end_matches(['\r', '\n']).len());
     Ok(line)

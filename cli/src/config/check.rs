@@ -246,7 +246,15 @@ fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, Wron
     let mut sources = Vec::new();
     sources.extend(raw.pin_file.map(|path| PinSource::File(dir.join(path))));
     if let Some(name) = raw.pin_credential {
-        let folder = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_default();
+        // Without systemd there are no credentials: an empty folder would mean this one.
+        let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
+        let Some(folder) = folder else {
+            let what = format!(
+                "the credential {name:?} is not there, for CREDENTIALS_DIRECTORY is not set; start \
+                 it by systemd with LoadCredential="
+            );
+            return Err((section, "pin_credential", what));
+        };
         sources.push(PinSource::File(Path::new(&folder).join(name)));
     }
     sources.extend(raw.pin_env.map(PinSource::Env));

@@ -51,7 +51,7 @@ pub(super) fn run(args: &BundleArgs) -> Result<(), Failure> {
             "ladder": bundle.ladder,
         })),
         Format::Text => output::line(&format!(
-            "{}: proven by {} events in a log of {} leaves; {}",
+            "{}: proven by {} events as of a log of {} leaves (not that there is nothing later); {}",
             args.uid,
             proven.events(),
             proven.checkpoint_size(),
