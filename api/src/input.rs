@@ -451,7 +451,7 @@ pub(crate) fn signed(intent: Option<&str>, statements: &[String]) -> Result<Sign
         .enumerate()
         .map(|(index, text)| decode(&format!("statements[{index}]"), text))
         .collect::<Result<_, _>>()?;
-    Ok(Signed { intent, statements })
+    Ok(Signed { intent, statements, ..Signed::default() })
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ fn no_word_of_the_gateway_moves_an_identity() {
     let forged = Signed {
         intent: Some(ByteBuf::from(b"\x30\x00")),
         statements: vec![ByteBuf::from(b"\x30\x00"), ByteBuf::new()],
+        ..Signed::default()
     };
     for peer in claims {
         for signed in [Signed::default(), forged.clone()] {

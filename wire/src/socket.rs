@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::problem::Problem;
-use crate::{IdempotencyKey, UserId, rest};
+use crate::{Hash32, IdempotencyKey, UserId, rest};
 
 /// Version of the messages; both sides must have the same.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// First frame of a caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,13 +63,23 @@ pub struct Peer {
     pub name: String,
 }
 
-/// Signed material that comes with a request. Formats: [`crate::intent`], [`crate::statement`].
+/// Signed material that comes with a request. Formats: [`crate::intent`], [`crate::statement`],
+/// [`crate::webauthn`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signed {
     /// The intent, DER.
     pub intent: Option<ByteBuf>,
     /// Signed statements, DER.
     pub statements: Vec<ByteBuf>,
+    /// WebAuthn assertions, DER.
+    pub assertions: Vec<ByteBuf>,
+    /// OpenID Connect ID tokens, compact JWS.
+    pub id_tokens: Vec<String>,
+    /// SubjectPublicKeyInfos (DER) that are revealed: a recovery key that signs, a key to adopt.
+    pub public_keys: Vec<ByteBuf>,
+    /// Addresses of the channels that the intent names, sealed for the authority (HPKE, RFC 9180):
+    /// the gateway does not see them.
+    pub addresses: Vec<ByteBuf>,
 }
 
 /// What can be asked.
@@ -161,6 +171,67 @@ pub enum RequestBody {
         /// Where to go on.
         page: PageRequest,
     },
+    /// What the intent asks for by its verb: rekey, recover, switch-request, suspend, resume, void,
+    /// retire, rename, channel-change, recovery-commitment-change, adopt, reissue. Answered with
+    /// [`ResponseBody::Done`].
+    Ask {
+        /// Whom it is about.
+        uid: UserId,
+        /// The PKCS#10 request that the intent names, DER or PEM.
+        csr: Option<ByteBuf>,
+        /// The intent and who signed it.
+        signed: Signed,
+        /// The same key with the same request gives the same answer.
+        idempotency_key: Option<IdempotencyKey>,
+    },
+    /// Officers approve a pending switch. Answered with [`ResponseBody::Done`].
+    Approve {
+        /// Hash of the switch-request's intent.
+        switch: Hash32,
+        /// Their statements; the intent need not come along.
+        signed: Signed,
+    },
+    /// Objects to a pending switch, or to an announced retirement. Answered with
+    /// [`ResponseBody::Done`].
+    Veto {
+        /// Hash of the intent that is objected to.
+        switch: Hash32,
+        /// Who objects; the intent need not come along.
+        signed: Signed,
+    },
+    /// What the intent asks for changes the installation: policy, roster, agents, providers,
+    /// escrow, issuers, co-signers, strike. Answered with [`ResponseBody::Done`].
+    Change {
+        /// The intent and the officers' statements.
+        signed: Signed,
+    },
+    /// A switch, pending or over. Answered with [`ResponseBody::Switch`].
+    Switch {
+        /// Hash of its intent.
+        switch: Hash32,
+    },
+    /// Pending switches, for the local administrator, officers and agents alone. Answered with
+    /// [`ResponseBody::Switches`].
+    Switches {
+        /// Where to go on.
+        page: PageRequest,
+    },
+    /// The policy in force and who has a say in it. Answered with [`ResponseBody::Policy`].
+    Policy,
+    /// What an identity, or an id that is not enrolled, may do now and what it takes. Answered with
+    /// [`ResponseBody::Ways`].
+    Ways {
+        /// Whose.
+        uid: UserId,
+        /// Other rules to suppose ([`crate::rules::Rules`], DER); else those in force.
+        rules: Option<ByteBuf>,
+    },
+    /// Whose key moved, oldest first, for the local administrator and agents alone. Answered with
+    /// [`ResponseBody::KeyChanges`].
+    KeyChanges {
+        /// Where to go on.
+        page: PageRequest,
+    },
 }
 
 impl RequestBody {
@@ -182,13 +253,30 @@ impl RequestBody {
             Self::Bundle { .. } => "bundle",
             Self::SearchCertificates { .. } => "search-certificates",
             Self::SearchIdentities { .. } => "search-identities",
+            Self::Ask { .. } => "ask",
+            Self::Approve { .. } => "approve",
+            Self::Veto { .. } => "veto",
+            Self::Change { .. } => "change",
+            Self::Switch { .. } => "switch",
+            Self::Switches { .. } => "switches",
+            Self::Policy => "policy",
+            Self::Ways { .. } => "ways",
+            Self::KeyChanges { .. } => "key-changes",
         }
     }
 
     /// Whether it asks for a decision; everything else only looks.
     #[must_use]
     pub fn decides(&self) -> bool {
-        matches!(self, Self::Issue { .. } | Self::Revoke { .. })
+        matches!(
+            self,
+            Self::Issue { .. }
+                | Self::Revoke { .. }
+                | Self::Ask { .. }
+                | Self::Approve { .. }
+                | Self::Veto { .. }
+                | Self::Change { .. }
+        )
     }
 }
 
@@ -245,4 +333,16 @@ pub enum ResponseBody {
     Bundle(Box<crate::bundle::Bundle>),
     /// Identities.
     Identities(rest::Page<rest::Identity>),
+    /// What was done.
+    Done(Box<rest::Done>),
+    /// A switch.
+    Switch(Box<rest::Switch>),
+    /// Switches.
+    Switches(rest::Page<rest::Switch>),
+    /// The policy.
+    Policy(Box<rest::Policy>),
+    /// What can be done.
+    Ways(Vec<rest::Way>),
+    /// Whose key moved.
+    KeyChanges(rest::Page<rest::KeyChange>),
 }

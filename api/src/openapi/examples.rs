@@ -44,7 +44,13 @@ pub(super) fn add(document: &mut Value) {
     let part = HealthPart { name: "hsm".to_owned(), ok: true, detail: "ok".to_owned() };
     example("Health", value(&Health { ready: true, parts: vec![part] }));
 
-    let request = CertificateRequest { csr: CSR.to_owned(), intent: None, statements: Vec::new() };
+    let request = CertificateRequest {
+        csr: CSR.to_owned(),
+        intent: None,
+        statements: Vec::new(),
+        id_tokens: Vec::new(),
+        addresses: Vec::new(),
+    };
     let path = "/api/v1/identities/{uid}/certificates";
     body(document, path, "application/json", value(&request));
     body(document, path, "application/pkcs10", CSR.into());

@@ -74,6 +74,18 @@ pub(super) async fn handle(
             may_search?;
             search::identities(authority, &query, &page).await.map(ResponseBody::Identities)
         }
+        RequestBody::Ask { .. }
+        | RequestBody::Approve { .. }
+        | RequestBody::Veto { .. }
+        | RequestBody::Change { .. }
+        | RequestBody::Switch { .. }
+        | RequestBody::Switches { .. }
+        | RequestBody::Policy
+        | RequestBody::Ways { .. }
+        | RequestBody::KeyChanges { .. } => {
+            let detail = "this authority enrols, renews and revokes";
+            Err(Box::new(Problem::new(ProblemCode::NotOffered, detail)))
+        }
     }
 }
 

@@ -104,6 +104,8 @@ pub(crate) fn renew(args: &Renew) -> Result<(), Failure> {
             csr: x509::pem::encode("CERTIFICATE REQUEST", &request),
             intent: Some(STANDARD.encode(intent)),
             statements: vec![STANDARD.encode(statement)],
+            id_tokens: Vec::new(),
+            addresses: Vec::new(),
         };
         Ok::<_, Failure>(server.request_certificate_signed(&args.uid, &body, None).await?)
     })?;
