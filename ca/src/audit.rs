@@ -1,23 +1,29 @@
 //! The whole log, verified from its first leaf, and written out for others to verify.
 
+use std::collections::HashMap;
+
+use evidence::Issuance;
 use policy::Installation;
 use serde::Serialize;
 use tlog::Edge;
 use tlog::note::{LogKey, SignedCheckpoint};
 use tlog::proof;
-use wire::bundle::{Blob, BundleEvent, ExportEvent, ExportHeader, ExportLeaf};
-use wire::event::Certified;
+use wire::bundle::{Blob, ExportEvent, ExportHeader, ExportLeaf};
+use wire::event::{Certified, Event, RevocationReason};
 use wire::genesis::KeyPurpose;
-use wire::{Encoded, Hash32, UserId};
+use wire::{Encoded, Hash32};
 
 use crate::catch_up::{CatchUpError, catch_up};
+use crate::crl::{ProofError, Revocations};
 use crate::heads::Heads;
-use crate::store::rows::EventRow;
 use crate::store::{Store, StoreError};
-use crate::walk::leaf_of;
+use crate::walk::{TreeHead, leaf_of};
 
 /// Leaves read at once.
 const BATCH: u64 = 4096;
+
+/// Leaves read at once with their evidence.
+const EXPORT_BATCH: u64 = 512;
 
 /// Why a log is not what it must be. The first fault is named.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +60,17 @@ pub enum AuditError {
         /// The leaf's index.
         index: u64,
     },
+    /// A certificate whose row says something else of its revocation than the log.
+    #[error(
+        "the row of the certificate of leaf {index} does not say of revocation what the log says"
+    )]
+    Revocation {
+        /// The leaf's index.
+        index: u64,
+    },
+    /// The log's revocations cannot be read.
+    #[error("revocations: {0}")]
+    Revoked(String),
     /// Writing out failed.
     #[error("cannot write: {0}")]
     Io(#[from] std::io::Error),
@@ -76,39 +93,37 @@ pub struct Verified {
     pub root: Hash32,
 }
 
-/// Verifies the whole log: every leaf's commitment and place, every decision replayed, every map
-/// root, the latest checkpoint's signature, every certificate. Reads only.
+/// Verifies the whole log: every leaf's commitment and place, every decision replayed, every
+/// certificate's TBS built again, every map root, the latest checkpoint's signature, every
+/// certificate's row. Reads only.
 ///
 /// # Errors
 /// The first fault.
 pub async fn verify(store: &dyn Store) -> Result<Verified, AuditError> {
     let installation = installation(store).await?;
+    let issuance =
+        Issuance::new(&installation).map_err(|error| AuditError::Genesis(error.to_string()))?;
     let secret = store.secret().await?.unwrap_or_default();
     let heads = Heads::in_memory(secret);
-    let rules = crate::certificates::key_rules(installation.rules());
-    catch_up(store, &heads, &installation, &rules).await?;
+    catch_up(store, &heads, &installation, &issuance).await?;
+    let checkpoint = latest(store, &installation).await?;
+    let revoked = revoked(store, &heads).await?;
     let mut edge = Edge::empty();
     let mut verified = Verified {
         leaves: 0,
         events: 0,
         identities: 0,
         certificates: 0,
-        checkpoint: 0,
+        checkpoint: checkpoint.map_or(0, |(size, _)| size),
         root: edge.root(),
     };
-    let checkpoint = latest(store, &installation).await?;
     let end = heads.size();
     while edge.size() < end {
         let from = edge.size();
-        for row in store.leaves(from, end.min(from + BATCH)).await? {
-            let index = row.leaf_index;
-            let appended = edge.append(row.leaf.leaf_hash());
-            let places: Vec<u64> = appended.stored.iter().map(|stored| stored.index).collect();
-            let mut stored = store.stored_hashes(&places).await?;
-            stored.sort_unstable_by_key(|stored| stored.index);
-            if appended.leaf_index != index || stored != appended.stored {
-                return Err(AuditError::Hashes { index });
-            }
+        let rows = store.entries(from, end.min(from + BATCH), false).await?;
+        let mut appended = Vec::new();
+        for row in &rows {
+            appended.extend(edge.append(row.leaf.leaf_hash()).stored);
             if let Some((size, root)) = checkpoint
                 && size == edge.size()
                 && root != edge.root()
@@ -116,21 +131,42 @@ pub async fn verify(store: &dyn Store) -> Result<Verified, AuditError> {
                 let reason = format!("it has root {root}, the leaves give {}", edge.root());
                 return Err(AuditError::Checkpoint { size, reason });
             }
-            if let Some(uid) = &row.uid {
-                verified.events += 1;
-                let (first, certified) = certificate(store, uid, index).await?;
-                verified.identities += u64::from(first);
-                verified.certificates += u64::from(certified);
-            }
         }
-        if edge.size() == from {
+        let places: Vec<u64> = appended.iter().map(|stored| stored.index).collect();
+        let mut stored = store.stored_hashes(&places).await?;
+        stored.sort_unstable_by_key(|stored| stored.index);
+        if rows.is_empty() || stored != appended {
             return Err(AuditError::Hashes { index: from });
+        }
+        for (row, index) in rows.iter().zip(from..) {
+            let Some(event) = row.event.as_ref().filter(|event| event.subject.is_some()) else {
+                continue;
+            };
+            verified.events += 1;
+            verified.identities += u64::from(event.sequence == 0);
+            let there = certificate(store, event, index, &revoked).await?;
+            verified.certificates += u64::from(there);
         }
     }
     verified.leaves = edge.size();
     verified.root = edge.root();
-    verified.checkpoint = checkpoint.map_or(0, |(size, _)| size);
     Ok(verified)
+}
+
+/// When and why each revoked certificate was revoked, by its leaf and by the log.
+async fn revoked(
+    store: &dyn Store,
+    heads: &Heads,
+) -> Result<HashMap<u64, (u64, RevocationReason)>, AuditError> {
+    let head = TreeHead::of_edge(&store.edge().await?);
+    let revocations = Revocations::since(head.size());
+    let told = |error: ProofError| match error {
+        ProofError::Store(error) => AuditError::Store(error),
+        error => AuditError::Revoked(error.to_string()),
+    };
+    let _ = revocations.reach(store, heads, 0, || head).await.map_err(told)?;
+    let entries = revocations.entries(store, heads).await.map_err(told)?;
+    Ok(entries.iter().map(|e| (e.serial.leaf_index(), (e.at_ms, e.reason))).collect())
 }
 
 async fn installation(store: &dyn Store) -> Result<Installation, AuditError> {
@@ -161,30 +197,32 @@ async fn latest(
     Ok(Some((signed.checkpoint().size(), signed.checkpoint().root())))
 }
 
-/// Whether an event is its identity's first, and whether its certificate is there; that one must be
-/// the one that the event calls for.
+/// Whether a certificate is stored for an event; it must be the one that the event calls for, and
+/// its row must say of revocation what the log says.
 async fn certificate(
     store: &dyn Store,
-    uid: &UserId,
+    event: &Event,
     index: u64,
-) -> Result<(bool, bool), AuditError> {
-    let events = store.events_of(uid).await?;
-    let Some(row) = events.iter().find(|row| row.leaf_index == index) else {
-        return Err(CatchUpError::Leaf { index }.into());
-    };
-    let first = row.event.sequence == 0;
-    let Ok(body) = Certified::from_canonical(row.event.body.as_bytes()) else {
-        return Ok((first, false));
-    };
-    let stored = store.certificate(index).await?.and_then(|row| row.certificate);
-    let Some(der) = stored else { return Ok((first, false)) };
+    revoked: &HashMap<u64, (u64, RevocationReason)>,
+) -> Result<bool, AuditError> {
+    if !event.kind.certifies() {
+        return Ok(false);
+    }
+    let wrong = || AuditError::Certificate { index };
+    let body = Certified::from_canonical(event.body.as_bytes()).map_err(|_| wrong())?;
+    let row = store.certificate(index).await?.ok_or_else(wrong)?;
+    if row.revoked != revoked.get(&index).copied() {
+        return Err(AuditError::Revocation { index });
+    }
+    let Some(der) = row.certificate else { return Ok(false) };
     let fits = x509::Certificate::parse(&der)
         .is_ok_and(|certificate| Hash32::of(certificate.tbs_der()) == body.tbs);
-    if fits { Ok((first, true)) } else { Err(AuditError::Certificate { index }) }
+    if fits { Ok(true) } else { Err(wrong()) }
 }
 
 /// Writes out every leaf that the latest signed checkpoint covers, as JSON Lines: a header, then a
-/// line for each leaf, events with their evidence and inclusion proofs.
+/// line for each leaf, events with their evidence and inclusion proofs. One pass, a batch of leaves
+/// in memory at a time.
 ///
 /// # Errors
 /// When the store or the writer fails, or there is no checkpoint.
@@ -195,72 +233,52 @@ pub async fn export(
     let genesis = store.genesis().await?.ok_or(AuditError::Empty)?;
     let missing = || AuditError::Checkpoint { size: 0, reason: "none is signed yet".to_owned() };
     let checkpoint = store.checkpoint(None).await?.ok_or_else(missing)?;
-    let heads = Heads::in_memory(store.secret().await?.unwrap_or_default());
     line(
         out,
         &ExportHeader {
             avouch_export: 1,
             genesis: Blob(genesis.event.to_canonical()),
-            genesis_salt: Blob(genesis.salt.to_vec()),
+            blinding_secret: Blob(store.secret().await?.unwrap_or_default().to_vec()),
             checkpoint: checkpoint.note,
         },
     )?;
     let size = checkpoint.size;
     let mut at = 0;
     while at < size {
-        let rows = store.leaves(at, size.min(at + BATCH)).await?;
-        for row in &rows {
-            let event = match &row.uid {
-                None => None,
-                Some(uid) => {
-                    let events = store.events_of(uid).await?;
-                    let index = row.leaf_index;
-                    let found = events.iter().find(|event| event.leaf_index == index);
-                    let found = found.ok_or(CatchUpError::Leaf { index })?;
-                    Some(ExportEvent {
-                        uid: uid.clone(),
-                        blinding_key: Blob(heads.blinding_key(uid).to_vec()),
-                        key_place: new_key(&events, found).map(|key| heads.of_key(key)),
-                        entry: entry(store, found, size).await?,
-                    })
-                }
-            };
-            let leaf = Blob(row.leaf.to_canonical());
-            line(out, &ExportLeaf { leaf_index: row.leaf_index, leaf, event })?;
-        }
+        let rows = store.entries(at, size.min(at + EXPORT_BATCH), true).await?;
+        let events = rows.iter().filter(|row| row.event.is_some());
+        let mut places: Vec<u64> =
+            events.flat_map(|row| proof::inclusion_indexes(size, row.leaf_index)).collect();
+        places.sort_unstable();
+        places.dedup();
+        let stored = store.stored_hashes(&places).await?;
+        let hashes: HashMap<u64, Hash32> =
+            stored.into_iter().map(|stored| (stored.index, stored.hash)).collect();
         if rows.is_empty() {
             return Err(AuditError::Hashes { index: at });
         }
-        at += rows.len() as u64;
+        for row in rows {
+            let index = row.leaf_index;
+            if index != at {
+                return Err(CatchUpError::Leaf { index: at }.into());
+            }
+            let event = match row.event {
+                None => None,
+                Some(event) => Some(ExportEvent {
+                    salt: Blob(row.salt.to_vec()),
+                    event: Blob(event.to_canonical()),
+                    evidence: row.evidence.into_iter().map(|(_, data)| Blob(data)).collect(),
+                    proof: proof::inclusion(size, index, &hashes)
+                        .map_err(|_| AuditError::Hashes { index })?,
+                }),
+            };
+            let leaf = Blob(row.leaf.to_canonical());
+            line(out, &ExportLeaf { leaf_index: index, leaf, event })?;
+            at += 1;
+        }
     }
     out.flush()?;
     Ok(size)
-}
-
-/// The key that an event certifies, if no event of the identity before it did.
-fn new_key(events: &[EventRow], row: &EventRow) -> Option<Hash32> {
-    let key_of = |row: &EventRow| {
-        Certified::from_canonical(row.event.body.as_bytes()).ok().map(|body| body.spki)
-    };
-    let key = key_of(row)?;
-    let mut before = events.iter().filter(|other| other.event.sequence < row.event.sequence);
-    (!before.any(|other| key_of(other) == Some(key))).then_some(key)
-}
-
-async fn entry(store: &dyn Store, row: &EventRow, size: u64) -> Result<BundleEvent, AuditError> {
-    let index = row.leaf_index;
-    let stored = store.stored_hashes(&proof::inclusion_indexes(size, index)).await?;
-    let hashes: std::collections::HashMap<u64, Hash32> =
-        stored.into_iter().map(|stored| (stored.index, stored.hash)).collect();
-    let proof = proof::inclusion(size, index, &hashes).map_err(|_| AuditError::Hashes { index })?;
-    Ok(BundleEvent {
-        leaf_index: index,
-        leaf: Blob(row.leaf.to_canonical()),
-        salt: Blob(row.salt.to_vec()),
-        event: Blob(row.event.to_canonical()),
-        evidence: row.evidence.iter().map(|(_, data)| Blob(data.clone())).collect(),
-        proof,
-    })
 }
 
 fn line(

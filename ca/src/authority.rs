@@ -15,7 +15,7 @@ use wire::leaf::blinding_commitment;
 use wire::problem::{Problem, ProblemCode};
 
 use crate::catch_up::{CatchUpError, catch_up};
-use crate::certificates::{Certificates, CertificatesError, key_rules};
+use crate::certificates::{Certificates, CertificatesError};
 use crate::clock::Clock;
 use crate::heads::{Heads, HeadsError};
 use crate::metrics::Metrics;
@@ -143,6 +143,7 @@ pub struct Authority {
     published: watch::Sender<u64>,
     unfinished: Notify,
     crls: mpsc::Sender<crl::Refresh>,
+    revocations: crl::Revocations,
     alarms: std::sync::Mutex<Vec<String>>,
     log_size: AtomicU64,
     tree_head: std::sync::Mutex<TreeHead>,
@@ -190,7 +191,7 @@ impl Authority {
         let (edge, checkpoint) = signed_edge(&*store, &token, &log).await?;
         let head = TreeHead::of_edge(&edge);
         let heads = Heads::open(&*store, secret, &checkpoint).await.map_err(CatchUpError::Heads)?;
-        catch_up(&*store, &heads, &installation, &key_rules(installation.rules())).await?;
+        catch_up(&*store, &heads, &installation, certificates.issuance()).await?;
         let size = store.edge().await?.size();
         let (sender, queue) = walk::queue(limits.queue, limits.group);
         let (crls, refreshes) = mpsc::channel(64);
@@ -209,6 +210,7 @@ impl Authority {
             published: watch::Sender::new(0),
             unfinished: Notify::new(),
             crls,
+            revocations: crl::Revocations::since(head.size()),
             alarms: std::sync::Mutex::default(),
             log_size: AtomicU64::new(size),
             tree_head: std::sync::Mutex::new(head),
@@ -240,8 +242,8 @@ impl Authority {
 
     /// Brings the map up to the log.
     pub(crate) async fn catch_up(&self) -> Result<(), Fatal> {
-        let Self { store, heads, installation, .. } = self;
-        Ok(catch_up(&**store, heads, installation, &key_rules(installation.rules())).await?)
+        let Self { store, heads, installation, certificates, .. } = self;
+        Ok(catch_up(&**store, heads, installation, certificates.issuance()).await?)
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -315,6 +317,11 @@ impl Authority {
     /// Has CRLs made that cover every revocation so far; waits for it a while.
     pub(crate) async fn refresh_crls(&self) {
         crl::refresh(&self.crls, self.limits.answer).await;
+    }
+
+    /// What the log revokes.
+    pub(crate) fn revocations(&self) -> &crl::Revocations {
+        &self.revocations
     }
 
     /// Leaves in the log, as last seen.

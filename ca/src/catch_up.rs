@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 
+use evidence::issuance::{Difference, Issuance};
 use evidence::{History, HistoryError};
 use tlog::leaf_position;
 use tlog::map::MapError;
 use wire::leaf::LeafKind;
 use wire::{Encoded, Hash32, UserId};
-use x509::KeyRules;
 
 use crate::authority::Fatal;
 use crate::heads::{Heads, HeadsError};
@@ -42,6 +42,20 @@ pub enum CatchUpError {
         /// What is wrong.
         source: HistoryError,
     },
+    /// An event that does not call for the certificate that it records.
+    #[error("leaf {index}: {source}")]
+    Certificate {
+        /// The leaf's index.
+        index: u64,
+        /// What is wrong.
+        source: Difference,
+    },
+    /// Events that no map root follows.
+    #[error("after leaf {index} the map's root is missing")]
+    NoRoot {
+        /// The last leaf's index.
+        index: u64,
+    },
     /// The events give another map than the log says.
     #[error("leaf {index} holds map root {logged}; the events give {replayed}")]
     Root {
@@ -72,7 +86,7 @@ pub(crate) async fn catch_up(
     store: &dyn Store,
     heads: &Heads,
     installation: &policy::Installation,
-    rules: &KeyRules,
+    issuance: &Issuance,
 ) -> Result<(), CatchUpError> {
     let end = store.edge().await?.size();
     let mut pending = Vec::new();
@@ -93,7 +107,7 @@ pub(crate) async fn catch_up(
             }
             replayed.push(uid);
             let events = store.events_of(uid).await?;
-            replay(heads, installation, rules, uid, &events, &mut changes)?;
+            replay(heads, installation, issuance, uid, &events, &mut changes)?;
         }
         for (expected, row) in (from..).zip(&rows) {
             let index = row.leaf_index;
@@ -119,7 +133,7 @@ pub(crate) async fn catch_up(
             return Err(CatchUpError::Leaf { index: from });
         }
     }
-    Ok(())
+    if heads.size() == end { Ok(()) } else { Err(CatchUpError::NoRoot { index: end - 1 }) }
 }
 
 async fn take_on(
@@ -144,13 +158,13 @@ async fn take_on(
 fn replay(
     heads: &Heads,
     installation: &policy::Installation,
-    rules: &KeyRules,
+    issuance: &Issuance,
     uid: &UserId,
     events: &[EventRow],
     changes: &mut Changes,
 ) -> Result<(), CatchUpError> {
     let (blinding_key, at) = (heads.blinding_key(uid), heads.of_uid(uid));
-    let mut history = History::new(installation, rules, uid.clone());
+    let mut history = History::new(installation, issuance.key_rules(), uid.clone());
     for EventRow { leaf_index, leaf, salt, event, evidence } in events {
         let index = *leaf_index;
         if leaf_of(event, &blinding_key, salt) != *leaf {
@@ -160,6 +174,9 @@ fn replay(
         let csr = history
             .apply(event, leaf.leaf_hash(), evidence, |_| None)
             .map_err(|source| CatchUpError::History { index, source })?;
+        issuance
+            .certified(event, index, |spki| history.key(spki))
+            .map_err(|source| CatchUpError::Certificate { index, source })?;
         let identity = history.identity().ok_or(CatchUpError::Leaf { index })?;
         let mut changed = vec![(at, identity.proven_head().hash())];
         if let Some(spki) = csr.map(|csr| csr.spki_hash()).filter(|spki| !known.contains(spki)) {

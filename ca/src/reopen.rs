@@ -6,12 +6,11 @@
 
 use std::sync::Arc;
 
-use evidence::{History, HistoryError};
-use wire::event::{Certified, EventKind};
-use wire::{Encoded, FormatError, Hash32, SerialNumber, UserId};
+use evidence::{History, HistoryError, issuance};
+use wire::event::Certified;
+use wire::{Encoded, Hash32, UserId};
 
 use crate::authority::{Authority, Fatal};
-use crate::certificates::key_rules;
 use crate::store::rows::{EventRow, Unfinished};
 use crate::store::{StoreError, Wanted};
 use crate::walk::{self, Recorded, TreeHead};
@@ -22,18 +21,14 @@ const BATCH: u32 = 64;
 /// Why a recorded event is not signed.
 #[derive(Debug, thiserror::Error)]
 enum Difference {
-    #[error("the identity has no such event")]
+    #[error("the identity has no such event, or no certificate follows from it")]
     Missing,
     #[error("its leaf does not commit to it")]
     Leaf,
     #[error(transparent)]
     History(#[from] HistoryError),
     #[error(transparent)]
-    Format(#[from] FormatError),
-    #[error("its {0} is not what it would be")]
-    Built(&'static str),
-    #[error("the certificate cannot be built: {0}")]
-    Certificate(String),
+    Built(#[from] issuance::Difference),
 }
 
 /// Finishes what is unfinished, whenever there is something.
@@ -150,46 +145,21 @@ fn replay(
     owner: impl Fn(Hash32) -> Option<UserId>,
 ) -> Result<Recorded, Difference> {
     let blinding_key = authority.heads().blinding_key(uid);
-    let rules = key_rules(authority.installation().rules());
-    let mut history = History::new(authority.installation(), &rules, uid.clone());
+    let rules = authority.certificates().issuance().key_rules();
+    let mut history = History::new(authority.installation(), rules, uid.clone());
     for row_of_event in events {
         let EventRow { leaf, salt, event, evidence, .. } = row_of_event;
         if walk::leaf_of(event, &blinding_key, salt) != *leaf {
             return Err(Difference::Leaf);
         }
         let others = |key| owner(key).filter(|by| by != uid);
-        let csr = history.apply(event, leaf.leaf_hash(), evidence, others)?;
+        history.apply(event, leaf.leaf_hash(), evidence, others)?;
         if row_of_event.leaf_index == leaf_index {
-            let csr = csr.ok_or(Difference::Built("kind"))?;
-            let tbs = build(authority, uid, row_of_event, &csr)?;
+            let issuance = authority.certificates().issuance();
+            let tbs = issuance.certified(event, leaf_index, |spki| history.key(spki))?;
+            let tbs = tbs.ok_or(Difference::Missing)?;
             return Ok(Recorded::reopened(leaf_index, leaf.leaf_hash(), tbs));
         }
     }
     Err(Difference::Missing)
-}
-
-/// The TBS that an event calls for, if it is the one that was recorded.
-fn build(
-    authority: &Authority,
-    uid: &UserId,
-    row: &EventRow,
-    csr: &x509::Csr,
-) -> Result<x509::Linted, Difference> {
-    debug_assert_ne!(row.event.kind, EventKind::Revoke);
-    let body = Certified::from_canonical(row.event.body.as_bytes())?;
-    let serial = SerialNumber::from_slice(body.serial.as_bytes())
-        .filter(|serial| serial.leaf_index() == row.leaf_index)
-        .filter(|serial| serial.log_number() == authority.installation().log_number())
-        .ok_or(Difference::Built("serial number"))?;
-    if body.issuer != authority.certificates().issuer() {
-        return Err(Difference::Built("issuer"));
-    }
-    let tbs = authority
-        .certificates()
-        .leaf(csr.key(), uid, serial, row.event.time_ms)
-        .map_err(Difference::Certificate)?;
-    if Hash32::of(tbs.tbs_der()) != body.tbs {
-        return Err(Difference::Built("TBSCertificate"));
-    }
-    Ok(tbs)
 }

@@ -22,9 +22,9 @@ use tlog::{Edge, StoredHash};
 use wire::{Hash32, IdempotencyKey, UserId};
 
 use rows::{
-    Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EventRow,
-    FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch, LeafRow,
-    Publication, RecordGroup, Refused, RevokedRow, Unfinished,
+    Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EntryRow,
+    EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch,
+    LeafRow, Publication, RecordGroup, Refused, RevokedRow, Unfinished,
 };
 
 /// Refusals kept of one identity.
@@ -126,6 +126,15 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// Leaves from an index (inclusive) to another (exclusive), in order.
     async fn leaves(&self, from: u64, to: u64) -> Result<Vec<LeafRow>, StoreError>;
 
+    /// Leaves from an index (inclusive) to another (exclusive), in order, each with its event, and
+    /// with the event's evidence if that is wanted.
+    async fn entries(
+        &self,
+        from: u64,
+        to: u64,
+        with_evidence: bool,
+    ) -> Result<Vec<EntryRow>, StoreError>;
+
     /// The secret that blinds ids; the genesis event commits to it.
     async fn secret(&self) -> Result<Option<[u8; 32]>, StoreError>;
 
@@ -195,13 +204,6 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         shard: u32,
         until: u64,
     ) -> Result<Vec<RevokedRow>, StoreError>;
-
-    /// Leaf index of the latest revocation in a shard.
-    async fn latest_revocation(
-        &self,
-        issuer: Hash32,
-        shard: u32,
-    ) -> Result<Option<u64>, StoreError>;
 
     /// A shard's current CRL.
     async fn crl(&self, issuer: Hash32, shard: u32) -> Result<Option<CrlRow>, StoreError>;

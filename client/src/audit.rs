@@ -2,19 +2,21 @@
 
 use std::collections::HashMap;
 use std::io::BufRead;
-use std::sync::Arc;
 
 use evidence::History;
+use evidence::issuance::{Difference, Issuance};
 use policy::Installation;
 use tlog::Edge;
 use tlog::map::Map;
-use tlog::note::{LogKey, SignedCheckpoint};
+use tlog::note::{Checkpoint, LogKey, SignedCheckpoint};
+use tlog::proof::check_inclusion;
 use wire::bundle::{ExportEvent, ExportHeader, ExportLeaf};
 use wire::event::Event;
-use wire::leaf::{Leaf, LeafKind, blinded_id, commitment};
+use wire::leaf::{
+    Leaf, LeafKind, blinded_id, blinded_key, blinding_commitment, blinding_key, commitment,
+};
 use wire::trust::TrustFile;
 use wire::{Encoded, Hash32, UserId};
-use x509::KeyRules;
 
 use crate::bundle::{BundleError, fixed};
 
@@ -62,14 +64,20 @@ pub enum ExportError {
         /// Root in the log.
         logged: Hash32,
     },
-    /// One user id under two blinded ids, or two under one.
-    #[error("leaf {index}: {uid} has another blinded id than before")]
-    SecondBlindedId {
+    /// A recorded certificate that its event does not call for.
+    #[error("leaf {index}: {source}")]
+    Certificate {
         /// The leaf's index.
         index: u64,
-        /// Whose.
-        uid: UserId,
+        /// What is wrong.
+        source: Box<Difference>,
     },
+    /// The secret is not the one that the genesis event commits to.
+    #[error("the secret that blinds ids is not the one that the genesis event commits to")]
+    Secret,
+    /// Events that no map root follows.
+    #[error("after the last leaf the map's root is missing")]
+    NoMapRoot,
     /// One key for two identities.
     #[error("leaf {index}: the key {key} of {uid} is another identity's")]
     SharedKey {
@@ -96,8 +104,8 @@ pub struct Audited {
 }
 
 /// Verifies an export (JSON Lines) against the trust file: the tree from its leaves, the signed
-/// checkpoint, every event decided again from its evidence, one blinded id and one owner for each
-/// id and key.
+/// checkpoint, every event decided again from its evidence, every certificate's TBS built again, one
+/// blinded id and one owner for each id and key, the map up to its last root.
 ///
 /// # Errors
 /// The first fault, with its line.
@@ -120,20 +128,24 @@ pub fn verify(trust: &TrustFile, export: impl BufRead) -> Result<Audited, Export
     let signed = SignedCheckpoint::open(&header.checkpoint, &key)
         .map_err(|error| lines.part(error.into()))?;
 
-    let rules = KeyRules::identity(Arc::default());
-    let mut replay = Replay::new(&installation, &rules);
+    let secret =
+        fixed("blinding secret", &header.blinding_secret).map_err(|error| lines.part(error))?;
+    if blinding_commitment(&secret) != installation.blinding() {
+        return Err(ExportError::Secret);
+    }
+    let issuance =
+        Issuance::new(&installation).map_err(|error| lines.part(BundleError::from(error)))?;
+    let checkpoint = signed.checkpoint();
+    let mut replay = Replay::new(&installation, &issuance, secret, checkpoint);
     while let Some(entry) = lines.next::<ExportLeaf>()? {
         let leaf = Leaf::from_canonical(&entry.leaf.0).map_err(|error| lines.part(error.into()))?;
-        if entry.leaf_index == 0 {
-            let salt = fixed("salt", &header.genesis_salt).map_err(|error| lines.part(error))?;
-            if leaf.commitment != commitment(&salt, &header.genesis.0) {
-                return Err(lines.part(BundleError::Leaf { sequence: 0 }));
-            }
-        }
         replay.take(&entry, &leaf, &lines)?;
     }
+    if !replay.changed.is_empty() || !replay.ends_with_root {
+        return Err(ExportError::NoMapRoot);
+    }
     let (size, root) = (replay.edge.size(), replay.edge.root());
-    let (signed_size, signed_root) = (signed.checkpoint().size(), signed.checkpoint().root());
+    let (signed_size, signed_root) = (checkpoint.size(), checkpoint.root());
     if (size, root) != (signed_size, signed_root) {
         return Err(ExportError::Root { size, root, signed_size, signed_root });
     }
@@ -171,24 +183,35 @@ impl<R: BufRead> Lines<R> {
 
 struct Replay<'a> {
     installation: &'a Installation,
-    rules: &'a KeyRules,
+    issuance: &'a Issuance,
+    secret: [u8; 32],
+    checkpoint: &'a Checkpoint,
     edge: Edge,
     heads: Map,
     /// Heads that changed since the last map root.
     changed: Vec<(Hash32, Hash32)>,
-    histories: HashMap<UserId, (Hash32, History<'a>)>,
+    ends_with_root: bool,
+    histories: HashMap<UserId, History<'a>>,
     owners: HashMap<Hash32, UserId>,
     events: u64,
 }
 
 impl<'a> Replay<'a> {
-    fn new(installation: &'a Installation, rules: &'a KeyRules) -> Self {
+    fn new(
+        installation: &'a Installation,
+        issuance: &'a Issuance,
+        secret: [u8; 32],
+        checkpoint: &'a Checkpoint,
+    ) -> Self {
         Self {
             installation,
-            rules,
+            issuance,
+            secret,
+            checkpoint,
             edge: Edge::empty(),
             heads: Map::empty(usize::MAX),
             changed: Vec::new(),
+            ends_with_root: false,
             histories: HashMap::new(),
             owners: HashMap::new(),
             events: 0,
@@ -206,9 +229,9 @@ impl<'a> Replay<'a> {
             return Err(lines.fault(format!("leaf {index} where {} was due", self.edge.size())));
         }
         self.edge.append(leaf.leaf_hash());
+        self.ends_with_root = leaf.kind == LeafKind::MapRoot;
         match (&entry.event, leaf.kind) {
             (Some(event), LeafKind::Event) => self.event(event, leaf, index, lines),
-            (None, LeafKind::Event) if index == 0 => Ok(()),
             (None, LeafKind::MapRoot) => self.map_root(leaf, index),
             _ => Err(lines.fault("the leaf and what stands behind it do not fit")),
         }
@@ -216,55 +239,71 @@ impl<'a> Replay<'a> {
 
     fn event<R: BufRead>(
         &mut self,
-        event: &ExportEvent,
+        entry: &ExportEvent,
         leaf: &Leaf,
         index: u64,
         lines: &Lines<R>,
     ) -> Result<(), ExportError> {
-        let ExportEvent { uid, blinding_key, key_place, entry } = event;
-        let blinding_key =
-            fixed("blinding key", blinding_key).map_err(|error| lines.part(error))?;
-        let blinded = blinded_id(&blinding_key, uid);
-        let parsed =
+        let event =
             Event::from_canonical(&entry.event.0).map_err(|error| lines.part(error.into()))?;
         let salt = fixed("salt", &entry.salt).map_err(|error| lines.part(error))?;
-        let sequence = parsed.sequence;
-        if leaf.blinded_id != blinded
+        let sequence = event.sequence;
+        let blinded =
+            event.subject.as_ref().map(|uid| blinded_id(&blinding_key(&self.secret, uid), uid));
+        if leaf.blinded_id != blinded.unwrap_or(Hash32::from_bytes([0; 32]))
             || leaf.commitment != commitment(&salt, &entry.event.0)
-            || leaf.engine != parsed.engine
-            || entry.evidence.len() != parsed.evidence.len()
+            || leaf.engine != event.engine
+            || entry.evidence.len() != event.evidence.len()
         {
             return Err(lines.part(BundleError::Leaf { sequence }));
         }
-        let (installation, rules) = (self.installation, self.rules);
-        let (known, history) = self
-            .histories
-            .entry(uid.clone())
-            .or_insert_with(|| (blinded, History::new(installation, rules, uid.clone())));
-        if *known != blinded {
-            return Err(ExportError::SecondBlindedId { index, uid: uid.clone() });
-        }
+        let (size, root) = (self.checkpoint.size(), self.checkpoint.root());
+        check_inclusion(&entry.proof, size, root, index, leaf.leaf_hash()).map_err(|source| {
+            let what = format!("leaf {index} is not in the log");
+            lines.part(BundleError::Proof { what, source })
+        })?;
+        let (Some(uid), Some(blinded)) = (event.subject.clone(), blinded) else {
+            // Leaf 0 is the installation's; no other event is without an identity yet.
+            return if index == 0 && event.hash() == self.installation.genesis() {
+                Ok(())
+            } else {
+                Err(lines.fault("an event of the installation, which nothing decides yet"))
+            };
+        };
         let evidence: Vec<_> = entry
             .evidence
             .iter()
-            .zip(&parsed.evidence)
+            .zip(&event.evidence)
             .map(|(data, reference)| (reference.clone(), data.0.clone()))
             .collect();
+        let (installation, rules) = (self.installation, self.issuance.key_rules());
+        let history = self
+            .histories
+            .entry(uid.clone())
+            .or_insert_with(|| History::new(installation, rules, uid.clone()));
         let owners = &self.owners;
-        let other = |key: Hash32| owners.get(&key).filter(|by| *by != uid).cloned();
+        let other = |key: Hash32| owners.get(&key).filter(|by| **by != uid).cloned();
         history
-            .apply(&parsed, leaf.leaf_hash(), &evidence, other)
+            .apply(&event, leaf.leaf_hash(), &evidence, other)
             .map_err(|error| lines.part(error.into()))?;
+        self.issuance
+            .certified(&event, index, |spki| history.key(spki))
+            .map_err(|source| ExportError::Certificate { index, source: Box::new(source) })?;
         for key in history.keys() {
-            let by = self.owners.entry(key).or_insert_with(|| uid.clone());
-            if by != uid {
-                return Err(ExportError::SharedKey { index, uid: uid.clone(), key });
+            match self.owners.get(&key) {
+                Some(by) if *by != uid => {
+                    return Err(ExportError::SharedKey { index, uid, key });
+                }
+                Some(_) => {}
+                None => {
+                    self.owners.insert(key, uid.clone());
+                    self.changed.push((blinded_key(&self.secret, key), blinded));
+                }
             }
         }
         if let Some(identity) = history.identity() {
             self.changed.push((blinded, identity.proven_head().hash()));
         }
-        self.changed.extend(key_place.map(|place| (place, blinded)));
         self.events += 1;
         Ok(())
     }

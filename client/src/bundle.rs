@@ -1,20 +1,18 @@
 //! Verifying a bundle with the network cut: chain, history, log and map, each against the trust
 //! file and nothing else.
 
-use std::sync::Arc;
-
-use evidence::{History, HistoryError};
+use evidence::issuance::{Difference, IssuanceError};
+use evidence::{History, HistoryError, Issuance};
 use policy::{Identity, Installation, InstallationError};
 use tlog::map::MapProof;
 use tlog::note::{LogKey, NoteError, SignedCheckpoint};
 use tlog::proof::{ProofError, check_inclusion};
 use wire::bundle::{Blob, Bundle, BundleEvent};
-use wire::event::{Certified, Event};
+use wire::event::Event;
 use wire::head::Head;
 use wire::leaf::{Leaf, LeafKind, blinded_id, commitment};
 use wire::trust::TrustFile;
 use wire::{Encoded, FormatError, Hash32, UserId};
-use x509::KeyRules;
 
 /// Most events in one bundle.
 pub const MAX_EVENTS: usize = 10_000;
@@ -100,9 +98,23 @@ pub enum BundleError {
     /// The history does not lead to the head.
     #[error("the history leads to another head than the map's")]
     OtherHead,
+    /// The genesis event names nothing to issue with.
+    #[error(transparent)]
+    Issuance(#[from] IssuanceError),
+    /// An event records another certificate than the one that it calls for.
+    #[error("event {sequence}: {source}")]
+    Recorded {
+        /// The event's number.
+        sequence: u64,
+        /// What is wrong.
+        source: Box<Difference>,
+    },
     /// The certificate is not the one that the history calls for.
     #[error("the certificate is not the one that the history's latest event calls for")]
     Certificate,
+    /// The certificate has no path to the trust file's root.
+    #[error("the certificate: {0}")]
+    Chain(String),
 }
 
 impl BundleError {
@@ -111,8 +123,8 @@ impl BundleError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Certificate => 11,
-            Self::History(_) => 14,
+            Self::Certificate | Self::Chain(_) => 11,
+            Self::History(_) | Self::Recorded { .. } => 14,
             Self::Subject { .. } => 10,
             _ => 15,
         }
@@ -125,9 +137,17 @@ pub struct ProvenIdentity {
     identity: Identity,
     size: u64,
     events: usize,
+    not_after: Option<u64>,
 }
 
 impl ProvenIdentity {
+    /// Until when the current certificate is valid, seconds since 1970; none for an identity
+    /// without a key.
+    #[must_use]
+    pub fn not_after(&self) -> Option<u64> {
+        self.not_after
+    }
+
     /// State after the latest event.
     #[must_use]
     pub fn identity(&self) -> &Identity {
@@ -179,8 +199,8 @@ pub fn verify(
 
     let blinding_key = fixed("blinding key", &bundle.blinding_key)?;
     let head = head(bundle, size, root, &blinded_id(&blinding_key, uid))?;
-    let rules = KeyRules::identity(Arc::default());
-    let mut history = History::new(&installation, &rules, uid.clone());
+    let issuance = Issuance::new(&installation)?;
+    let mut history = History::new(&installation, issuance.key_rules(), uid.clone());
     let mut latest = None;
     for entry in &bundle.events {
         let (event, leaf) = event(entry, size, root, &blinding_key, uid)?;
@@ -191,14 +211,20 @@ pub fn verify(
             .map(|(data, reference)| (reference.clone(), data.0.clone()))
             .collect::<Vec<_>>();
         history.apply(&event, leaf, &evidence, |_| None)?;
-        latest = Certified::from_canonical(event.body.as_bytes()).ok().or(latest);
+        let certified = issuance
+            .certified(&event, entry.leaf_index, |spki| history.key(spki))
+            .map_err(|source| BundleError::Recorded {
+                sequence: event.sequence,
+                source: Box::new(source),
+            })?;
+        latest = certified.map(|tbs| (tbs, event.time_ms / 1000)).or(latest);
     }
     let identity = history.identity().cloned().ok_or(BundleError::OtherHead)?;
     if head != identity.proven_head() {
         return Err(BundleError::OtherHead);
     }
-    certificate(bundle, &identity, latest.as_ref())?;
-    Ok(ProvenIdentity { identity, size, events: count })
+    let not_after = certificate(trust, bundle, &identity, latest.as_ref())?;
+    Ok(ProvenIdentity { identity, size, events: count, not_after })
 }
 
 pub(crate) fn fixed(part: &'static str, blob: &Blob) -> Result<[u8; 32], BundleError> {
@@ -264,18 +290,34 @@ fn event(
     Ok((event, hash))
 }
 
-/// The certificate's TBS is the one that the latest certifying event recorded.
+/// The certificate is the one that the latest certifying event calls for, signed, and has a path to
+/// the trust file's root at the event's time. Returns its notAfter.
 fn certificate(
+    trust: &TrustFile,
     bundle: &Bundle,
     identity: &Identity,
-    latest: Option<&Certified>,
-) -> Result<(), BundleError> {
-    let (Some(key), Some(latest)) = (identity.key, latest) else {
-        return if bundle.certificate.is_none() { Ok(()) } else { Err(BundleError::Certificate) };
+    latest: Option<&(x509::Linted, u64)>,
+) -> Result<Option<u64>, BundleError> {
+    let (Some(key), Some((tbs, at))) = (identity.key, latest) else {
+        return if bundle.certificate.is_none() { Ok(None) } else { Err(BundleError::Certificate) };
     };
     let der = bundle.certificate.as_ref().ok_or(BundleError::Certificate)?;
     let certificate = x509::Certificate::parse(&der.0).map_err(|_| BundleError::Certificate)?;
-    let fits = Hash32::of(certificate.tbs_der()) == latest.tbs
-        && Hash32::of(certificate.spki_der()) == key.spki;
-    if fits { Ok(()) } else { Err(BundleError::Certificate) }
+    let fits =
+        certificate.tbs_der() == tbs.tbs_der() && Hash32::of(certificate.spki_der()) == key.spki;
+    if !fits {
+        return Err(BundleError::Certificate);
+    }
+    let read = |der: &[u8]| {
+        path::Certificate::from_der(der).map_err(|error| BundleError::Chain(error.to_string()))
+    };
+    let chain = bundle.chain.iter().map(|blob| read(&blob.0)).collect::<Result<Vec<_>, _>>()?;
+    let at = i64::try_from(*at).unwrap_or(i64::MAX);
+    let options = path::Options::at(at).purpose(path::Purpose::Email);
+    let report = path::verify(&read(&der.0)?, &chain, &[read(trust.root())?], &[], &options);
+    match report.failure() {
+        None if report.is_valid() => Ok(Some(certificate.not_after())),
+        None => Err(BundleError::Chain("no path was found".to_owned())),
+        Some(failure) => Err(BundleError::Chain(failure.to_string())),
+    }
 }

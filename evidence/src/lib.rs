@@ -5,6 +5,7 @@
 
 pub mod dossier;
 mod id_token;
+pub mod issuance;
 mod replay;
 mod statement;
 mod webauthn;
@@ -14,6 +15,7 @@ use policy::fact::mint;
 use wire::event::TransportWord;
 
 pub use id_token::{TokenError, id_token};
+pub use issuance::Issuance;
 pub use replay::{History, HistoryError};
 pub use statement::{StatementError, sign_statement, statement, verify_signature};
 pub use webauthn::{WebAuthnError, origin_of, webauthn};

@@ -2,6 +2,7 @@
 
 mod config;
 mod crash;
+mod crl;
 mod curl;
 mod description;
 mod identity;

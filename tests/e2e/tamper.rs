@@ -154,7 +154,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Asks until there is an answer; the test's own time limit is the harness's.
-fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     for _ in 0..6000 {
         if let Some(answer) = ask() {
             return answer;

@@ -74,8 +74,9 @@ pub struct ExportHeader {
     pub avouch_export: u8,
     /// The genesis event, DER.
     pub genesis: Blob,
-    /// Its leaf's salt.
-    pub genesis_salt: Blob,
+    /// The secret that blinds ids and keys. The genesis event commits to it, and whoever has it
+    /// finds the place of each of them in the map.
+    pub blinding_secret: Blob,
     /// The signed checkpoint that everything is proven under.
     pub checkpoint: String,
 }
@@ -88,7 +89,7 @@ pub struct ExportLeaf {
     pub leaf_index: u64,
     /// The leaf, DER.
     pub leaf: Blob,
-    /// Whose event it stands for, with the key of the blinded id; none for other leaves.
+    /// The event that it stands for; none for the map's roots.
     pub event: Option<ExportEvent>,
 }
 
@@ -96,14 +97,14 @@ pub struct ExportLeaf {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExportEvent {
-    /// Whose.
-    pub uid: UserId,
-    /// The key of the blinded id.
-    pub blinding_key: Blob,
-    /// Where the map says whose the event's key is, if no event before it had that key.
-    pub key_place: Option<Hash32>,
-    /// The event with evidence and inclusion proof.
-    pub entry: BundleEvent,
+    /// The salt of the leaf's commitment.
+    pub salt: Blob,
+    /// The event ([`crate::event::Event`], DER).
+    pub event: Blob,
+    /// The evidence that it names, in that order.
+    pub evidence: Vec<Blob>,
+    /// Inclusion proof of the leaf (RFC 6962 section 2.1.1).
+    pub proof: Vec<Hash32>,
 }
 
 impl Serialize for Blob {

@@ -67,6 +67,23 @@ numbered! {
 }
 
 impl EventKind {
+    /// Whether a certificate follows from the event, which then has a [`Certified`] body.
+    #[must_use]
+    pub fn certifies(self) -> bool {
+        use EventKind as K;
+        matches!(
+            self,
+            K::Enrol
+                | K::Adopt
+                | K::Renew
+                | K::Reissue
+                | K::Rekey
+                | K::Recover
+                | K::SwitchComplete
+                | K::Rename
+        )
+    }
+
     /// Whether the event belongs to one identity (else to the installation).
     #[must_use]
     pub fn is_of_identity(self) -> bool {

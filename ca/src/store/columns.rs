@@ -62,13 +62,6 @@ impl<'a> Columns<'a> {
         u64::try_from(self.int(column)?).map_err(|e| self.corrupt(column, e))
     }
 
-    pub(super) fn opt_u64(&self, column: &str) -> Result<Option<u64>> {
-        match self.opt_int(column)? {
-            None => Ok(None),
-            Some(_) => self.u64(column).map(Some),
-        }
-    }
-
     fn u32(&self, column: &str) -> Result<u32> {
         u32::try_from(self.int(column)?).map_err(|e| self.corrupt(column, e))
     }
@@ -232,6 +225,7 @@ pub(super) fn revoked(row: &dyn Source) -> Result<RevokedRow> {
         serial: columns.serial("serial")?,
         at_ms: columns.u64("revoked_ms")?,
         reason: columns.numbered("revoked_reason", RevocationReason::from_number)?,
+        leaf_index: columns.u64("revoked_leaf")?,
     })
 }
 

@@ -6,7 +6,8 @@ use tlog::map::PageId;
 use super::StoreError;
 use super::columns::Columns;
 use super::engine::{Engine, Given, Mode, NOTHING, Session, Value};
-use super::rows::{CheckpointRow, LeafRow};
+use super::read;
+use super::rows::{CheckpointRow, EntryRow, LeafRow};
 use super::sheet::{self, Column, Kind, Sheet};
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -109,6 +110,42 @@ pub(super) async fn leaves<E: Engine>(engine: &E, from: u64, to: u64) -> Result<
             Ok(LeafRow { leaf_index, leaf, uid })
         })
         .collect()
+}
+
+pub(super) async fn entries<E: Engine>(
+    engine: &E,
+    from: u64,
+    to: u64,
+    with_evidence: bool,
+) -> Result<Vec<EntryRow>> {
+    let mut session = engine.begin(Mode::Snapshot).await?;
+    let sql = "SELECT leaf_index, leaf, salt, event FROM event WHERE leaf_index >= $1 \
+               AND leaf_index < $2 ORDER BY leaf_index";
+    let range = [Value::int(from), Value::int(to)];
+    let mut entries = Vec::new();
+    for row in session.fetch(sql, Given::Values(&range)).await? {
+        let columns = Columns::of("event", &row);
+        let event = columns.bytes("event")?;
+        entries.push(EntryRow {
+            leaf_index: columns.u64("leaf_index")?,
+            leaf: columns.format("leaf")?,
+            salt: columns.fixed("salt")?,
+            event: if event.is_empty() { None } else { Some(columns.format("event")?) },
+            evidence: Vec::new(),
+        });
+    }
+    if with_evidence {
+        let named = entries.iter().filter_map(|entry| entry.event.as_ref());
+        let named = named.flat_map(|event| &event.evidence);
+        let data = read::evidence(&mut session, named).await?;
+        for entry in &mut entries {
+            if let Some(event) = &entry.event {
+                entry.evidence = data.of(event)?;
+            }
+        }
+    }
+    session.commit().await?;
+    Ok(entries)
 }
 
 pub(super) async fn map_size<E: Engine>(engine: &E) -> Result<u64> {

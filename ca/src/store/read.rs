@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tlog::{Edge, StoredHash};
-use wire::event::Event;
+use wire::event::{Event, EvidenceRef};
 use wire::{Hash32, UserId};
 
 use super::columns::{self, Columns};
@@ -154,30 +154,51 @@ pub(super) async fn events_of<E: Engine>(engine: &E, uid: &UserId) -> Result<Vec
             evidence: Vec::new(),
         });
     }
-    let mut named = Sheet::new(HASHES);
-    for reference in events.iter().flat_map(|row| &row.event.evidence) {
-        named.push([Value::Blob(reference.hash.as_bytes().to_vec().into())]);
-    }
-    let mut data: HashMap<Hash32, Vec<u8>> = HashMap::new();
-    if !named.is_empty() {
-        let sql = "SELECT hash, data FROM evidence WHERE hash IN (SELECT hash FROM {rows})";
-        for row in session.fetch(sql, Given::Rows(&named)).await? {
-            let columns = Columns::of("evidence", &row);
-            data.insert(columns.hash("hash")?, columns.bytes("data")?);
-        }
-    }
+    let named = events.iter().flat_map(|row| &row.event.evidence);
+    let data = evidence(&mut session, named).await?;
     session.commit().await?;
     for row in &mut events {
-        for reference in &row.event.evidence {
+        row.evidence = data.of(&row.event)?;
+    }
+    Ok(events)
+}
+
+/// Pieces of evidence by their hashes.
+pub(super) struct Pieces(HashMap<Hash32, Vec<u8>>);
+
+impl Pieces {
+    /// Those that an event names, in its order.
+    pub(super) fn of(&self, event: &Event) -> Result<Vec<(EvidenceRef, Vec<u8>)>> {
+        let found = |reference: &EvidenceRef| {
             let missing = || StoreError::Corrupt {
                 table: "evidence",
                 reason: format!("{} {} is missing", reference.kind, reference.hash),
             };
-            let found = data.get(&reference.hash).cloned().ok_or_else(missing)?;
-            row.evidence.push((reference.clone(), found));
+            let data = self.0.get(&reference.hash).cloned().ok_or_else(missing)?;
+            Ok((reference.clone(), data))
+        };
+        event.evidence.iter().map(found).collect()
+    }
+}
+
+/// The evidence with these hashes.
+pub(super) async fn evidence<S: Session>(
+    session: &mut S,
+    named: impl Iterator<Item = &EvidenceRef>,
+) -> Result<Pieces> {
+    let mut hashes = Sheet::new(HASHES);
+    for reference in named {
+        hashes.push([Value::Blob(reference.hash.as_bytes().to_vec().into())]);
+    }
+    let mut data = HashMap::new();
+    if !hashes.is_empty() {
+        let sql = "SELECT hash, data FROM evidence WHERE hash IN (SELECT hash FROM {rows})";
+        for row in session.fetch(sql, Given::Rows(&hashes)).await? {
+            let columns = Columns::of("evidence", &row);
+            data.insert(columns.hash("hash")?, columns.bytes("data")?);
         }
     }
-    Ok(events)
+    Ok(Pieces(data))
 }
 
 pub(super) async fn certificate<E: Engine>(
@@ -244,25 +265,12 @@ pub(super) async fn revoked<E: Engine>(
     shard: u32,
     until: u64,
 ) -> Result<Vec<RevokedRow>> {
-    let sql = "SELECT serial, revoked_ms, revoked_reason FROM certificate WHERE issuer = $1 \
+    let sql = "SELECT serial, revoked_ms, revoked_reason, revoked_leaf FROM certificate WHERE issuer = $1 \
                AND shard = $2 AND revoked_leaf IS NOT NULL AND not_after >= $3 \
                ORDER BY leaf_index";
     let values = [Value::blob(issuer.as_bytes()), Value::int(shard.into()), Value::int(until)];
     let rows = query(engine, sql, &values).await?;
     rows.iter().map(|row| columns::revoked(row)).collect()
-}
-
-pub(super) async fn latest_revocation<E: Engine>(
-    engine: &E,
-    issuer: Hash32,
-    shard: u32,
-) -> Result<Option<u64>> {
-    let sql = "SELECT max(revoked_leaf) AS revoked_leaf FROM certificate WHERE issuer = $1 \
-               AND shard = $2 AND revoked_leaf IS NOT NULL";
-    let values = [Value::blob(issuer.as_bytes()), Value::int(shard.into())];
-    let rows = query(engine, sql, &values).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    Columns::of("certificate", row).opt_u64("revoked_leaf")
 }
 
 pub(super) async fn crl<E: Engine>(

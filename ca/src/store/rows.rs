@@ -206,6 +206,21 @@ pub struct EventRow {
     pub evidence: Vec<(EvidenceRef, Vec<u8>)>,
 }
 
+/// A leaf with what stands behind it: nothing for a map's root.
+#[derive(Debug, Clone)]
+pub struct EntryRow {
+    /// Its index.
+    pub leaf_index: u64,
+    /// The leaf.
+    pub leaf: Leaf,
+    /// The salt of the leaf's commitment.
+    pub salt: [u8; 32],
+    /// The event.
+    pub event: Option<Event>,
+    /// The event's evidence, in the order it names it, where that was asked for.
+    pub evidence: Vec<(EvidenceRef, Vec<u8>)>,
+}
+
 /// A recorded event whose certificate is not stored.
 #[derive(Debug, Clone)]
 pub struct Unfinished {
@@ -259,7 +274,7 @@ pub struct HistoryCursor {
     pub number: u64,
 }
 
-/// An entry of a CRL.
+/// A revoked certificate, as its row says.
 #[derive(Debug, Clone, Copy)]
 pub struct RevokedRow {
     /// Serial number.
@@ -268,6 +283,8 @@ pub struct RevokedRow {
     pub at_ms: u64,
     /// Why.
     pub reason: RevocationReason,
+    /// Leaf of the event that revoked it.
+    pub leaf_index: u64,
 }
 
 /// A CRL as stored.

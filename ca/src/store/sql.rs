@@ -7,9 +7,9 @@ use wire::{Hash32, UserId};
 
 use super::engine::Engine;
 use super::rows::{
-    Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EventRow,
-    FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch, LeafRow,
-    Publication, RecordGroup, Refused, RevokedRow, Unfinished,
+    Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EntryRow,
+    EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch,
+    LeafRow, Publication, RecordGroup, Refused, RevokedRow, Unfinished,
 };
 use super::{Store, StoreError, Wanted, log, read, search, write};
 
@@ -49,6 +49,15 @@ impl<E: Engine> Store for E {
 
     async fn leaves(&self, from: u64, to: u64) -> Result<Vec<LeafRow>, StoreError> {
         log::leaves(self, from, to).await
+    }
+
+    async fn entries(
+        &self,
+        from: u64,
+        to: u64,
+        with_evidence: bool,
+    ) -> Result<Vec<EntryRow>, StoreError> {
+        log::entries(self, from, to, with_evidence).await
     }
 
     async fn secret(&self) -> Result<Option<[u8; 32]>, StoreError> {
@@ -137,14 +146,6 @@ impl<E: Engine> Store for E {
         until: u64,
     ) -> Result<Vec<RevokedRow>, StoreError> {
         read::revoked(self, issuer, shard, until).await
-    }
-
-    async fn latest_revocation(
-        &self,
-        issuer: Hash32,
-        shard: u32,
-    ) -> Result<Option<u64>, StoreError> {
-        read::latest_revocation(self, issuer, shard).await
     }
 
     async fn crl(&self, issuer: Hash32, shard: u32) -> Result<Option<CrlRow>, StoreError> {

@@ -1,6 +1,7 @@
 //! Log: a certificate is signed only after its leaf is in a signed checkpoint.
 
 use pkcs11::HsmError;
+use tlog::Edge;
 use tlog::note::{Checkpoint, LogKey, NoteError, SignedCheckpoint};
 use wire::Hash32;
 use wire::genesis::KeyPurpose;
@@ -20,13 +21,18 @@ pub(crate) struct TreeHead {
 }
 
 impl TreeHead {
-    pub(crate) fn of_edge(edge: &tlog::Edge) -> Self {
+    pub(crate) fn of_edge(edge: &Edge) -> Self {
         Self { size: edge.size(), root: edge.root() }
     }
 
     /// Number of leaves.
     pub(crate) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether this is the edge's size and root.
+    pub(crate) fn is_of(&self, edge: &Edge) -> bool {
+        (self.size, self.root) == (edge.size(), edge.root())
     }
 
     /// Whether this leaf, by the stored hashes of the tree, is in it.

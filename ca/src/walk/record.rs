@@ -1,6 +1,7 @@
 //! Record: the event, its serial number and the hash of its TBS become durable before anything is
 //! signed.
 
+use evidence::issuance::PROFILE;
 use policy::Outcome;
 use tlog::Edge;
 use tlog::map::Staged;
@@ -13,10 +14,10 @@ use super::ask::{store_unavailable, vouched};
 use super::decide::Decision;
 use super::{Action, Ask, Reply, TreeHead};
 use crate::authority::{Authority, Fatal};
-use crate::certificates::PROFILE;
+use crate::crl::Revocation;
 use crate::random;
 use crate::store::StoreError;
-use crate::store::rows::{CertificateRow, IdentityRow, KeyRow, NewEvent, RecordGroup, Revocation};
+use crate::store::rows::{self, CertificateRow, IdentityRow, KeyRow, NewEvent, RecordGroup};
 
 /// The log as this authority, its only writer, last left it.
 #[derive(Debug)]
@@ -113,6 +114,7 @@ pub(crate) async fn record(
             authority.heads().commit(staged, edge.size());
             authority.note_log_size(edge.size());
             authority.note_tree_head(TreeHead::of_edge(&edge));
+            authority.revocations().grew(expected_size, edge.size(), revocations(&group));
             ledger.edge = edge;
             if let Err(error) = authority.heads().flush(authority.store(), false).await {
                 tracing::warn!(%error, "the map is flushed later");
@@ -134,6 +136,14 @@ pub(crate) async fn record(
             Ok(Vec::new())
         }
     }
+}
+
+fn revocations(group: &RecordGroup) -> impl Iterator<Item = Revocation> {
+    let revoked = group.events.iter().filter(|new| new.event.kind == EventKind::Revoke);
+    revoked.filter_map(|new| {
+        let (leaf_index, leaf) = (new.leaf_index, new.leaf.leaf_hash());
+        Some(Revocation { leaf_index, leaf, uid: new.event.subject.clone()? })
+    })
 }
 
 impl Ledger {
@@ -202,7 +212,12 @@ fn draft(
             let built = serial
                 .ok_or_else(|| format!("leaf index {leaf_index} does not fit a serial number"))
                 .and_then(|serial| {
-                    let tbs = authority.certificates().leaf(csr.key(), &uid, serial, now_ms)?;
+                    let tbs = authority.certificates().issuance().leaf(
+                        csr.key(),
+                        &uid,
+                        serial,
+                        now_ms,
+                    )?;
                     Ok((serial, tbs))
                 });
             let (serial, tbs) = match built {
@@ -213,7 +228,7 @@ fn draft(
                     return Err(Box::new((reply, problem)));
                 }
             };
-            let (not_before, not_after) = authority.certificates().validity(now_ms);
+            let (not_before, not_after) = authority.certificates().issuance().validity(now_ms);
             let issuer = authority.certificates().issuer();
             let shard = authority.certificates().shard(&serial);
             certificate = Some(CertificateRow {
@@ -252,7 +267,7 @@ fn draft(
             (body.to_canonical(), What::Certificate(Box::new(tbs)))
         }
         Action::Revoke { leaf_index, serial, key, reason } => {
-            revocation = Some(Revocation { key: *key, at_ms: now_ms, reason: *reason });
+            revocation = Some(rows::Revocation { key: *key, at_ms: now_ms, reason: *reason });
             let body = Revoked { version: 1, serial: octets(serial.as_bytes()), reason: *reason };
             (body.to_canonical(), What::Revocation { about: *leaf_index })
         }

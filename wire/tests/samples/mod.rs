@@ -366,6 +366,10 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
     let signed = Signed {
         intent: Some(ByteBuf::from(enrol_intent().to_canonical())),
         statements: vec![ByteBuf::from(signed_statement().to_canonical())],
+        assertions: vec![ByteBuf::from(opaque("assertion"))],
+        id_tokens: vec!["header.claims.signature".into()],
+        public_keys: vec![ByteBuf::from(spki())],
+        addresses: vec![ByteBuf::from(opaque("sealed address"))],
     };
     let bodies = vec![
         RequestBody::Issue {
@@ -377,7 +381,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         RequestBody::Revoke {
             serial: serial().to_string(),
             reason: "key-compromise".into(),
-            signed,
+            signed: signed.clone(),
         },
         RequestBody::Identity { uid: uid() },
         RequestBody::Certificates { uid: uid(), page: page.clone() },
@@ -408,8 +412,25 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
                 status: Some(rest::IdentityStatus::Suspended),
                 serial: None,
             }),
-            page,
+            page: page.clone(),
         },
+        RequestBody::Ask {
+            uid: uid(),
+            csr: Some(ByteBuf::from(opaque("certification request"))),
+            signed: signed.clone(),
+            idempotency_key: Some(IdempotencyKey::parse("once-only").unwrap()),
+        },
+        RequestBody::Approve { switch: enrol_intent().hash(), signed: signed.clone() },
+        RequestBody::Veto { switch: enrol_intent().hash(), signed: signed.clone() },
+        RequestBody::Change { signed },
+        RequestBody::Switch { switch: enrol_intent().hash() },
+        RequestBody::Switches { page: page.clone() },
+        RequestBody::Policy,
+        RequestBody::Ways {
+            uid: uid(),
+            rules: Some(ByteBuf::from(Rules::standard().to_canonical())),
+        },
+        RequestBody::KeyChanges { page },
     ];
     // A new kind of request does not compile before it has a file.
     let name = |body: &RequestBody| match body {
@@ -427,6 +448,15 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         RequestBody::Bundle { .. } => "bundle",
         RequestBody::SearchCertificates { .. } => "search-certificates",
         RequestBody::SearchIdentities { .. } => "search-identities",
+        RequestBody::Ask { .. } => "ask",
+        RequestBody::Approve { .. } => "approve",
+        RequestBody::Veto { .. } => "veto",
+        RequestBody::Change { .. } => "change",
+        RequestBody::Switch { .. } => "switch",
+        RequestBody::Switches { .. } => "switches",
+        RequestBody::Policy => "policy",
+        RequestBody::Ways { .. } => "ways",
+        RequestBody::KeyChanges { .. } => "key-changes",
     };
     let peer = Peer { spki: ByteBuf::from(spki()), name: "agent".into() };
     let request = |body| {
@@ -513,10 +543,45 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         .remedy("try again")
         .offset(Some(12))
         .retry_after(2);
+    let switch = rest::Switch {
+        id: enrol_intent().hash(),
+        uid: uid(),
+        status: rest::SwitchStatus::Waiting,
+        intent: "MAA=".into(),
+        old_key: Some(spki_sha256),
+        new_key: Hash32::of(b"another key"),
+        reason: Some("all devices lost".into()),
+        requested: "2026-01-02T03:04:05Z".into(),
+        expires: "2026-01-16T03:04:05Z".into(),
+        not_before: Some("2026-01-05T03:04:05Z".into()),
+        needed: 2,
+        approvals: vec![rest::SwitchApproval {
+            officer: "olga".into(),
+            key: Hash32::of(b"olga's key"),
+            remark: Some("seen in person".into()),
+            at: "2026-01-02T04:04:05Z".into(),
+        }],
+        slowed: false,
+        outcome: None,
+    };
+    let policy = rest::Policy {
+        hash: Rules::standard().hash(),
+        toml: "preset = \"standard\"\n".into(),
+        officers: vec![rest::Keyholder {
+            name: "olga".into(),
+            key: Hash32::of(b"olga's key"),
+            scope: vec![],
+        }],
+        agents: vec![],
+        providers: vec!["https://login.example.org".into()],
+        sequence: 0,
+        head: enrol_leaf().leaf_hash(),
+        announced: vec!["policy-change".into()],
+    };
     let ok = vec![
         ResponseBody::Certificate { certificate: Box::new(certificate.clone()), created: true },
         ResponseBody::Identity(Box::new(identity.clone())),
-        ResponseBody::Certificates(rest::Page { items: vec![certificate], next: None }),
+        ResponseBody::Certificates(rest::Page { items: vec![certificate.clone()], next: None }),
         ResponseBody::History(rest::Page { items: vec![entry], next: Some("18".into()) }),
         ResponseBody::Installation(Box::new(installation)),
         ResponseBody::Crl { der: ByteBuf::from(opaque("crl")), next_update: NOW + 3600 },
@@ -525,6 +590,36 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         ResponseBody::Tile(ByteBuf::from(opaque("tile"))),
         ResponseBody::Bundle(Box::new(bundle())),
         ResponseBody::Identities(rest::Page { items: vec![identity], next: Some("616c".into()) }),
+        ResponseBody::Done(Box::new(rest::Done {
+            uid: Some(uid()),
+            event: "rekey".into(),
+            sequence: 2,
+            leaf_index: 9,
+            head: enrol_leaf().leaf_hash(),
+            announced: false,
+            certificate: Some(certificate),
+        })),
+        ResponseBody::Switch(Box::new(switch.clone())),
+        ResponseBody::Switches(rest::Page { items: vec![switch], next: None }),
+        ResponseBody::Policy(Box::new(policy)),
+        ResponseBody::Ways(vec![rest::Way {
+            verb: "recover".into(),
+            signed_by: vec!["the recovery key".into()],
+            takes: vec!["a new key".into()],
+            not_before: Some("2026-01-05T03:04:05Z".into()),
+            closed: None,
+        }]),
+        ResponseBody::KeyChanges(rest::Page {
+            items: vec![rest::KeyChange {
+                uid: uid(),
+                event: "switch-complete".into(),
+                sequence: 3,
+                leaf_index: 11,
+                at: "2026-01-02T03:04:05Z".into(),
+                key: Some(spki_sha256),
+            }],
+            next: None,
+        }),
     ];
     // A new kind of response does not compile before it has a file.
     let name = |body: &ResponseBody| match body {
@@ -539,6 +634,12 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         ResponseBody::Tile(_) => "tile",
         ResponseBody::Bundle(_) => "bundle",
         ResponseBody::Identities(_) => "identities",
+        ResponseBody::Done(_) => "done",
+        ResponseBody::Switch(_) => "switch",
+        ResponseBody::Switches(_) => "switches",
+        ResponseBody::Policy(_) => "policy",
+        ResponseBody::Ways(_) => "ways",
+        ResponseBody::KeyChanges(_) => "key-changes",
     };
     let mut all: Vec<_> =
         ok.into_iter().map(|body| (name(&body), Response { id: 300, result: Ok(body) })).collect();

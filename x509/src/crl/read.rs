@@ -226,6 +226,12 @@ impl Crl {
         self.entries.is_empty()
     }
 
+    /// Every entry, by serial number: the number's octets, when, and why; an unknown reason is
+    /// `None`.
+    pub fn entries(&self) -> impl Iterator<Item = (&[u8], u64, Option<Reason>)> {
+        self.entries.iter().map(|entry| (&*entry.serial, entry.at, entry.reason))
+    }
+
     /// Whether the certificate with this serial number (octets as in [`crate::Certificate::serial`])
     /// is revoked: when, and why; an unknown reason is `None`.
     #[must_use]

@@ -51,6 +51,16 @@ pub(crate) async fn leaves_and_hashes_are_found_by_place(harness: &impl Harness)
     assert_eq!(indexes, [(1, Some(uid("alice"))), (2, None)]);
     assert_eq!((&rows[0].leaf, &rows[1].leaf), (&group.events[1].leaf, &group.map_root));
     assert!(store.leaves(3, 9).await.unwrap().is_empty());
+    for with_evidence in [false, true] {
+        let entries = store.entries(1, 9, with_evidence).await.unwrap();
+        assert_eq!(entries.iter().map(|row| row.leaf_index).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!((&entries[0].leaf, &entries[1].leaf), (&rows[0].leaf, &rows[1].leaf));
+        assert_eq!(entries[0].event.as_ref(), Some(&group.events[1].event));
+        assert_eq!(entries[0].salt, group.events[1].salt);
+        let evidence = if with_evidence { &group.events[1].evidence[..] } else { &[] };
+        assert_eq!(entries[0].evidence, evidence);
+        assert!(entries[1].event.is_none() && entries[1].evidence.is_empty());
+    }
 
     let wanted: Vec<u64> = group.hashes.iter().map(|stored| stored.index).chain([999]).collect();
     let mut found = store.stored_hashes(&wanted).await.unwrap();

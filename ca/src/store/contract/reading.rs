@@ -17,7 +17,6 @@ pub(crate) async fn an_empty_store_is_empty(harness: &impl Harness) {
     assert!(store.events_of(&uid("alice")).await.unwrap().is_empty());
     assert!(store.history(&uid("alice"), None, 10).await.unwrap().is_empty());
     assert!(store.unfinished(None, 10).await.unwrap().is_empty());
-    assert_eq!(store.latest_revocation(Author::ISSUER, 0).await.unwrap(), None);
     assert!(store.books(&Wanted::default()).await.unwrap().identities.is_empty());
 }
 
