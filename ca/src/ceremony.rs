@@ -1,5 +1,7 @@
 //! How an installation begins: keys on the token, root and issuing certificates, the genesis event.
 
+use std::collections::BTreeSet;
+
 use pkcs11::{Algorithm, Holder, Hsm, HsmError, KeyInfo, KeySpec};
 use policy::{Installation, InstallationError};
 use tlog::Edge;
@@ -60,6 +62,8 @@ pub struct Plan {
     pub base_url: String,
     /// The first policy.
     pub rules: Rules,
+    /// The first officers; none, or as many as the policy demands.
+    pub officers: Vec<Keyholder>,
     /// The enrolment agents.
     pub agents: Vec<Keyholder>,
     /// Algorithm of root and issuing keys.
@@ -135,6 +139,7 @@ pub async fn begin(
         return Err(CeremonyError::Exists);
     }
     plan.rules.within_bounds().map_err(|(field, reason)| CeremonyError::Plan { field, reason })?;
+    officers_fit(&plan)?;
     let now_ms = clock.now_ms();
     let root_key = generate(root, plan.key, "avouch root").await?;
     let issuing_key = generate(issuing, plan.key, "avouch issuing").await?;
@@ -153,7 +158,7 @@ pub async fn begin(
         .map_err(|error| CeremonyError::Plan { field: "realm", reason: error.to_string() })?
         .vkey();
     let secret = random::bytes::<32>();
-    let warnings = warnings(&plan.rules, &keys);
+    let warnings = warnings(&plan.rules, &plan.officers, &keys);
     let (realm, max_status_age) = (plan.realm.clone(), plan.rules.max_status_age);
     let body = Genesis {
         version: 1,
@@ -164,7 +169,7 @@ pub async fn begin(
         origin,
         blinding: blinding_commitment(&secret),
         rules: plan.rules,
-        roster: Vec::new(),
+        roster: plan.officers,
         agents: plan.agents,
         providers: Vec::new(),
         cosigners: Vec::new(),
@@ -199,6 +204,22 @@ pub async fn begin(
     })
 }
 
+/// An installation without officers may begin, though nobody can ever change it; one with too few
+/// would only seem to have some.
+fn officers_fit(plan: &Plan) -> Result<(), CeremonyError> {
+    let wrong = |reason: String| Err(CeremonyError::Plan { field: "officers", reason });
+    let (found, least) = (plan.officers.len(), plan.rules.officers as usize);
+    if found > 0 && found < least {
+        return wrong(format!("{found} are named; the policy demands {least} at least"));
+    }
+    let keys: BTreeSet<_> = plan.officers.iter().map(|officer| officer.spki.as_bytes()).collect();
+    let names: BTreeSet<_> = plan.officers.iter().map(|officer| &officer.name).collect();
+    if keys.len() < found || names.len() < found {
+        return wrong("two of them have the same name or key".to_owned());
+    }
+    Ok(())
+}
+
 /// The installation that a store holds already, for whoever lost what the ceremony handed out.
 ///
 /// # Errors
@@ -224,7 +245,7 @@ pub async fn begun(store: &dyn Store) -> Result<Option<Begun>, CeremonyError> {
         root: certificate(KeyPurpose::Root),
         issuing: certificate(KeyPurpose::Issuing),
         log,
-        warnings: warnings(installation.rules(), &keys),
+        warnings: warnings(installation.rules(), installation.roster(), &keys),
     }))
 }
 
@@ -320,8 +341,13 @@ fn installation_key(purpose: KeyPurpose, key: &KeyInfo, certificate: &[u8]) -> I
     }
 }
 
-fn warnings(rules: &Rules, keys: &[InstallationKey]) -> Vec<String> {
+fn warnings(rules: &Rules, officers: &[Keyholder], keys: &[InstallationKey]) -> Vec<String> {
     let mut warnings = Vec::new();
+    if officers.is_empty() {
+        let text = "there are no officers: nobody can approve a switch, lift a suspension or change \
+                    the policy, now or ever";
+        warnings.push(text.to_owned());
+    }
     for key in keys {
         match policy::hsm_held(&key.protection, rules) {
             Ok(()) if key.protection.software_token => warnings.push(format!(

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use check::{Config, HsmConfig, StoreConfig};
 pub(crate) use keys::{
-    Raw, RawGateway, RawHsm, RawKeys, RawLimits, RawLog, RawMetrics, RawSockets, RawStore,
+    Raw, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog, RawMetrics, RawSockets,
+    RawStore,
 };
 pub(crate) use read::{Fault, Origin, Source};
 pub(crate) use values::{Address, Count, LogFormat};

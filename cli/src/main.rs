@@ -4,6 +4,7 @@ mod admin;
 mod config;
 mod exit;
 mod files;
+mod keyholder;
 mod log;
 mod op;
 mod output;

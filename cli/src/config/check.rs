@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use ca::clock::Clock;
 use ca::store::postgres;
 use pkcs11::{Pin, TokenConfig, TokenSelector};
 
@@ -23,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) limits: RawLimits,
     pub(crate) blocklist: Option<PathBuf>,
     pub(crate) metrics: MetricsSection,
+    pub(crate) test_clock: Option<PathBuf>,
     pub(crate) log: LogSection,
 }
 
@@ -104,6 +106,11 @@ impl Config {
     /// The gateway's socket.
     pub(crate) fn gateway_socket(&self) -> PathBuf {
         self.run.join("gateway.sock")
+    }
+
+    /// The authority's clock.
+    pub(crate) fn clock(&self) -> Clock {
+        self.test_clock.clone().map_or_else(Clock::system, Clock::test)
     }
 
     /// The local administrator's socket.
@@ -203,6 +210,7 @@ fn values(source: &Source, dir: &Path) -> Result<Config, Wrong> {
             authority: raw.metrics.authority_listen.map(|address| address.0),
             gateway: raw.metrics.gateway_listen.map(|address| address.0),
         },
+        test_clock: raw.development.test_clock.map(|path| dir.join(path)),
         log: LogSection { format: raw.log.format, filter: raw.log.filter.0 },
         dir: dir.to_owned(),
     })

@@ -217,6 +217,13 @@ sections! {
         /// Address and port of the gateway's metrics.
         gateway_listen: Option<Address>;
     }
+    /// For tests and demonstrations alone. Each of these is shown by `avouch doctor`, in the
+    /// installation's warnings and in its health.
+    RawDevelopment {
+        /// A file with a number of seconds, by which the authority's clock is ahead of the machine's:
+        /// so a wait is over when somebody says so. With it waits protect nobody.
+        test_clock: Option<PathBuf>;
+    }
     /// Logs, on standard error. They hold no user id, no key and no PIN.
     RawLog {
         /// For people, or for programs: one JSON object on each line.
@@ -241,7 +248,7 @@ macro_rules! optional {
     )+};
 }
 
-optional!(RawSockets RawLimits RawKeys RawMetrics RawLog);
+optional!(RawSockets RawLimits RawKeys RawMetrics RawDevelopment RawLog);
 
 /// The file as written, with its defaults.
 #[derive(Debug, Clone)]
@@ -254,6 +261,7 @@ pub(crate) struct Raw {
     pub(crate) limits: RawLimits,
     pub(crate) keys: RawKeys,
     pub(crate) metrics: RawMetrics,
+    pub(crate) development: RawDevelopment,
     pub(crate) log: RawLog,
 }
 
@@ -282,6 +290,7 @@ impl Raw {
             limits: RawLimits::read(table("limits")).map_err(at("limits"))?,
             keys: RawKeys::read(table("keys")).map_err(at("keys"))?,
             metrics: RawMetrics::read(table("metrics")).map_err(at("metrics"))?,
+            development: RawDevelopment::read(table("development")).map_err(at("development"))?,
             log: RawLog::read(table("log")).map_err(at("log"))?,
         })
     }
@@ -296,6 +305,7 @@ impl Raw {
             ("limits", self.limits.write()),
             ("keys", self.keys.write()),
             ("metrics", self.metrics.write()),
+            ("development", self.development.write()),
             ("log", self.log.write()),
         ]);
         sections
@@ -344,6 +354,7 @@ pub(crate) fn sections() -> Vec<Section> {
         RawLimits::describe("limits", false),
         RawKeys::describe("keys", false),
         RawMetrics::describe("metrics", false),
+        RawDevelopment::describe("development", false),
         RawLog::describe("log", false),
     ]
 }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ca::authority::{Authority, Limits, OpenError, Settings};
-use ca::clock::Clock;
 use ca::metrics::{Format, Metrics};
 use ca::server::Server;
 use ca::store::Store;
@@ -84,8 +83,11 @@ async fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {
     let server = Server::bind(&config.gateway_socket(), &config.admin_socket())
         .await
         .map_err(|e| Failure::local(e.to_string()))?;
-    let opened =
-        Authority::open(Arc::clone(&store), hsm.clone(), Clock::system(), settings, stop.clone());
+    let clock = config.clock();
+    if let Some(file) = clock.test_file() {
+        tracing::warn!(file = %file.display(), "a test clock: waits mean nothing");
+    }
+    let opened = Authority::open(Arc::clone(&store), hsm.clone(), clock, settings, stop.clone());
     let running = opened.await.map_err(open_failure)?;
     if let Some(scrapes) = scrapes {
         let authority = running.authority();

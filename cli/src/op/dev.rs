@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ca::ceremony::Plan;
 use clap::Args;
+use client::keys::{KeyAlgorithm, PrivateKey, Signer};
 use pkcs11::Pin;
 use wire::genesis::Keyholder;
 use wire::rules::Rules;
@@ -15,8 +16,8 @@ use wire::{Realm, octets};
 use super::init::{self, KeyKind};
 use super::{authority, serve, tls};
 use crate::config::{
-    self, Address, Count, Raw, RawGateway, RawHsm, RawKeys, RawLimits, RawLog, RawMetrics,
-    RawSockets, RawStore,
+    self, Address, Count, Raw, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog,
+    RawMetrics, RawSockets, RawStore,
 };
 use crate::exit::Failure;
 use crate::files;
@@ -25,8 +26,8 @@ const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const TOKEN: &str = "avouch-dev";
 
 /// Makes an installation in a folder if there is none, and serves it: token, root and issuing CA,
-/// database, TLS and an enrolment agent. For development and trying out; the root key is on the
-/// same token, and the agent's TLS certificate alone may enrol.
+/// database, TLS, an enrolment agent and three officers. For development and trying out; the root
+/// key is on the same token, and the agent's TLS certificate alone may enrol.
 #[derive(Debug, Args)]
 pub(crate) struct Dev {
     /// The folder.
@@ -50,6 +51,10 @@ pub(crate) struct Dev {
     /// A PostgreSQL database instead of a file in the folder: postgres://USER@HOST/DATABASE.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+    /// A file with a number of seconds by which the clock is ahead, to try out what waits: the wait
+    /// is over when you write so. Give the same file to people's commands in AVOUCH_TEST_CLOCK.
+    #[arg(long, value_name = "FILE")]
+    test_clock: Option<PathBuf>,
     /// Makes the installation and does not serve it.
     #[arg(long)]
     no_serve: bool,
@@ -94,12 +99,31 @@ pub(crate) fn run(args: &Dev) -> Result<(), Failure> {
                 allow_software_token: true,
                 ..Rules::standard()
             },
+            officers: officers(&dir)?,
             agents: vec![agent],
             key: args.key.choice(),
         };
         crate::runtime()?.block_on(init::begin(&config, plan))?;
     }
     if args.no_serve { Ok(()) } else { serve::serve(&config, &file) }
+}
+
+/// Three officers with key files `officer-1.key` to `officer-3.key`, so that a switch can be tried
+/// at once.
+fn officers(dir: &Path) -> Result<Vec<Keyholder>, Failure> {
+    (1..=3)
+        .map(|n| {
+            let (name, file) = (format!("officer-{n}"), dir.join(format!("officer-{n}.key")));
+            let key = if file.exists() {
+                PrivateKey::load(&file)?
+            } else {
+                let key = PrivateKey::generate(KeyAlgorithm::P256)?;
+                key.save_new(&file)?;
+                key
+            };
+            Ok(Keyholder { name, spki: octets(key.spki_der()), scope: Vec::new() })
+        })
+        .collect()
 }
 
 /// The address of the last start, if there was one.
@@ -123,7 +147,7 @@ fn choose_port(wanted: SocketAddr, previous: Option<SocketAddr>) -> Result<Socke
 /// Writes the configuration, or brings the address in the one that is there up to date.
 fn write_config(args: &Dev, dir: &Path, file: &Path, listen: SocketAddr) -> Result<(), Failure> {
     let url = format!("https://{listen}");
-    let raw = if file.exists() {
+    let mut raw = if file.exists() {
         let mut raw = config::source_of_file(file).map_err(|e| Failure::local(e.to_string()))?.raw;
         raw.gateway.listen = Address(listen);
         raw.gateway.public_url = url;
@@ -131,6 +155,12 @@ fn write_config(args: &Dev, dir: &Path, file: &Path, listen: SocketAddr) -> Resu
     } else {
         first_config(args, listen, url)
     };
+    if let Some(clock) = &args.test_clock {
+        // The configuration's paths count from its own folder, the command line's from here.
+        let clock = std::path::absolute(clock)
+            .map_err(|e| Failure::local(format!("cannot find {}: {e}", clock.display())))?;
+        raw.development.test_clock = Some(clock);
+    }
     if raw.hsm.env.contains_key("SOFTHSM2_CONF") {
         let tokens = dir.join("tokens");
         std::fs::DirBuilder::new()
@@ -186,6 +216,7 @@ fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
         limits: RawLimits::default(),
         keys: RawKeys::default(),
         metrics: RawMetrics::default(),
+        development: RawDevelopment::default(),
         log: RawLog::default(),
     }
 }

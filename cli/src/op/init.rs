@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use ca::ceremony::{self, KeyChoice, Plan};
 use ca::clock::Clock;
 use clap::{Args, ValueEnum};
-use wire::genesis::Keyholder;
+use wire::Realm;
 use wire::rules::Rules;
 use wire::trust::TrustFile;
-use wire::{Realm, octets};
 
 use super::authority::{open_hsm, open_store};
 use crate::config::{self, Config};
 use crate::exit::Failure;
 use crate::files;
+use crate::keyholder;
 
 /// Begins an installation: makes root and issuing keys on the tokens that the configuration names
 /// (`[root_hsm]`, else `[hsm]`), their certificates, and the genesis event.
@@ -31,6 +31,14 @@ pub(crate) struct Init {
     /// An enrolment agent, as NAME=FILE with its certificate or public key, PEM. May be repeated.
     #[arg(long, value_name = "NAME=FILE")]
     agent: Vec<String>,
+    /// The first policy, TOML (docs/policy.md); without it the preset `standard`.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// An officer, as NAME=FILE with her certificate or public key, PEM; NAME:UID=FILE where she
+    /// has an identity here herself, about which she does not decide. May be repeated: as many as
+    /// the policy demands.
+    #[arg(long, value_name = "NAME[:UID]=FILE")]
+    officer: Vec<String>,
     /// Algorithm of the root and issuing keys.
     #[arg(long, value_enum, default_value_t = KeyKind::P256)]
     key: KeyKind,
@@ -68,37 +76,28 @@ impl KeyKind {
 
 pub(crate) fn run(args: &Init) -> Result<(), Failure> {
     let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
-    let agents = args.agent.iter().map(|text| agent(text)).collect::<Result<_, _>>()?;
-    let rules = Rules {
-        allow_transport_evidence: args.allow_transport_evidence,
-        allow_software_token: args.allow_software_token,
-        ..Rules::standard()
-    };
+    let agents = args.agent.iter().map(|text| keyholder::agent(text)).collect::<Result<_, _>>()?;
+    let officers =
+        args.officer.iter().map(|text| keyholder::officer(text)).collect::<Result<_, _>>()?;
+    let mut rules = args.policy.as_deref().map_or_else(|| Ok(Rules::standard()), policy_file)?;
+    rules.allow_transport_evidence |= args.allow_transport_evidence;
+    rules.allow_software_token |= args.allow_software_token;
     let plan = Plan {
         realm: args.realm.clone(),
         base_url: args.base_url.trim_end_matches('/').to_owned(),
         rules,
+        officers,
         agents,
         key: args.key.choice(),
     };
     crate::runtime()?.block_on(begin(&config, plan))
 }
 
-fn agent(text: &str) -> Result<Keyholder, Failure> {
-    let (name, file) = text
-        .split_once('=')
-        .ok_or_else(|| Failure::local(format!("--agent {text:?} is not of the form NAME=FILE")))?;
-    let bytes = files::read(Path::new(file))?;
-    let spki = if x509::pem::is_pem(&bytes) && bytes.windows(10).any(|w| w == b"PUBLIC KEY") {
-        x509::pem::decode_one(&bytes, &["PUBLIC KEY"])
-            .map_err(|e| Failure::local(format!("{file}: {e}")))?
-    } else {
-        x509::Certificate::parse_any(&bytes)
-            .map_err(|e| Failure::local(format!("{file}: {e}")))?
-            .spki_der()
-            .to_vec()
-    };
-    Ok(Keyholder { name: name.to_owned(), spki: octets(&spki), scope: Vec::new() })
+/// Reads a policy file.
+pub(crate) fn policy_file(path: &Path) -> Result<Rules, Failure> {
+    let text = String::from_utf8(files::read(path)?)
+        .map_err(|_| Failure::local(format!("{} is not text", path.display())))?;
+    policy::file::parse(&text).map_err(|e| Failure::local(format!("{}: {e}", path.display())))
 }
 
 /// Makes the installation and writes `root.pem`, `chain.pem` and `trust.json` beside the
