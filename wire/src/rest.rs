@@ -376,6 +376,19 @@ pub struct Policy {
     pub announced: Vec<String>,
 }
 
+/// Body of POST `/policy/simulate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SimulateRequest {
+    /// Whose ways are asked for; an id that is not enrolled has some, too.
+    pub uid: UserId,
+    /// The rules to suppose ([`crate::rules::Rules`]), base64 DER; `null`: those in force.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(content_encoding = "base64", nullable))]
+    pub rules: Option<String>,
+}
+
 /// Somebody with a key that counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -384,6 +397,9 @@ pub struct Keyholder {
     pub name: String,
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub key: Hash32,
+    /// The SubjectPublicKeyInfo, base64 DER: a change of the list names all of it anew.
+    #[cfg_attr(feature = "openapi", schema(content_encoding = "base64"))]
+    pub public_key: String,
     /// What it is good for; empty: everything of its kind.
     pub scope: Vec<String>,
 }

@@ -570,6 +570,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         officers: vec![rest::Keyholder {
             name: "olga".into(),
             key: Hash32::of(b"olga's key"),
+            public_key: "b2xnYSdzIGtleQ==".into(),
             scope: vec![],
         }],
         agents: vec![],
