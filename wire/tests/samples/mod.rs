@@ -576,7 +576,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         agents: vec![],
         providers: vec!["https://login.example.org".into()],
         sequence: 0,
-        head: enrol_leaf().leaf_hash(),
+        head: Some(enrol_leaf().leaf_hash()),
         announced: vec!["policy-change".into()],
     };
     let ok = vec![
