@@ -1,8 +1,8 @@
 //! Verifying a person's certificate before anything is sealed to it.
 
 use path::{
-    Certificate, Class, Crl, Curve, GeneralName, Options, ParseError, PublicKey, Purpose, Report,
-    Revocation, key_usage, verify,
+    Certificate, Class, Crl, Curve, GeneralName, Given, Options, ParseError, Profile, PublicKey,
+    Purpose, Report, Revocation, key_usage, verify,
 };
 use wire::trust::TrustFile;
 use wire::{Hash32, UserId};
@@ -182,11 +182,13 @@ pub fn verify_recipient(
     let root = Certificate::from_der(trust.root()).map_err(RecipientRefusal::TrustRoot)?;
     let Material { certificate, chain, crls } = material;
     let options = Options::at(now)
+        .profile(Profile::Strict)
         .purpose(Purpose::Email)
         .revocation(Revocation::Leaf)
         .clock_skew(CLOCK_SKEW)
         .max_status_age(i64::try_from(trust.max_status_age()).unwrap_or(i64::MAX));
-    let report = verify(&certificate, &chain, &[root], &crls, &options);
+    let given = Given { roots: &[root], untrusted: &chain, crls: &crls, ocsp: &[] };
+    let report = verify(&certificate, &given, &options);
     if !report.is_valid() {
         return Err(RecipientRefusal::Path { uid: uid.clone(), report: Box::new(report) });
     }

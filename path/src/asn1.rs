@@ -118,6 +118,16 @@ impl<'a> Tlv<'a> {
         Ok(octets.iter().fold(0, |sum, octet| (sum << 8) | u32::from(*octet)))
     }
 
+    /// The octets of an INTEGER above zero, without the octet for the sign.
+    pub(crate) fn positive(&self) -> Result<Vec<u8>, ParseError> {
+        match self.integer()? {
+            [top, ..] if top & 0x80 != 0 => Err(self.error("a negative number in a key")),
+            [0] => Err(self.error("zero in a key")),
+            [0, rest @ ..] => Ok(rest.to_vec()),
+            octets => Ok(octets.to_vec()),
+        }
+    }
+
     /// The octets of a BIT STRING and how many bits of the last are unused.
     pub(crate) fn bits(&self) -> Result<(&'a [u8], u8), ParseError> {
         match self.value {
@@ -263,6 +273,42 @@ impl Oid {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Reads dotted decimals, such as `2.5.29.32.0`; arcs below 2^64.
+impl std::str::FromStr for Oid {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || format!("{text:?} is not an object identifier such as 1.3.6.1.5.5.7.3.4");
+        let arc = |t: &str| -> Result<u64, String> {
+            let plain = t.bytes().all(|b| b.is_ascii_digit()) && (t == "0" || !t.starts_with('0'));
+            if plain { t.parse().map_err(|_| bad()) } else { Err(bad()) }
+        };
+        let mut arcs = text.split('.').map(arc);
+        let (Some(root), Some(second)) = (arcs.next(), arcs.next()) else { return Err(bad()) };
+        let (root, second) = (root?, second?);
+        if root > 2 || (root < 2 && second > 39) {
+            return Err(bad());
+        }
+        let mut octets = Vec::new();
+        push_arc(&mut octets, u128::from(root) * 40 + u128::from(second));
+        for arc in arcs {
+            push_arc(&mut octets, arc?.into());
+        }
+        Ok(Self(octets))
+    }
+}
+
+/// Base 128, all octets but the last with the top bit (X.690 8.19.2).
+fn push_arc(octets: &mut Vec<u8>, mut arc: u128) {
+    let mut reversed = vec![(arc & 0x7f) as u8];
+    arc >>= 7;
+    while arc > 0 {
+        reversed.push((arc & 0x7f) as u8 | 0x80);
+        arc >>= 7;
+    }
+    octets.extend(reversed.iter().rev());
 }
 
 impl std::fmt::Display for Oid {

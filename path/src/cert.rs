@@ -5,11 +5,11 @@ use std::ops::Range;
 use aws_lc_rs::digest;
 
 use crate::asn1::{
-    BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, Oid, ParseError, Reader, SEQUENCE, Tlv, context,
+    BIT_STRING, GENERALIZED_TIME, INTEGER, ParseError, Reader, SEQUENCE, Tlv, context,
     context_primitive,
 };
-use crate::constraints::NameConstraints;
-use crate::name::{AuthorityKeyId, GeneralName, Name, PointName, key_id};
+use crate::extensions::{Extensions, Quirk};
+use crate::name::{GeneralName, Name, PointName};
 use crate::sig::{PublicKey, SignatureAlgorithm};
 use crate::{oid, time};
 
@@ -22,6 +22,7 @@ pub struct Certificate {
     der: Vec<u8>,
     tbs: Range<usize>,
     spki: Range<usize>,
+    key_bits: Range<usize>,
     fingerprint: [u8; 32],
     pub(crate) version: u8,
     serial: Vec<u8>,
@@ -36,34 +37,6 @@ pub struct Certificate {
     pub(crate) algorithms_agree: bool,
     signature: Range<usize>,
     pub(crate) extensions: Extensions,
-}
-
-/// What the extensions said. A list that is absent differs from an empty one.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Extensions {
-    pub(crate) basic_constraints: Option<BasicConstraints>,
-    pub(crate) key_usage: Option<u16>,
-    pub(crate) extended_key_usage: Option<Vec<Oid>>,
-    pub(crate) alternative_names: Vec<GeneralName>,
-    pub(crate) name_constraints: Option<NameConstraints>,
-    pub(crate) subject_key_id: Option<Vec<u8>>,
-    pub(crate) authority_key_id: AuthorityKeyId,
-    pub(crate) distribution_points: Vec<DistributionPoint>,
-    pub(crate) unknown_critical: Vec<Oid>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BasicConstraints {
-    pub(crate) ca: bool,
-    pub(crate) path_len: Option<u32>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct DistributionPoint {
-    pub(crate) name: Option<PointName>,
-    /// Bits of ReasonFlags; none named means all.
-    pub(crate) reasons: Option<u16>,
-    pub(crate) crl_issuer: Option<Vec<GeneralName>>,
 }
 
 /// Bits of the KeyUsage extension (RFC 5280 4.2.1.3), bit 0 the lowest.
@@ -102,6 +75,7 @@ impl Certificate {
         let signature_octets = signature.bit_octets()?;
 
         let mut fields = tbs.reader();
+        let mut explicit_v1 = false;
         let version = match fields.optional(context(0))? {
             None => 1,
             Some(explicit) => {
@@ -110,7 +84,10 @@ impl Certificate {
                 inner.finish()?;
                 match number.unsigned()? {
                     // DER leaves out a default (X.690 11.5), but some issuers wrote it.
-                    0 => 1,
+                    0 => {
+                        explicit_v1 = true;
+                        1
+                    }
                     1 => 2,
                     2 => 3,
                     other => return Err(number.error(format!("version {other}"))),
@@ -121,14 +98,14 @@ impl Certificate {
         let inner_algorithm = fields.expect(SEQUENCE, "signature algorithm")?;
         let issuer = fields.expect(SEQUENCE, "issuer")?;
         let mut validity = fields.expect(SEQUENCE, "validity")?.reader();
-        let not_before = time::read(&validity.next()?)?;
-        let not_after = time::read(&validity.next()?)?;
+        let times = [validity.next()?, validity.next()?];
         validity.finish()?;
+        let [not_before, not_after] = [time::read(&times[0])?, time::read(&times[1])?];
         let subject = fields.expect(SEQUENCE, "subject")?;
         let spki = fields.expect(SEQUENCE, "subjectPublicKeyInfo")?;
-        fields.optional(context_primitive(1))?;
-        fields.optional(context_primitive(2))?;
-        let extensions = match fields.optional(context(3))? {
+        let unique_ids =
+            [fields.optional(context_primitive(1))?, fields.optional(context_primitive(2))?];
+        let mut extensions = match fields.optional(context(3))? {
             None => Extensions::default(),
             Some(explicit) if version == 3 => {
                 let mut inner = explicit.reader();
@@ -143,11 +120,22 @@ impl Certificate {
             }
         };
         fields.finish()?;
+        if explicit_v1 {
+            extensions.quirks.push(Quirk { rfc: "4.1.2.1", what: "version 1 written out" });
+        }
+        if times.iter().any(early_generalized) {
+            let what = "a GeneralizedTime before 2050";
+            extensions.quirks.push(Quirk { rfc: "4.1.2.5", what });
+        }
+        if unique_ids.iter().any(Option::is_some) {
+            extensions.quirks.push(Quirk { rfc: "4.1.2.8", what: "a unique identifier" });
+        }
 
         let signature_end = signature.offset + signature.raw.len();
         Ok(Self {
             tbs: tbs.range(),
             spki: spki.range(),
+            key_bits: key_bits(&spki)?,
             fingerprint: sha256(der),
             version,
             serial,
@@ -259,6 +247,37 @@ impl Certificate {
             })
     }
 
+    /// The URIs from which its issuer's certificates can be had (RFC 5280 4.2.2.1).
+    pub fn ca_issuer_uris(&self) -> impl Iterator<Item = &str> {
+        self.access_uris(oid::ACCESS_CA_ISSUERS)
+    }
+
+    /// The URIs of OCSP responders that know its status.
+    pub fn ocsp_uris(&self) -> impl Iterator<Item = &str> {
+        self.access_uris(oid::ACCESS_OCSP)
+    }
+
+    fn access_uris<'a>(&'a self, method: &'a [u8]) -> impl Iterator<Item = &'a str> {
+        self.extensions
+            .access
+            .iter()
+            .filter(move |access| access.method.as_bytes() == method)
+            .filter_map(|access| match &access.location {
+                GeneralName::Uri(uri) => Some(uri.as_str()),
+                _ => None,
+            })
+    }
+
+    /// The octets of the public key alone.
+    pub(crate) fn key_bits(&self) -> &[u8] {
+        &self.der[self.key_bits.clone()]
+    }
+
+    /// What looking at it once may cost, in units of one small comparison.
+    pub(crate) fn effort(&self) -> usize {
+        1 + self.der.len() / 128
+    }
+
     pub(crate) fn tbs(&self) -> &[u8] {
         &self.der[self.tbs.clone()]
     }
@@ -277,138 +296,19 @@ impl Certificate {
     }
 }
 
-impl Extensions {
-    fn read(list: &Tlv<'_>) -> Result<Self, ParseError> {
-        let mut out = Self::default();
-        for extension in RawExtension::read_all(list.reader())? {
-            let value = extension.value;
-            let mut content = value.reader();
-            let body = content.next();
-            let whole = || -> Result<Tlv<'_>, ParseError> {
-                let body = body.clone()?;
-                content.clone().finish()?;
-                Ok(body)
-            };
-            match extension.oid.as_bytes() {
-                oid::BASIC_CONSTRAINTS => {
-                    out.basic_constraints = Some(BasicConstraints::read(&whole()?)?);
-                }
-                oid::KEY_USAGE => {
-                    out.key_usage = Some(whole()?.expect(BIT_STRING, "key usage")?.flags()?);
-                }
-                oid::EXTENDED_KEY_USAGE => {
-                    let mut purposes = whole()?.expect(SEQUENCE, "extended key usage")?.reader();
-                    let mut all = Vec::new();
-                    while !purposes.is_empty() {
-                        all.push(Oid::read(&purposes.next()?)?);
-                    }
-                    if all.is_empty() {
-                        return Err(value.error("an empty extended key usage"));
-                    }
-                    out.extended_key_usage = Some(all);
-                }
-                oid::SUBJECT_ALT_NAME => {
-                    let names = whole()?.expect(SEQUENCE, "subject alternative name")?;
-                    out.alternative_names = GeneralName::read_all(names.reader())?;
-                }
-                oid::NAME_CONSTRAINTS => {
-                    out.name_constraints = Some(NameConstraints::read(&whole()?)?);
-                }
-                oid::SUBJECT_KEY_ID => out.subject_key_id = Some(key_id(&whole()?)?),
-                oid::AUTHORITY_KEY_ID => out.authority_key_id = AuthorityKeyId::read(&whole()?)?,
-                oid::CRL_DISTRIBUTION_POINTS => {
-                    let mut points = whole()?.expect(SEQUENCE, "CRL distribution points")?.reader();
-                    while !points.is_empty() {
-                        out.distribution_points.push(DistributionPoint::read(&points.next()?)?);
-                    }
-                }
-                // Without an explicit policy asked for they change no outcome (RFC 5280 6.1.5 (g)).
-                oid::CERTIFICATE_POLICIES | oid::POLICY_MAPPINGS => {}
-                // Names of the issuer are of no consequence to a path.
-                oid::ISSUER_ALT_NAME => {}
-                _ if extension.critical => out.unknown_critical.push(extension.oid),
-                _ => {}
-            }
-        }
-        Ok(out)
-    }
+fn key_bits(spki: &Tlv<'_>) -> Result<Range<usize>, ParseError> {
+    let mut fields = spki.reader();
+    fields.next()?;
+    let bits = fields.expect(BIT_STRING, "subjectPublicKey")?;
+    let end = bits.range().end;
+    Ok(end - bits.bit_octets()?.len()..end)
 }
 
-/// One extension, of a certificate, a CRL or an entry of one.
-pub(crate) struct RawExtension<'a> {
-    pub(crate) oid: Oid,
-    pub(crate) critical: bool,
-    /// The OCTET STRING around the value.
-    pub(crate) value: Tlv<'a>,
-}
-
-impl<'a> RawExtension<'a> {
-    /// Reads the content of an Extensions SEQUENCE; the same extension twice is an error
-    /// (RFC 5280 4.2).
-    pub(crate) fn read_all(mut list: Reader<'a>) -> Result<Vec<Self>, ParseError> {
-        /// Keeps the search for duplicates from being quadratic in hostile input.
-        const MAX_EXTENSIONS: usize = 128;
-        let mut out: Vec<Self> = Vec::new();
-        while !list.is_empty() {
-            let extension = list.expect(SEQUENCE, "extension")?;
-            let mut fields = extension.reader();
-            let oid = Oid::read(&fields.next()?)?;
-            let critical = match fields.optional(BOOLEAN)? {
-                Some(flag) => flag.boolean()?,
-                None => false,
-            };
-            let value = fields.expect(OCTET_STRING, "extension value")?;
-            fields.finish()?;
-            if out.iter().any(|seen| seen.oid == oid) {
-                return Err(extension.error(format!("extension {oid} twice")));
-            }
-            if out.len() == MAX_EXTENSIONS {
-                return Err(extension.error(format!("more than {MAX_EXTENSIONS} extensions")));
-            }
-            out.push(Self { oid, critical, value });
-        }
-        Ok(out)
-    }
-}
-
-impl BasicConstraints {
-    fn read(tlv: &Tlv<'_>) -> Result<Self, ParseError> {
-        let mut fields = tlv.expect(SEQUENCE, "basic constraints")?.reader();
-        let ca = match fields.optional(BOOLEAN)? {
-            Some(flag) => flag.boolean()?,
-            None => false,
-        };
-        let path_len = match fields.optional(INTEGER)? {
-            Some(number) => Some(number.unsigned()?),
-            None => None,
-        };
-        fields.finish()?;
-        Ok(Self { ca, path_len })
-    }
-}
-
-impl DistributionPoint {
-    fn read(tlv: &Tlv<'_>) -> Result<Self, ParseError> {
-        let mut fields = tlv.expect(SEQUENCE, "distribution point")?.reader();
-        let name = match fields.optional(context(0))? {
-            Some(outer) => Some(PointName::read(&outer)?),
-            None => None,
-        };
-        let reasons = match fields.optional(context_primitive(1))? {
-            Some(flags) => Some(flags.flags()?),
-            None => None,
-        };
-        let crl_issuer = match fields.optional(context(2))? {
-            Some(names) => Some(GeneralName::read_all(names.reader())?),
-            None => None,
-        };
-        fields.finish()?;
-        if name.is_none() && crl_issuer.is_none() {
-            // RFC 5280 4.2.1.13: one of the two must be there.
-            return Err(tlv.error("a distribution point with neither name nor CRL issuer"));
-        }
-        Ok(Self { name, reasons, crl_issuer })
-    }
+/// RFC 5280 4.1.2.5 wants years through 2049 as UTCTime; years before 1950 that form cannot say.
+fn early_generalized(time: &Tlv<'_>) -> bool {
+    time.tag == GENERALIZED_TIME
+        && (b"1950".as_slice()..b"2050".as_slice())
+            .contains(&&time.value[..4.min(time.value.len())])
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {

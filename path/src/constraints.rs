@@ -1,7 +1,8 @@
 //! Name constraints (RFC 5280 4.2.1.10).
 
 use crate::asn1::{ParseError, SEQUENCE, Tlv, context, context_primitive};
-use crate::name::{GeneralName, Name};
+use crate::holder::{ascii_host, other_name_text};
+use crate::name::{GeneralName, Name, fold};
 use crate::oid;
 
 /// The subtrees a CA's certificate permits and excludes.
@@ -44,7 +45,7 @@ impl NameConstraints {
         let mut of_form = 0;
         let mut inside = false;
         for subtree in self.permitted.iter().filter(|s| same_form(s, name)) {
-            spend(budget)?;
+            spend(budget, subtree)?;
             of_form += 1;
             inside = inside || matches(name, subtree, Side::Permitted)?;
         }
@@ -52,7 +53,7 @@ impl NameConstraints {
             return Err(Breach::NotPermitted(name.to_string()));
         }
         for subtree in self.excluded.iter().filter(|s| same_form(s, name)) {
-            spend(budget)?;
+            spend(budget, subtree)?;
             if matches(name, subtree, Side::Excluded)? {
                 return Err(Breach::Excluded {
                     name: name.to_string(),
@@ -85,8 +86,10 @@ impl NameConstraints {
     }
 }
 
-fn spend(budget: &mut usize) -> Result<(), Breach> {
-    *budget = budget.checked_sub(1).ok_or(Breach::TooMuchWork)?;
+/// By the length of the subtree, since a comparison ends there.
+fn spend(budget: &mut usize, subtree: &GeneralName) -> Result<(), Breach> {
+    let units = 1 + subtree.len() / 64;
+    *budget = budget.checked_sub(units).ok_or(Breach::TooMuchWork)?;
     Ok(())
 }
 
@@ -134,6 +137,10 @@ fn check_mask(octets: &[u8]) -> Result<(), &'static str> {
 
 fn same_form(subtree: &GeneralName, name: &GeneralName) -> bool {
     match (subtree, name) {
+        // Constraints on addresses hold for those beyond ASCII too (RFC 9598 6).
+        (GeneralName::Email(_), GeneralName::Other(kind, _)) => {
+            kind.as_bytes() == oid::SMTP_UTF8_MAILBOX
+        }
         (GeneralName::Other(a, _), GeneralName::Other(b, _)) => a == b,
         (GeneralName::Unsupported(a, _), GeneralName::Unsupported(b, _)) => a == b,
         _ => std::mem::discriminant(subtree) == std::mem::discriminant(name),
@@ -163,7 +170,47 @@ fn matches(name: &GeneralName, subtree: &GeneralName, side: Side) -> Result<bool
             4 | 16 => Ok(range.len() == 2 * address.len() && in_range(address, range)),
             _ => Err(unprocessable()),
         },
+        (GeneralName::Other(kind, _), GeneralName::Email(base))
+            if kind.as_bytes() == oid::SMTP_UTF8_MAILBOX =>
+        {
+            let address = other_name_text(name, oid::SMTP_UTF8_MAILBOX);
+            address.and_then(|address| international(address, base)).ok_or_else(unprocessable)
+        }
+        (GeneralName::Other(kind, _), GeneralName::Other(..)) if kind.as_bytes() == oid::UPN => {
+            let texts = (other_name_text(name, oid::UPN), other_name_text(subtree, oid::UPN));
+            match texts {
+                (Some(name), Some(base)) => principal(name, base).ok_or_else(unprocessable),
+                _ => Err(unprocessable()),
+            }
+        }
         _ => Err(unprocessable()),
+    }
+}
+
+/// An address beyond ASCII: constraints on whole mailboxes are in ASCII and never it, the others
+/// are about its host (RFC 9598 6).
+fn international(address: &str, base: &str) -> Option<bool> {
+    let (local, host) = address.rsplit_once('@')?;
+    if local.is_empty() {
+        return None;
+    }
+    let host = ascii_host(host)?;
+    if base.contains('@') { Some(false) } else { host_in(&host, base) }
+}
+
+/// A user principal name, by the rules for addresses; a realm may also be written `@realm`, as
+/// Microsoft's documentation does. Case does not count.
+fn principal(name: &str, base: &str) -> Option<bool> {
+    let (name, base) = (fold(name), fold(base));
+    let (user, realm) = name.rsplit_once('@')?;
+    if user.is_empty() {
+        return None;
+    }
+    let realm = ascii_host(realm)?;
+    match base.rsplit_once('@') {
+        Some(("", base)) => host_in(&realm, base),
+        Some((base_user, base)) => Some(user == base_user && realm == ascii_host(base)?),
+        None => host_in(&realm, &base),
     }
 }
 

@@ -6,7 +6,8 @@ use crate::asn1::{
     BIT_STRING, ENUMERATED, INTEGER, OCTET_STRING, Oid, ParseError, Reader, SEQUENCE, Tlv, context,
     context_primitive,
 };
-use crate::cert::{RawExtension, sha256};
+use crate::cert::sha256;
+use crate::extensions::RawExtension;
 use crate::name::{AuthorityKeyId, GeneralName, Name, PointName};
 use crate::sig::SignatureAlgorithm;
 use crate::{oid, time};

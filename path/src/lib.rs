@@ -5,40 +5,54 @@
 //! hostile input costs bounded time and memory.
 //!
 //! ```
-//! use avouch_path::{Certificate, Options, Purpose, verify};
+//! use avouch_path::{Certificate, Given, Options, Purpose, verify};
 //! # fn main() -> Result<(), avouch_path::ParseError> {
 //! let nonsense = Certificate::from_der(b"nonsense");
 //! assert!(nonsense.is_err());
 //! # let (leaf, untrusted, roots) = match nonsense { Ok(c) => (c, vec![], vec![]), _ => return Ok(()) };
-//! let report = verify(&leaf, &untrusted, &roots, &[], &Options::at(1_800_000_000));
+//! let given = Given { roots: &roots, untrusted: &untrusted, ..Given::default() };
+//! let report = verify(&leaf, &given, &Options::at(1_800_000_000));
 //! assert_eq!(report.exit_code(), 0, "{report}");
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Not yet here: certificate policies (a critical policyConstraints or inhibitAnyPolicy is refused
-//! as not processed), OCSP, DSA.
 
 mod asn1;
 mod cert;
 mod constraints;
 mod crl;
+mod dss;
+mod extensions;
+mod holder;
 mod name;
+mod ocsp;
 mod oid;
+mod options;
 mod pem;
+mod policy;
+mod profile;
 mod report;
 mod revocation;
 mod search;
 mod sig;
+mod strict;
 mod time;
 mod validate;
+mod verdict;
+mod work;
 
 pub use asn1::{Oid, ParseError};
 pub use cert::{Certificate, MAX_CERTIFICATE, key_usage};
 pub use crl::{Crl, MAX_CRL, Revocation as CrlEntry};
+pub use dss::DsaParameters;
 pub use name::{GeneralName, Name};
+pub use ocsp::{MAX_OCSP, NonceMatch, OcspResponse, ocsp_request};
+pub use options::{Options, Purpose, Revocation};
+pub use profile::Profile;
 pub use report::{Check, Class, Failure, Outcome, PathEntry, Report};
-pub use search::verify;
-pub use sig::{Curve, MAX_RSA_BITS, MIN_RSA_BITS, PublicKey, SignatureError};
+pub use search::{Given, verify};
+pub use sig::{
+    Curve, MAX_RSA_BITS, MIN_OBSOLETE_RSA_BITS, MIN_RSA_BITS, PublicKey, SignatureError,
+};
 pub use time::rfc3339;
-pub use validate::{Options, Purpose, Revocation};

@@ -1,5 +1,6 @@
 //! Distinguished names and general names, compared as RFC 5280 section 7 says.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::asn1::{
@@ -161,14 +162,25 @@ fn canonical(kind: &Oid, value: &Tlv<'_>, text: Option<&str>) -> Vec<u8> {
     out
 }
 
-/// Lower case, no white space at the ends, single spaces within (RFC 4518 2.6.1, in short).
-fn fold(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
+/// A string as it is compared: prepared by RFC 4518 (mapped, case folded, NFKC), without white space
+/// at the ends, with single spaces within (its section 2.6.1, in short). What the preparation
+/// prohibits is compared as it stands.
+pub(crate) fn fold(text: &str) -> String {
+    let plain = text.bytes().all(|b| matches!(b, b' '..=b'~'));
+    let prepared = if plain {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        match stringprep::x520prep(text, true) {
+            Ok(prepared) => prepared,
+            Err(_) => return text.to_owned(),
+        }
+    };
+    let mut out = String::with_capacity(prepared.len());
+    for word in prepared.split(' ').filter(|word| !word.is_empty()) {
         if !out.is_empty() {
             out.push(' ');
         }
-        out.extend(word.chars().flat_map(char::to_lowercase));
+        out.push_str(word);
     }
     out
 }
@@ -240,6 +252,15 @@ impl GeneralName {
             out.push(Self::read(&names.next()?)?);
         }
         Ok(out)
+    }
+
+    /// Its size in octets, about.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Other(_, value) | Self::Unsupported(_, value) | Self::Ip(value) => value.len(),
+            Self::Email(text) | Self::Dns(text) | Self::Uri(text) => text.len(),
+            Self::Directory(name) => name.rdns.iter().map(Vec::len).sum(),
+        }
     }
 
     /// The name of the form, as in the RFC.

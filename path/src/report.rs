@@ -5,9 +5,11 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::cert::Certificate;
+use crate::options::{Options, Purpose};
+use crate::profile::Profile;
 use crate::sig::SignatureError;
 use crate::time::rfc3339;
-use crate::validate::Purpose;
+use crate::verdict::Verdict;
 
 /// The kind of a refusal; each has its own exit code on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -122,7 +124,7 @@ pub enum Failure {
     #[error("extended key usage does not include {purpose}")]
     ExtendedKeyUsage {
         /// The purpose asked for.
-        purpose: &'static str,
+        purpose: String,
     },
     /// A name is outside what a CA above may certify.
     #[error("name constraints of \"{by}\": {why}")]
@@ -131,6 +133,26 @@ pub enum Failure {
         by: String,
         /// The name and the rule.
         why: String,
+    },
+    /// The policies of the path do not do (RFC 5280 6.1.3 (f), 6.1.5 (g)).
+    #[error("certificate policies: {why}")]
+    Policy {
+        /// The rule that was broken.
+        why: &'static str,
+    },
+    /// Something in it that the RFC forbids issuers to write; under `strict` only.
+    #[error("not as RFC 5280 has issuers write certificates: {what}")]
+    Nonconforming {
+        /// What.
+        what: &'static str,
+    },
+    /// It does not name whom it should.
+    #[error("the certificate does not have the {form} {wanted:?}")]
+    WrongName {
+        /// The kind of name.
+        form: &'static str,
+        /// The name asked for.
+        wanted: String,
     },
     /// Revoked, or on hold.
     #[error("revoked since {}: {reason}", rfc3339(*.since))]
@@ -188,6 +210,9 @@ impl Failure {
             Self::KeyUsage { .. } => "key-usage",
             Self::ExtendedKeyUsage { .. } => "extended-key-usage",
             Self::NameConstraints { .. } => "name-constraints",
+            Self::Policy { .. } => "certificate-policies",
+            Self::Nonconforming { .. } => "nonconforming",
+            Self::WrongName { .. } => "wrong-name",
             Self::Revoked { .. } => "revoked",
             Self::StatusStale { .. } => "status-stale",
             Self::StatusMissing { .. } => "status-missing",
@@ -272,6 +297,7 @@ pub struct Report {
     valid: bool,
     at: String,
     purpose: Purpose,
+    profile: Profile,
     path: Vec<PathEntry>,
     checks: Vec<Check>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -283,13 +309,12 @@ pub struct Report {
 
 impl Report {
     pub(crate) fn new(
-        at: i64,
-        purpose: Purpose,
+        options: &Options,
         path: Vec<PathEntry>,
-        checks: Vec<Check>,
-        failure: Option<(usize, Failure)>,
+        verdict: Verdict,
         signatures: usize,
     ) -> Self {
+        let Verdict { checks, failure, .. } = verdict;
         let refusal = failure.as_ref().map(|(certificate, failure)| Refusal {
             code: failure.code(),
             class: failure.class(),
@@ -299,8 +324,9 @@ impl Report {
         });
         Self {
             valid: failure.is_none(),
-            at: rfc3339(at),
-            purpose,
+            at: rfc3339(options.at),
+            purpose: options.purpose.clone(),
+            profile: options.profile,
             path,
             checks,
             refusal,

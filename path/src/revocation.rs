@@ -1,22 +1,29 @@
-//! Whether a certificate is revoked (RFC 5280 6.3), from CRLs at hand.
+//! Whether a certificate is revoked, from CRLs (RFC 5280 6.3) and OCSP answers (RFC 6960) at hand.
 
-use crate::cert::{Certificate, DistributionPoint, key_usage};
+mod ocsp;
+
+use crate::cert::{Certificate, key_usage};
 use crate::crl::{Crl, Revocation};
+use crate::extensions::DistributionPoint;
 use crate::name::{GeneralName, Name};
-use crate::report::Failure;
-use crate::search::{Pool, Work};
-use crate::sig::SignatureError;
+use crate::options::Options;
+use crate::report::{Class, Failure};
+use crate::search::Pool;
+use crate::sig::{PublicKey, SignatureError};
 use crate::time::rfc3339;
-use crate::validate::Options;
+use crate::work::Work;
 
 /// Bits 1 to 8 of ReasonFlags: every reason there is.
 const ALL_REASONS: u16 = 0x01fe;
 
 /// Is this certificate revoked?
+#[derive(Clone, Copy)]
 pub(crate) struct Question<'a, 's> {
     pub(crate) certificate: &'a Certificate,
     /// Its issuer on the path in question.
     pub(crate) issuer: &'a Certificate,
+    /// The issuer's key, with the numbers it inherits.
+    pub(crate) issuer_key: &'s PublicKey,
     /// The anchor of that path, to which CRL signers need a path as well.
     pub(crate) anchor: &'a Certificate,
     pub(crate) pool: &'s Pool<'a>,
@@ -24,12 +31,21 @@ pub(crate) struct Question<'a, 's> {
 }
 
 impl Question<'_, '_> {
-    /// Not revoked, by which list; or revoked, or unknown.
+    /// Not revoked, by what; or revoked, or unknown. If one source says revoked, it is.
     pub(crate) fn status(&self, work: &mut Work) -> Result<String, Failure> {
+        let mut obstacles = Obstacles::default();
+        let good = self.ocsp_status(&mut obstacles, work)?;
+        match (self.crl_status(&mut obstacles, work), good) {
+            (Err(failure), Some(good)) if failure.class() == Class::Stale => Ok(good),
+            (result, _) => result,
+        }
+    }
+
+    /// The same from CRLs alone.
+    fn crl_status(&self, obstacles: &mut Obstacles, work: &mut Work) -> Result<String, Failure> {
         let Self { certificate, options, .. } = self;
         let mut covered = 0;
         let mut oldest = i64::MAX;
-        let mut obstacles = Obstacles::default();
         // The issuer's own list stands in where no point is named or no named one says enough
         // (RFC 5280 6.3.3, last paragraphs).
         let implied = DistributionPoint { name: None, reasons: None, crl_issuer: None };
@@ -70,7 +86,7 @@ impl Question<'_, '_> {
                 }
             }
         }
-        Err(obstacles.into_failure(certificate, covered))
+        Err(obstacles.failure(certificate, covered))
     }
 
     /// What a complete list says, and the deltas to it that count.
@@ -115,7 +131,7 @@ impl Question<'_, '_> {
         }
         let mut result = unusable(format!("no certificate of the CRL's signer \"{}\"", crl.issuer));
         if crl.issuer == self.issuer.subject {
-            result = signed_by(index, crl, self.issuer, work);
+            result = signed_by(index, crl, self.issuer, self.issuer_key, work);
             if result.is_ok() {
                 return result;
             }
@@ -125,7 +141,7 @@ impl Question<'_, '_> {
         others.retain(|other| other.key != self.issuer.key || crl.issuer != self.issuer.subject);
         others.sort_by_key(|other| crl.authority_key_id.distance(other));
         for other in others {
-            match signed_by(index, crl, other, work) {
+            match signed_by(index, crl, other, &other.key, work) {
                 Ok(()) if self.pool.is_signer(other, self.anchor, self.options, work) => {
                     return Ok(());
                 }
@@ -146,9 +162,15 @@ fn outlasts(crl: &Crl, found: Revocation, options: &Options) -> bool {
         && found.reason != Some(Revocation::HOLD)
 }
 
-/// Whether any CRL at hand might speak of certificates by this issuer.
-pub(crate) fn known(certificate: &Certificate, crls: &[Crl]) -> bool {
-    crls.iter().any(|crl| crl.issuer == certificate.issuer)
+/// Whether any CRL at hand might speak of certificates by this issuer, or any OCSP answer does of
+/// this one.
+pub(crate) fn known(certificate: &Certificate, issuer: &Certificate, pool: &Pool<'_>) -> bool {
+    pool.crls.iter().any(|crl| crl.issuer == certificate.issuer)
+        || pool
+            .ocsp
+            .iter()
+            .filter_map(|response| response.basic().ok())
+            .any(|basic| basic.singles.iter().any(|single| single.id.is(certificate, issuer)))
 }
 
 /// A reason why a CRL does not count, the more telling the later.
@@ -168,15 +190,18 @@ impl Obstacles {
         }
     }
 
-    fn into_failure(self, certificate: &Certificate, covered: u16) -> Failure {
-        match self.0 {
-            Some(Obstacle::Stale(why)) => Failure::StatusStale { why },
-            Some(Obstacle::Unusable(why)) => Failure::StatusMissing { why },
+    fn failure(&self, certificate: &Certificate, covered: u16) -> Failure {
+        match &self.0 {
+            Some(Obstacle::Stale(why)) => Failure::StatusStale { why: why.clone() },
+            Some(Obstacle::Unusable(why)) => Failure::StatusMissing { why: why.clone() },
             None if covered != 0 => Failure::StatusMissing {
                 why: "the CRLs at hand cover some reasons for revocation only".into(),
             },
             None => Failure::StatusMissing {
-                why: format!("no CRL by \"{}\" that covers this certificate", certificate.issuer),
+                why: format!(
+                    "no CRL by \"{}\" and no OCSP answer that covers this certificate",
+                    certificate.issuer
+                ),
             },
         }
     }
@@ -227,6 +252,7 @@ fn signed_by(
     index: usize,
     crl: &Crl,
     signer: &Certificate,
+    key: &PublicKey,
     work: &mut Work,
 ) -> Result<(), Obstacle> {
     let unusable = |why: String| Err(Obstacle::Unusable(why));
@@ -239,7 +265,7 @@ fn signed_by(
     {
         return unusable("the CRL is signed with another key of the issuer".into());
     }
-    match work.crl_signature(index, crl, signer) {
+    match work.crl_signature(index, crl, signer, key) {
         Ok(()) => Ok(()),
         Err(Failure::Signature(SignatureError::Invalid { .. })) => {
             unusable("the signature of the CRL does not verify under the issuer's key".into())
@@ -249,24 +275,40 @@ fn signed_by(
 }
 
 fn fresh(crl: &Crl, options: &Options) -> Result<(), String> {
-    let at = options.at;
-    let since = rfc3339(crl.this_update);
-    if crl.this_update > at.saturating_add(options.clock_skew) {
-        return Err(format!("the CRL is of {since}, later than {}", rfc3339(at)));
-    }
-    match crl.next_update {
-        Some(next) if next < at => {
-            return Err(format!("the CRL of {since} was to be replaced by {}", rfc3339(next)));
+    let Crl { this_update, next_update, .. } = *crl;
+    Validity { what: "CRL", this_update, next_update }.fresh(options)
+}
+
+/// For how long a CRL or an OCSP answer holds.
+struct Validity {
+    what: &'static str,
+    this_update: i64,
+    next_update: Option<i64>,
+}
+
+impl Validity {
+    /// It holds at the time in question, and is not older than the caller allows.
+    fn fresh(&self, options: &Options) -> Result<(), String> {
+        let Self { what, this_update, next_update } = self;
+        let (at, since) = (options.at, rfc3339(*this_update));
+        if *this_update > at.saturating_add(options.clock_skew) {
+            return Err(format!("the {what} is of {since}, later than {}", rfc3339(at)));
         }
-        None if options.max_status_age.is_none() => {
-            return Err(format!("the CRL of {since} does not say until when it holds"));
+        match next_update {
+            Some(next) if *next < at => {
+                let until = rfc3339(*next);
+                return Err(format!("the {what} of {since} was to be replaced by {until}"));
+            }
+            None if options.max_status_age.is_none() => {
+                return Err(format!("the {what} of {since} does not say until when it holds"));
+            }
+            _ => {}
         }
-        _ => {}
-    }
-    match options.max_status_age {
-        Some(max) if at - crl.this_update > max => {
-            Err(format!("the CRL of {since} is older than the {max} s allowed"))
+        match options.max_status_age {
+            Some(max) if at.saturating_sub(*this_update) > max => {
+                Err(format!("the {what} of {since} is older than the {max} s allowed"))
+            }
+            _ => Ok(()),
         }
-        _ => Ok(()),
     }
 }

@@ -5,120 +5,23 @@ use std::collections::{HashMap, HashSet};
 use crate::cert::Certificate;
 use crate::crl::Crl;
 use crate::name::Name;
+use crate::ocsp::OcspResponse;
+use crate::options::{Options, Purpose, Revocation};
 use crate::report::{Failure, PathEntry, Report};
-use crate::sig;
-use crate::validate::{self, Options, Purpose, Revocation, Verdict, same_entity};
-
-/// Signatures verified for one leaf, its CRLs' included.
-const MAX_SIGNATURES: usize = 200;
-/// Certificates visited in the search.
-const MAX_STEPS: usize = 2_000;
-/// Names held against subtrees.
-const MAX_COMPARISONS: usize = 250_000;
-
-type Fingerprint = [u8; 32];
-
-/// The budget of one verification, and the signatures already seen.
-pub(crate) struct Work {
-    signatures: usize,
-    steps: usize,
-    pub(crate) comparisons: usize,
-    exhausted: bool,
-    certificates: HashMap<(Fingerprint, Fingerprint), Result<(), Failure>>,
-    crls: HashMap<(usize, Fingerprint), Result<(), Failure>>,
-    /// Whether a certificate may sign CRLs, by a path to that anchor; while it is being found out,
-    /// that it may.
-    signers: HashMap<(Fingerprint, Fingerprint), bool>,
-    /// Searches for the paths of CRL signers within one another.
-    nesting: usize,
-}
-
-impl Work {
-    fn new() -> Self {
-        Self {
-            signatures: 0,
-            steps: 0,
-            comparisons: MAX_COMPARISONS,
-            exhausted: false,
-            certificates: HashMap::new(),
-            crls: HashMap::new(),
-            signers: HashMap::new(),
-            nesting: 0,
-        }
-    }
-
-    fn spent(&self) -> Failure {
-        Failure::TooMuchWork { signatures: self.signatures, steps: self.steps }
-    }
-
-    fn count_signature(&mut self) -> Result<(), Failure> {
-        if self.signatures == MAX_SIGNATURES {
-            self.exhausted = true;
-            return Err(self.spent());
-        }
-        self.signatures += 1;
-        Ok(())
-    }
-
-    /// The signature of one certificate by another's key.
-    pub(crate) fn signature(
-        &mut self,
-        certificate: &Certificate,
-        issuer: &Certificate,
-    ) -> Result<(), Failure> {
-        let key = (*certificate.fingerprint(), *issuer.fingerprint());
-        if let Some(known) = self.certificates.get(&key) {
-            return known.clone();
-        }
-        if !certificate.algorithms_agree {
-            return Err(Failure::AlgorithmsDiffer);
-        }
-        self.count_signature()?;
-        let result = sig::verify(
-            &certificate.algorithm,
-            &issuer.key,
-            certificate.tbs(),
-            certificate.signature(),
-        )
-        .map_err(Failure::from);
-        self.certificates.insert(key, result.clone());
-        result
-    }
-
-    /// The signature of a CRL, known by its place in the list given.
-    pub(crate) fn crl_signature(
-        &mut self,
-        index: usize,
-        crl: &Crl,
-        issuer: &Certificate,
-    ) -> Result<(), Failure> {
-        let key = (index, *issuer.fingerprint());
-        if let Some(known) = self.crls.get(&key) {
-            return known.clone();
-        }
-        self.count_signature()?;
-        let result = sig::verify(&crl.algorithm, &issuer.key, crl.tbs(), crl.signature())
-            .map_err(Failure::from);
-        self.crls.insert(key, result.clone());
-        result
-    }
-}
+use crate::validate;
+use crate::verdict::Verdict;
+use crate::work::{Fingerprint, Work};
 
 /// Looks for a path from `leaf` over `untrusted` to one of `roots` on which every check passes.
 ///
 /// The report shows that path, or of those refused the one that came closest. The order of the
 /// inputs matters for speed only. Roots are held to their own validity, constraints and usages.
-/// Never more than 200 signatures are verified and 2,000 certificates visited, whatever is given.
-pub fn verify(
-    leaf: &Certificate,
-    untrusted: &[Certificate],
-    roots: &[Certificate],
-    crls: &[Crl],
-    options: &Options,
-) -> Report {
-    let pool = Pool::new(untrusted, roots, crls);
-    let mut work = Work::new();
-    let anchors = roots.iter().map(|root| *root.fingerprint()).collect();
+/// Never more than 200 signatures are verified, 2,000 certificates visited and two million small
+/// comparisons made, whatever is given.
+pub fn verify(leaf: &Certificate, given: &Given<'_>, options: &Options) -> Report {
+    let pool = Pool::new(given);
+    let mut work = Work::new(options.profile);
+    let anchors = given.roots.iter().map(|root| *root.fingerprint()).collect();
     let mut search = Search::new(&pool, anchors, options, &mut work);
     let mut path = vec![leaf];
     let (path, verdict) = match search.extend(&mut path) {
@@ -126,32 +29,39 @@ pub fn verify(
         None => search.refusal(leaf),
     };
     let entries = path.iter().map(|c| PathEntry::of(c)).collect();
-    Report::new(
-        options.at,
-        options.purpose,
-        entries,
-        verdict.checks,
-        verdict.failure,
-        work.signatures,
-    )
+    Report::new(options, entries, verdict, work.signatures())
+}
+
+/// What there is to verify with. Nothing of it is believed but the roots.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given<'a> {
+    /// The trust anchors.
+    pub roots: &'a [Certificate],
+    /// Certificates that may be part of a path.
+    pub untrusted: &'a [Certificate],
+    /// Revocation lists.
+    pub crls: &'a [Crl],
+    /// Answers of OCSP responders.
+    pub ocsp: &'a [OcspResponse],
 }
 
 /// Everything given, for looking up.
 pub(crate) struct Pool<'a> {
     by_subject: HashMap<&'a Name, Vec<&'a Certificate>>,
     pub(crate) crls: &'a [Crl],
+    pub(crate) ocsp: &'a [OcspResponse],
 }
 
 impl<'a> Pool<'a> {
-    fn new(untrusted: &'a [Certificate], roots: &'a [Certificate], crls: &'a [Crl]) -> Self {
+    fn new(given: &Given<'a>) -> Self {
         let mut by_subject: HashMap<&Name, Vec<&Certificate>> = HashMap::new();
         let mut seen = HashSet::new();
-        for certificate in roots.iter().chain(untrusted) {
+        for certificate in given.roots.iter().chain(given.untrusted) {
             if seen.insert(*certificate.fingerprint()) {
                 by_subject.entry(&certificate.subject).or_default().push(certificate);
             }
         }
-        Self { by_subject, crls }
+        Self { by_subject, crls: given.crls, ocsp: given.ocsp }
     }
 
     /// All certificates with this subject.
@@ -196,6 +106,15 @@ impl<'a> Pool<'a> {
     }
 }
 
+/// Two certificates are one node of the graph of issuers when names and key agree (RFC 4158 2.4.2).
+fn same_entity(a: &Certificate, b: &Certificate, effort: &mut usize) -> bool {
+    if a.key != b.key {
+        return false;
+    }
+    *effort += a.effort();
+    a.subject == b.subject && a.extensions.alternative_names == b.extensions.alternative_names
+}
+
 struct Search<'a, 's> {
     pool: &'s Pool<'a>,
     anchors: HashSet<Fingerprint>,
@@ -219,13 +138,7 @@ impl<'a, 's> Search<'a, 's> {
 
     /// Goes on from the last certificate of `path`; on success `path` is the path found.
     fn extend(&mut self, path: &mut Vec<&'a Certificate>) -> Option<Verdict> {
-        self.work.steps += 1;
-        if self.work.steps > MAX_STEPS {
-            self.work.exhausted = true;
-        }
-        if self.work.exhausted {
-            return None;
-        }
+        self.work.step().ok()?;
         let last = *path.last()?;
         if self.anchors.contains(last.fingerprint()) {
             let verdict = validate::path(path, self.pool, self.options, self.work);
@@ -239,17 +152,18 @@ impl<'a, 's> Search<'a, 's> {
             self.note_dead_end(path, Failure::TooDeep { max: self.options.max_depth });
             return None;
         }
-        let mut issuers: Vec<_> = self
-            .pool
-            .named(&last.issuer)
+        let candidates = self.pool.named(&last.issuer);
+        let mut effort = candidates.len() * (1 + path.len());
+        let mut issuers: Vec<_> = candidates
             .iter()
             .copied()
-            .filter(|issuer| !path.iter().any(|above| same_entity(above, issuer)))
+            .filter(|issuer| !path.iter().any(|above| same_entity(above, issuer, &mut effort)))
             .collect();
+        self.work.spend(effort).ok()?;
         if issuers.is_empty() {
             self.note_dead_end(path, Failure::NoIssuer { issuer: last.issuer.to_string() });
         }
-        issuers.sort_by_key(|issuer| self.unlikeliness(last, issuer));
+        issuers.sort_by_cached_key(|issuer| self.unlikeliness(last, issuer));
         for issuer in issuers {
             if let Err(failure) = self.work.signature(last, issuer) {
                 path.push(issuer);
@@ -262,7 +176,7 @@ impl<'a, 's> Search<'a, 's> {
                 return Some(verdict);
             }
             path.pop();
-            if self.work.exhausted {
+            if self.work.exhausted() {
                 return None;
             }
         }
@@ -298,7 +212,7 @@ impl<'a, 's> Search<'a, 's> {
     /// The path and the verdict to show for a search without success.
     fn refusal(mut self, leaf: &'a Certificate) -> (Vec<&'a Certificate>, Verdict) {
         const CHECK: (&str, &str) = ("path-building", "6.1");
-        if self.work.exhausted {
+        if self.work.exhausted() {
             let mut verdict = Verdict::new();
             verdict.record(0, CHECK.0, CHECK.1, Err(self.work.spent()));
             return (vec![leaf], verdict);

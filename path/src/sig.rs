@@ -1,5 +1,6 @@
 //! Public keys and the signatures made with them.
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
     self, RsaParameters, RsaPssSaltLength, RsaPublicKeyComponents, UnparsedPublicKey,
     VerificationAlgorithm,
@@ -7,10 +8,14 @@ use aws_lc_rs::signature::{
 use thiserror::Error;
 
 use crate::asn1::{BIT_STRING, INTEGER, OID, Oid, ParseError, Reader, SEQUENCE, Tlv, context};
+use crate::dss::{self, DsaParameters};
 use crate::oid;
+use crate::profile::Profile;
 
-/// The smallest RSA modulus taken, in bits.
+/// The smallest RSA modulus that is safe, in bits: the floor of `strict`.
 pub const MIN_RSA_BITS: usize = 2048;
+/// The smallest RSA modulus taken at all, in bits; below it keys have been factored.
+pub const MIN_OBSOLETE_RSA_BITS: usize = 1024;
 /// The largest; beyond it verification becomes an attack on the verifier.
 pub const MAX_RSA_BITS: usize = 8192;
 
@@ -47,6 +52,13 @@ pub enum PublicKey {
     },
     /// Ed25519 (RFC 8410), 32 octets.
     Ed25519(Vec<u8>),
+    /// DSA (RFC 3279 2.3.2).
+    Dsa {
+        /// The shared numbers; none where they are those of the issuer's key.
+        parameters: Option<Box<DsaParameters>>,
+        /// The public number, big-endian without leading zeros.
+        y: Vec<u8>,
+    },
     /// Anything else, by its algorithm.
     Unsupported(Oid),
 }
@@ -65,8 +77,8 @@ impl PublicKey {
                 let mut reader = Reader::at(octets, start);
                 let mut key = reader.expect(SEQUENCE, "RSAPublicKey")?.reader();
                 reader.finish()?;
-                let modulus = positive(&key.expect(INTEGER, "modulus")?)?;
-                let exponent = positive(&key.expect(INTEGER, "publicExponent")?)?;
+                let modulus = key.expect(INTEGER, "modulus")?.positive()?;
+                let exponent = key.expect(INTEGER, "publicExponent")?.positive()?;
                 key.finish()?;
                 Self::Rsa { modulus, exponent, pss_only: algorithm.oid == oid::RSA_PSS }
             }
@@ -80,6 +92,18 @@ impl PublicKey {
                 Self::Ec { curve, point: octets.to_vec() }
             }
             oid::ED25519 => Self::Ed25519(octets.to_vec()),
+            oid::DSA => {
+                let parameters = match &algorithm.parameters {
+                    Some(tlv) if tlv.tag == SEQUENCE => Some(Box::new(DsaParameters::read(tlv)?)),
+                    // Absent means inherited (RFC 3279 2.3.2); NULL is what some wrote instead.
+                    _ if algorithm.plain() => None,
+                    _ => return Ok(unsupported),
+                };
+                let mut reader = Reader::at(octets, bits.offset + bits.raw.len() - octets.len());
+                let y = reader.expect(INTEGER, "DSA public key")?.positive()?;
+                reader.finish()?;
+                Self::Dsa { parameters, y }
+            }
             _ => unsupported,
         })
     }
@@ -92,6 +116,8 @@ impl PublicKey {
             Self::Ec { curve: Curve::P384, .. } => "P-384".into(),
             Self::Ec { curve: Curve::P521, .. } => "P-521".into(),
             Self::Ed25519(_) => "Ed25519".into(),
+            Self::Dsa { parameters: Some(p), .. } => format!("DSA-{}", p.bits()),
+            Self::Dsa { parameters: None, .. } => "DSA".into(),
             Self::Unsupported(oid) => format!("key algorithm {oid}"),
         }
     }
@@ -106,12 +132,36 @@ impl PublicKey {
         }
     }
 
+    /// Its numbers are shared with the issuer's key and stand only there.
+    pub(crate) fn inherits(&self) -> bool {
+        matches!(self, Self::Dsa { parameters: None, .. })
+    }
+
+    /// This key with the numbers it shares with its issuer's (RFC 5280 6.1.4 (d) to (f)).
+    pub(crate) fn with_parameters_of(&self, issuer: &Self) -> Self {
+        match (self, issuer) {
+            (Self::Dsa { parameters: None, y }, Self::Dsa { parameters, .. }) => {
+                Self::Dsa { parameters: parameters.clone(), y: y.clone() }
+            }
+            _ => self.clone(),
+        }
+    }
+
     /// Refuses a key too weak, or so large that using it is an attack.
-    pub(crate) fn check_strength(&self) -> Result<(), SignatureError> {
-        let Self::Rsa { exponent, .. } = self else { return Ok(()) };
+    pub(crate) fn check_strength(&self, profile: Profile) -> Result<(), SignatureError> {
+        let Self::Rsa { exponent, .. } = self else {
+            return match (self, profile) {
+                (Self::Dsa { .. }, Profile::Strict) => Err(SignatureError::Obsolete("DSA")),
+                _ => Ok(()),
+            };
+        };
         let bits = self.rsa_bits().unwrap_or(0);
-        if bits < MIN_RSA_BITS {
-            return Err(SignatureError::RsaTooSmall { bits, min: MIN_RSA_BITS });
+        let min = match profile {
+            Profile::Rfc5280 => MIN_OBSOLETE_RSA_BITS,
+            Profile::Strict => MIN_RSA_BITS,
+        };
+        if bits < min {
+            return Err(SignatureError::RsaTooSmall { bits, min });
         }
         if bits > MAX_RSA_BITS {
             return Err(SignatureError::RsaTooLarge { bits, max: MAX_RSA_BITS });
@@ -122,15 +172,6 @@ impl PublicKey {
             return Err(SignatureError::RsaExponent);
         }
         Ok(())
-    }
-}
-
-fn positive(tlv: &Tlv<'_>) -> Result<Vec<u8>, ParseError> {
-    match tlv.integer()? {
-        [top, ..] if top & 0x80 != 0 => Err(tlv.error("a negative number in an RSA key")),
-        [0] => Err(tlv.error("zero in an RSA key")),
-        [0, rest @ ..] => Ok(rest.to_vec()),
-        octets => Ok(octets.to_vec()),
     }
 }
 
@@ -158,6 +199,8 @@ impl<'a> Algorithm<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hash {
+    Sha1,
+    Sha224,
     Sha256,
     Sha384,
     Sha512,
@@ -173,6 +216,7 @@ pub(crate) enum SignatureAlgorithm {
     },
     Ecdsa(Hash),
     Ed25519,
+    Dsa(Hash),
     /// Known, and refused by this name.
     Obsolete(&'static str),
     Unsupported(String),
@@ -188,7 +232,7 @@ pub enum SignatureError {
         /// The issuer's key, in words.
         key: String,
     },
-    /// SHA-1, MD5 or DSA.
+    /// MD2, MD5, or SHA-1 in RSASSA-PSS; under `strict` also SHA-1 and DSA.
     #[error("signed with {0}, which is no longer safe")]
     Obsolete(&'static str),
     /// An algorithm nobody here knows.
@@ -236,9 +280,13 @@ impl SignatureAlgorithm {
             oid::ECDSA_SHA512 if plain => Self::Ecdsa(Hash::Sha512),
             oid::ED25519 if algorithm.parameters.is_none() => Self::Ed25519,
             oid::RSA_PSS => Self::read_pss(algorithm.parameters)?,
+            oid::SHA1_RSA if plain => Self::RsaPkcs1(Hash::Sha1),
+            oid::ECDSA_SHA1 if plain => Self::Ecdsa(Hash::Sha1),
+            oid::DSA_SHA1 if plain => Self::Dsa(Hash::Sha1),
+            oid::DSA_SHA224 if plain => Self::Dsa(Hash::Sha224),
+            oid::DSA_SHA256 if plain => Self::Dsa(Hash::Sha256),
+            oid::MD2_RSA => Self::Obsolete("MD2"),
             oid::MD5_RSA => Self::Obsolete("MD5"),
-            oid::SHA1_RSA | oid::ECDSA_SHA1 => Self::Obsolete("SHA-1"),
-            oid::DSA_SHA1 => Self::Obsolete("DSA"),
             other => Self::Unsupported(Oid::new(other).to_string()),
         })
     }
@@ -307,6 +355,7 @@ impl SignatureAlgorithm {
             Self::RsaPss { hash, salt } => format!("RSASSA-PSS with {hash:?}, salt {salt}"),
             Self::Ecdsa(hash) => format!("ECDSA with {hash:?}"),
             Self::Ed25519 => "Ed25519".into(),
+            Self::Dsa(hash) => format!("DSA with {hash:?}"),
             Self::Obsolete(name) => (*name).into(),
             Self::Unsupported(name) => name.clone(),
         }
@@ -319,57 +368,94 @@ pub(crate) fn verify(
     key: &PublicKey,
     message: &[u8],
     signature: &[u8],
+    profile: Profile,
 ) -> Result<(), SignatureError> {
-    key.check_strength()?;
-    let invalid = || SignatureError::Invalid { key: key.describe() };
-    let mismatch =
-        || SignatureError::KeyMismatch { algorithm: algorithm.describe(), key: key.describe() };
-    match (algorithm, key) {
-        (SignatureAlgorithm::Obsolete(name), _) => Err(SignatureError::Obsolete(name)),
-        (SignatureAlgorithm::Unsupported(name), _) => {
-            Err(SignatureError::Unsupported(name.clone()))
+    use SignatureAlgorithm as A;
+    key.check_strength(profile)?;
+    match algorithm {
+        A::Obsolete(name) => return Err(SignatureError::Obsolete(name)),
+        A::Unsupported(name) => return Err(SignatureError::Unsupported(name.clone())),
+        A::RsaPkcs1(Hash::Sha1) | A::Ecdsa(Hash::Sha1) if profile == Profile::Strict => {
+            return Err(SignatureError::Obsolete("SHA-1"));
         }
-        (
-            SignatureAlgorithm::RsaPkcs1(hash),
-            PublicKey::Rsa { modulus, exponent, pss_only: false },
-        ) => {
-            let parameters = match hash {
-                Hash::Sha256 => signature::RSA_PKCS1_2048_8192_SHA256,
-                Hash::Sha384 => signature::RSA_PKCS1_2048_8192_SHA384,
-                Hash::Sha512 => signature::RSA_PKCS1_2048_8192_SHA512,
-            };
-            verify_rsa(modulus, exponent, &parameters, message, signature).map_err(|()| invalid())
+        _ => {}
+    }
+    let unsupported =
+        || SignatureError::Unsupported(format!("{} by {}", algorithm.describe(), key.describe()));
+    let verified = match (algorithm, key) {
+        (A::RsaPkcs1(hash), PublicKey::Rsa { modulus, exponent, pss_only: false }) => {
+            let small = key.rsa_bits().unwrap_or(0) < MIN_RSA_BITS;
+            let parameters = pkcs1(*hash, small).ok_or_else(unsupported)?;
+            verify_rsa(modulus, exponent, parameters, message, signature)
         }
-        (SignatureAlgorithm::RsaPss { hash, salt }, PublicKey::Rsa { modulus, exponent, .. }) => {
+        (A::RsaPss { .. }, PublicKey::Rsa { .. }) if key.rsa_bits().unwrap_or(0) < MIN_RSA_BITS => {
+            return Err(unsupported());
+        }
+        (A::RsaPss { hash, salt }, PublicKey::Rsa { modulus, exponent, .. }) => {
             let parameters = match hash {
                 Hash::Sha256 => signature::RSA_PSS_2048_8192_SHA256,
                 Hash::Sha384 => signature::RSA_PSS_2048_8192_SHA384,
                 Hash::Sha512 => signature::RSA_PSS_2048_8192_SHA512,
+                Hash::Sha1 | Hash::Sha224 => return Err(unsupported()),
             }
             .with_pss_salt_length(RsaPssSaltLength::Custom(*salt));
-            verify_rsa(modulus, exponent, &parameters, message, signature).map_err(|()| invalid())
+            verify_rsa(modulus, exponent, &parameters, message, signature)
         }
-        (SignatureAlgorithm::Ecdsa(hash), PublicKey::Ec { curve, point }) => {
-            let by: &'static dyn VerificationAlgorithm = match (curve, hash) {
-                (Curve::P256, Hash::Sha256) => &signature::ECDSA_P256_SHA256_ASN1,
-                (Curve::P256, Hash::Sha384) => &signature::ECDSA_P256_SHA384_ASN1,
-                (Curve::P256, Hash::Sha512) => &signature::ECDSA_P256_SHA512_ASN1,
-                (Curve::P384, Hash::Sha256) => &signature::ECDSA_P384_SHA256_ASN1,
-                (Curve::P384, Hash::Sha384) => &signature::ECDSA_P384_SHA384_ASN1,
-                (Curve::P384, Hash::Sha512) => &signature::ECDSA_P384_SHA512_ASN1,
-                (Curve::P521, Hash::Sha256) => &signature::ECDSA_P521_SHA256_ASN1,
-                (Curve::P521, Hash::Sha384) => &signature::ECDSA_P521_SHA384_ASN1,
-                (Curve::P521, Hash::Sha512) => &signature::ECDSA_P521_SHA512_ASN1,
-            };
-            UnparsedPublicKey::new(by, point).verify(message, signature).map_err(|_| invalid())
+        (A::Ecdsa(hash), PublicKey::Ec { curve, point }) => {
+            let by = ecdsa(*curve, *hash).ok_or_else(unsupported)?;
+            UnparsedPublicKey::new(by, point).verify(message, signature).map_err(drop)
         }
-        (SignatureAlgorithm::Ed25519, PublicKey::Ed25519(octets)) => {
+        (A::Ed25519, PublicKey::Ed25519(octets)) => {
             UnparsedPublicKey::new(&signature::ED25519, octets)
                 .verify(message, signature)
-                .map_err(|_| invalid())
+                .map_err(drop)
         }
-        _ => Err(mismatch()),
-    }
+        (A::Dsa(hash), PublicKey::Dsa { parameters: Some(parameters), y }) => {
+            let hash = match hash {
+                Hash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+                Hash::Sha224 => &digest::SHA224,
+                Hash::Sha256 => &digest::SHA256,
+                Hash::Sha384 => &digest::SHA384,
+                Hash::Sha512 => &digest::SHA512,
+            };
+            let digest = digest::digest(hash, message);
+            dss::verify(parameters, y, digest.as_ref(), signature).ok_or(())
+        }
+        _ => {
+            let (algorithm, key) = (algorithm.describe(), key.describe());
+            return Err(SignatureError::KeyMismatch { algorithm, key });
+        }
+    };
+    verified.map_err(|()| SignatureError::Invalid { key: key.describe() })
+}
+
+fn pkcs1(hash: Hash, small: bool) -> Option<&'static RsaParameters> {
+    Some(match (hash, small) {
+        (Hash::Sha1, _) => &signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
+        (Hash::Sha256, true) => &signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
+        (Hash::Sha512, true) => &signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
+        (Hash::Sha256, false) => &signature::RSA_PKCS1_2048_8192_SHA256,
+        (Hash::Sha384, false) => &signature::RSA_PKCS1_2048_8192_SHA384,
+        (Hash::Sha512, false) => &signature::RSA_PKCS1_2048_8192_SHA512,
+        (Hash::Sha224, _) | (Hash::Sha384, true) => return None,
+    })
+}
+
+fn ecdsa(curve: Curve, hash: Hash) -> Option<&'static dyn VerificationAlgorithm> {
+    Some(match (curve, hash) {
+        (Curve::P256, Hash::Sha1) => &signature::ECDSA_P256_SHA1_ASN1,
+        (Curve::P256, Hash::Sha256) => &signature::ECDSA_P256_SHA256_ASN1,
+        (Curve::P256, Hash::Sha384) => &signature::ECDSA_P256_SHA384_ASN1,
+        (Curve::P256, Hash::Sha512) => &signature::ECDSA_P256_SHA512_ASN1,
+        (Curve::P384, Hash::Sha256) => &signature::ECDSA_P384_SHA256_ASN1,
+        (Curve::P384, Hash::Sha384) => &signature::ECDSA_P384_SHA384_ASN1,
+        (Curve::P384, Hash::Sha512) => &signature::ECDSA_P384_SHA512_ASN1,
+        (Curve::P521, Hash::Sha1) => &signature::ECDSA_P521_SHA1_ASN1,
+        (Curve::P521, Hash::Sha256) => &signature::ECDSA_P521_SHA256_ASN1,
+        (Curve::P521, Hash::Sha384) => &signature::ECDSA_P521_SHA384_ASN1,
+        (Curve::P521, Hash::Sha512) => &signature::ECDSA_P521_SHA512_ASN1,
+        (Curve::P384, Hash::Sha1) | (_, Hash::Sha224) => return None,
+    })
 }
 
 fn verify_rsa(
@@ -381,5 +467,5 @@ fn verify_rsa(
 ) -> Result<(), ()> {
     RsaPublicKeyComponents { n: modulus, e: exponent }
         .verify(parameters, message, signature)
-        .map_err(|_| ())
+        .map_err(drop)
 }

@@ -1,201 +1,18 @@
 //! The checks of one path (RFC 5280 6.1), from the trust anchor down to the leaf.
 
-use serde::Serialize;
+use std::borrow::Cow;
 
 use crate::cert::{Certificate, key_usage};
 use crate::constraints::Breach;
-use crate::name::Name;
-use crate::oid;
-use crate::report::{Check, Failure, Outcome};
-use crate::revocation;
-use crate::search::{Pool, Work};
-
-/// What the leaf's key is to be used for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Purpose {
-    /// Protecting mail, and data sealed to people: emailProtection.
-    Email,
-    /// TLS clients: clientAuth.
-    Client,
-    /// Whatever the certificate allows.
-    #[default]
-    Any,
-}
-
-impl Purpose {
-    fn oid(self) -> Option<&'static [u8]> {
-        match self {
-            Self::Email => Some(oid::EMAIL_PROTECTION),
-            Self::Client => Some(oid::CLIENT_AUTH),
-            Self::Any => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Email => "emailProtection",
-            Self::Client => "clientAuth",
-            Self::Any => "anyExtendedKeyUsage",
-        }
-    }
-
-    /// The key usages of which the leaf needs at least one (RFC 5280 4.2.1.12).
-    fn key_usage(self) -> (u16, &'static str) {
-        match self {
-            Self::Email => (
-                key_usage::DIGITAL_SIGNATURE
-                    | key_usage::NON_REPUDIATION
-                    | key_usage::KEY_ENCIPHERMENT
-                    | key_usage::KEY_AGREEMENT,
-                "digitalSignature, nonRepudiation, keyEncipherment and keyAgreement",
-            ),
-            Self::Client => (
-                key_usage::DIGITAL_SIGNATURE | key_usage::KEY_AGREEMENT,
-                "digitalSignature and keyAgreement",
-            ),
-            Self::Any => (u16::MAX, "everything"),
-        }
-    }
-}
-
-impl std::str::FromStr for Purpose {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "email" => Ok(Self::Email),
-            "client" => Ok(Self::Client),
-            "any" => Ok(Self::Any),
-            other => Err(format!("unknown purpose {other:?}: email, client or any")),
-        }
-    }
-}
-
-/// Whose revocation status has to be known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Revocation {
-    /// Nobody's.
-    #[default]
-    Ignored,
-    /// That of each certificate whose issuer has a CRL among those given.
-    Known,
-    /// The leaf's, and that of each other certificate whose issuer has a CRL among those given.
-    Leaf,
-    /// That of every certificate below the trust anchor.
-    Chain,
-}
-
-/// What to verify for. Time is given, never asked for.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub(crate) at: i64,
-    pub(crate) purpose: Purpose,
-    pub(crate) revocation: Revocation,
-    pub(crate) max_status_age: Option<i64>,
-    pub(crate) max_depth: usize,
-    pub(crate) clock_skew: i64,
-}
-
-impl Options {
-    /// Longest path by default, leaf and anchor included.
-    pub const DEFAULT_DEPTH: usize = 10;
-    /// The longest that may be asked for.
-    pub const MAX_DEPTH: usize = 32;
-
-    /// Verifies as of `at`, in seconds since 1970, for any purpose and without revocation.
-    pub fn at(at: i64) -> Self {
-        Self {
-            at,
-            purpose: Purpose::Any,
-            revocation: Revocation::Ignored,
-            max_status_age: None,
-            max_depth: Self::DEFAULT_DEPTH,
-            clock_skew: 0,
-        }
-    }
-
-    /// For this purpose.
-    #[must_use]
-    pub fn purpose(mut self, purpose: Purpose) -> Self {
-        self.purpose = purpose;
-        self
-    }
-
-    /// With revocation status from CRLs.
-    #[must_use]
-    pub fn revocation(mut self, revocation: Revocation) -> Self {
-        self.revocation = revocation;
-        self
-    }
-
-    /// Refuses CRLs made longer ago than this many seconds, whatever they say themselves.
-    #[must_use]
-    pub fn max_status_age(mut self, seconds: i64) -> Self {
-        self.max_status_age = Some(seconds);
-        self
-    }
-
-    /// Takes CRLs made up to this many seconds later than the time asked about: the issuer's clock
-    /// may be ahead, and a list from the future is no staler for it.
-    #[must_use]
-    pub fn clock_skew(mut self, seconds: i64) -> Self {
-        self.clock_skew = seconds.max(0);
-        self
-    }
-
-    /// At most this many certificates in a path, 1 to [`MAX_DEPTH`](Self::MAX_DEPTH).
-    #[must_use]
-    pub fn max_depth(mut self, certificates: usize) -> Self {
-        self.max_depth = certificates.clamp(1, Self::MAX_DEPTH);
-        self
-    }
-}
-
-/// Collects checks, and the failure that counts most.
-pub(crate) struct Verdict {
-    pub(crate) checks: Vec<Check>,
-    pub(crate) failure: Option<(usize, Failure)>,
-    pub(crate) failures: usize,
-}
-
-impl Verdict {
-    pub(crate) fn new() -> Self {
-        Self { checks: Vec::new(), failure: None, failures: 0 }
-    }
-
-    pub(crate) fn record(
-        &mut self,
-        certificate: usize,
-        check: &'static str,
-        rfc: &'static str,
-        result: Result<Option<String>, Failure>,
-    ) {
-        let (outcome, detail) = match result {
-            Ok(detail) => (Outcome::Passed, detail),
-            Err(failure) => {
-                let detail = failure.to_string();
-                self.failures += 1;
-                let rank = failure.class().rank();
-                if self.failure.as_ref().is_none_or(|(_, seen)| rank < seen.class().rank()) {
-                    self.failure = Some((certificate, failure));
-                }
-                (Outcome::Failed, Some(detail))
-            }
-        };
-        self.checks.push(Check { certificate, check, rfc, outcome, detail });
-    }
-
-    fn skip(&mut self, certificate: usize, check: &'static str, rfc: &'static str, why: &str) {
-        self.checks.push(Check {
-            certificate,
-            check,
-            rfc,
-            outcome: Outcome::Skipped,
-            detail: Some(why.into()),
-        });
-    }
-}
+use crate::options::{Options, Purpose, Revocation};
+use crate::policy::{self, Refusal};
+use crate::profile::Profile;
+use crate::report::Failure;
+use crate::search::Pool;
+use crate::sig::PublicKey;
+use crate::verdict::Verdict;
+use crate::work::Work;
+use crate::{holder, oid, revocation, strict};
 
 /// Checks a whole path: the leaf first, the trust anchor last, each issued by the next by name.
 pub(crate) fn path<'a>(
@@ -206,12 +23,19 @@ pub(crate) fn path<'a>(
 ) -> Verdict {
     let mut verdict = Verdict::new();
     let anchor = path.len() - 1;
+    let effort = path.iter().map(|certificate| certificate.effort()).sum();
+    if let Err(failure) = work.spend(effort) {
+        verdict.record(0, "path-building", "6.1", Err(failure));
+        return verdict;
+    }
+    let keys = keys(path);
     for (index, certificate) in path.iter().enumerate().rev() {
         if index == anchor {
             verdict.record(index, "trust-anchor", "6.1.1 (d)", Ok(None));
         } else {
-            let result = work.signature(certificate, path[index + 1]);
-            let result = result.map(|()| Some(path[index + 1].key.describe()));
+            let (issuer, key) = (path[index + 1], keys[index + 1].as_ref());
+            let result = work.signature_by(certificate, issuer, key);
+            let result = result.map(|()| Some(key.describe()));
             verdict.record(index, "signature", "6.1.3 (a) (1)", result);
             let result = if certificate.issuer == path[index + 1].subject {
                 Ok(None)
@@ -224,15 +48,75 @@ pub(crate) fn path<'a>(
         verdict.record(index, "critical-extensions", "6.1.4 (o)", critical(certificate));
         names(&mut verdict, path, index, work);
         if index > 0 {
-            issuing(&mut verdict, path, index, options.purpose);
+            issuing(&mut verdict, path, index, &options.purpose);
         } else {
-            leaf(&mut verdict, certificate, options.purpose);
+            leaf(&mut verdict, certificate, options);
+        }
+        if options.profile == Profile::Strict {
+            conformance(&mut verdict, path, index);
         }
         if index < anchor {
-            status(&mut verdict, path, index, pool, options, work);
+            let issuer_key = keys[index + 1].as_ref();
+            status(&mut verdict, path, index, issuer_key, pool, options, work);
         }
     }
+    policies(&mut verdict, path, options, work);
     verdict
+}
+
+/// The key of each certificate; one of DSA may take its numbers from the certificate above
+/// (RFC 5280 6.1.4 (d) to (f)).
+fn keys<'a>(path: &[&'a Certificate]) -> Vec<Cow<'a, PublicKey>> {
+    let mut keys: Vec<Cow<'a, PublicKey>> =
+        path.iter().map(|certificate| Cow::Borrowed(&certificate.key)).collect();
+    for index in (0..keys.len().saturating_sub(1)).rev() {
+        if keys[index].inherits() {
+            keys[index] = Cow::Owned(keys[index].with_parameters_of(&keys[index + 1]));
+        }
+    }
+    keys
+}
+
+/// What the RFC forbids issuers to write.
+fn conformance(verdict: &mut Verdict, path: &[&Certificate], index: usize) {
+    let quirks = strict::quirks(path[index], path.get(index + 1).copied());
+    if quirks.is_empty() {
+        return verdict.record(index, "conformance", "4", Ok(None));
+    }
+    for quirk in quirks {
+        let failure = Failure::Nonconforming { what: quirk.what };
+        verdict.record(index, "conformance", quirk.rfc, Err(failure));
+    }
+}
+
+/// Certificate policies of the whole path (RFC 5280 6.1.3 (d) to (f), 6.1.4 (a), (b), (h) to (j),
+/// 6.1.5 (a), (b), (g)).
+fn policies(verdict: &mut Verdict, path: &[&Certificate], options: &Options, work: &mut Work) {
+    let Some((anchor, below)) = path.split_last() else { return };
+    let steps: Vec<_> = below
+        .iter()
+        .rev()
+        .map(|certificate| policy::Step {
+            extensions: &certificate.extensions.policy,
+            self_issued: certificate.is_self_issued(),
+        })
+        .collect();
+    let anchor = &anchor.extensions.policy;
+    match policy::process(anchor, &steps, &options.policy, &mut work.effort) {
+        Ok(holds) => {
+            verdict.record(0, "certificate-policies", "6.1.5 (g)", Ok(Some(holds.shown())))
+        }
+        Err((step, refusal)) => {
+            let (rfc, failure) = match refusal {
+                Refusal::NoPolicy => ("6.1.3 (f)", Failure::Policy { why: refusal.why() }),
+                Refusal::NotWanted => ("6.1.5 (g)", Failure::Policy { why: refusal.why() }),
+                Refusal::MapsAny => ("6.1.4 (a)", Failure::Policy { why: refusal.why() }),
+                Refusal::TooMuchWork => ("6.1", work.exhaust()),
+            };
+            let index = below.len().saturating_sub(step + 1);
+            verdict.record(index, "certificate-policies", rfc, Err(failure));
+        }
+    }
 }
 
 fn validity(certificate: &Certificate, at: i64) -> Result<Option<String>, Failure> {
@@ -275,14 +159,17 @@ fn names(verdict: &mut Verdict, path: &[&Certificate], index: usize, work: &mut 
         let breach = constraints.check_all(
             &certificate.subject,
             &certificate.extensions.alternative_names,
-            &mut work.comparisons,
+            &mut work.effort,
         );
         let why = match breach {
             Ok(()) => continue,
             Err(Breach::NotPermitted(name)) => format!("{name} is in no permitted subtree"),
             Err(Breach::Excluded { name, subtree }) => format!("{name} is excluded by {subtree}"),
             Err(Breach::Unprocessable(name)) => format!("{name} cannot be compared"),
-            Err(Breach::TooMuchWork) => "too many names and subtrees to compare".into(),
+            Err(Breach::TooMuchWork) => {
+                result = Err(work.exhaust());
+                break;
+            }
         };
         result = Err(Failure::NameConstraints { by: ca.subject.to_string(), why });
         break;
@@ -291,7 +178,7 @@ fn names(verdict: &mut Verdict, path: &[&Certificate], index: usize, work: &mut 
 }
 
 /// A certificate that issued the one below it (RFC 5280 6.1.4 (k) to (n)).
-fn issuing(verdict: &mut Verdict, path: &[&Certificate], index: usize, purpose: Purpose) {
+fn issuing(verdict: &mut Verdict, path: &[&Certificate], index: usize, purpose: &Purpose) {
     let certificate = path[index];
     let is_anchor = index == path.len() - 1;
     let constraints = certificate.extensions.basic_constraints;
@@ -324,7 +211,7 @@ fn issuing(verdict: &mut Verdict, path: &[&Certificate], index: usize, purpose: 
 
 /// The purpose of the leaf, and of every CA above that names purposes: a CA limited to some must
 /// not vouch for others (CA/Browser practice; RFC 5280 4.2.1.12 speaks of the leaf only).
-fn extended(verdict: &mut Verdict, certificate: &Certificate, index: usize, purpose: Purpose) {
+fn extended(verdict: &mut Verdict, certificate: &Certificate, index: usize, purpose: &Purpose) {
     let (Some(listed), Some(wanted)) = (&certificate.extensions.extended_key_usage, purpose.oid())
     else {
         return;
@@ -337,38 +224,53 @@ fn extended(verdict: &mut Verdict, certificate: &Certificate, index: usize, purp
     verdict.record(index, "extended-key-usage", "4.2.1.12", result);
 }
 
-fn leaf(verdict: &mut Verdict, certificate: &Certificate, purpose: Purpose) {
-    let result = certificate.key.check_strength().map_err(Failure::from);
-    verdict.record(
-        0,
-        "key-strength",
-        "RFC 8301 3.2",
-        result.map(|()| Some(certificate.key.describe())),
-    );
+fn leaf(verdict: &mut Verdict, certificate: &Certificate, options: &Options) {
+    let result = certificate.key.check_strength(options.profile).map_err(Failure::from);
+    let detail = result.map(|()| Some(certificate.key.describe()));
+    verdict.record(0, "key-strength", "RFC 8301 3.2", detail);
     if let Some(bits) = certificate.extensions.key_usage {
-        let (needed, missing) = purpose.key_usage();
+        let (needed, missing) = options.purpose.key_usage();
         let result = if bits & needed != 0 { Ok(None) } else { Err(Failure::KeyUsage { missing }) };
         verdict.record(0, "key-usage", "4.2.1.3", result);
     }
-    extended(verdict, certificate, 0, purpose);
+    extended(verdict, certificate, 0, &options.purpose);
+    if let Some(address) = &options.email {
+        let legacy = options.profile == Profile::Rfc5280;
+        let result = if holder::has_email(certificate, address, legacy) {
+            Ok(Some(address.clone()))
+        } else {
+            Err(Failure::WrongName { form: "e-mail address", wanted: address.clone() })
+        };
+        verdict.record(0, "email", "7.5, RFC 9598 5", result);
+    }
+    if let Some(name) = &options.upn {
+        let result = if holder::has_upn(certificate, name) {
+            Ok(Some(name.clone()))
+        } else {
+            Err(Failure::WrongName { form: "user principal name", wanted: name.clone() })
+        };
+        verdict.record(0, "upn", "4.2.1.6", result);
+    }
 }
 
 fn status<'a>(
     verdict: &mut Verdict,
     path: &[&'a Certificate],
     index: usize,
+    issuer_key: &PublicKey,
     pool: &Pool<'a>,
     options: &Options,
     work: &mut Work,
 ) {
-    const CHECK: (&str, &str) = ("revocation", "6.3.3");
+    const CHECK: (&str, &str) = ("revocation", "6.3.3, RFC 6960 3.2");
     let certificate = path[index];
     let why = match options.revocation {
         Revocation::Ignored => Some("not asked for"),
         Revocation::Chain => None,
         Revocation::Leaf if index == 0 => None,
         Revocation::Leaf | Revocation::Known => {
-            (!revocation::known(certificate, pool.crls)).then_some("no CRL by its issuer at hand")
+            let known = revocation::known(certificate, path[index + 1], pool);
+            (!known).then_some("no CRL by its issuer and no OCSP answer at hand")
         }
     };
     if let Some(why) = why {
@@ -377,18 +279,11 @@ fn status<'a>(
     let question = revocation::Question {
         certificate,
         issuer: path[index + 1],
+        issuer_key,
         anchor: path[path.len() - 1],
         pool,
         options,
     };
     let result = question.status(work);
     verdict.record(index, CHECK.0, CHECK.1, result.map(Some));
-}
-
-/// Two certificates are one node of the graph of issuers when name and key agree (RFC 4158 2.4.2).
-pub(crate) fn same_entity(a: &Certificate, b: &Certificate) -> bool {
-    let names: (&Name, &Name) = (&a.subject, &b.subject);
-    names.0 == names.1
-        && a.key == b.key
-        && a.extensions.alternative_names == b.extensions.alternative_names
 }

@@ -2,9 +2,9 @@
 
 mod support;
 
-use avouch_path::{Crl, Options, Report, Revocation, verify};
+use avouch_path::{Crl, Options, Report, Revocation};
 use base64::Engine as _;
-use support::{CA, DAY, LEAF, Opinion, Pki, code, now};
+use support::{CA, DAY, LEAF, Opinion, Pki, code, now, verify};
 
 const FRESH: (i64, i64) = (-60, DAY);
 

@@ -4,9 +4,9 @@ mod support;
 
 use std::time::Instant;
 
-use avouch_path::{Certificate, Crl, Options, Revocation, verify};
+use avouch_path::{Certificate, Crl, Options, Revocation};
 use proptest::prelude::*;
-use support::{CA, DAY, LEAF, Pki, now};
+use support::{CA, DAY, LEAF, Pki, now, verify};
 
 fn specimens() -> Vec<Vec<u8>> {
     let pki = Pki::new();

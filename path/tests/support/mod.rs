@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use avouch_path::{self as path, Certificate, Crl, Options, Report, verify};
+use avouch_path::{self as path, Certificate, Crl, Given, Options, Report};
 use tempfile::TempDir;
 
 pub(crate) const DAY: i64 = 86_400;
@@ -34,6 +34,17 @@ pub(crate) fn now() -> i64 {
 pub(crate) struct Pki {
     dir: TempDir,
     serial: std::cell::Cell<u32>,
+}
+
+/// Verifies with certificates and CRLs.
+pub(crate) fn verify(
+    leaf: &Certificate,
+    untrusted: &[Certificate],
+    roots: &[Certificate],
+    crls: &[Crl],
+    options: &Options,
+) -> Report {
+    path::verify(leaf, &Given { roots, untrusted, crls, ocsp: &[] }, options)
 }
 
 /// What openssl says to the same question.
