@@ -313,8 +313,11 @@ fn certificate(
     };
     let chain = bundle.chain.iter().map(|blob| read(&blob.0)).collect::<Result<Vec<_>, _>>()?;
     let at = i64::try_from(*at).unwrap_or(i64::MAX);
-    let options = path::Options::at(at).purpose(path::Purpose::Email);
-    let report = path::verify(&read(&der.0)?, &chain, &[read(trust.root())?], &[], &options);
+    let options =
+        path::Options::at(at).profile(path::Profile::Strict).purpose(path::Purpose::Email);
+    let roots = [read(trust.root())?];
+    let given = path::Given { roots: &roots, untrusted: &chain, ..path::Given::default() };
+    let report = path::verify(&read(&der.0)?, &given, &options);
     match report.failure() {
         None if report.is_valid() => Ok(Some(certificate.not_after())),
         None => Err(BundleError::Chain("no path was found".to_owned())),
