@@ -7,6 +7,7 @@ use policy::{Installation, InstallationError};
 use tlog::Edge;
 use tlog::map::EMPTY_ROOT;
 use tlog::note::LogKey;
+use wire::address::POINT;
 use wire::event::{Event, EventKind};
 use wire::genesis::{Genesis, InstallationKey, KeyPurpose, Keyholder, Protection};
 use wire::leaf::blinding_commitment;
@@ -15,8 +16,9 @@ use wire::{Encoded, Hash32, Realm, octets};
 use x509::{CaName, CaParameters, Issuer, lint};
 
 use crate::clock::Clock;
+use crate::notices::AddressKey;
 use crate::random;
-use crate::store::rows::{NewEvent, RecordGroup};
+use crate::store::rows::{NewEvent, NoticeRows, RecordGroup};
 use crate::store::{Store, StoreError};
 use crate::walk::{leaf_of, root_leaf};
 
@@ -85,6 +87,8 @@ pub struct Begun {
     pub issuing: Vec<u8>,
     /// The log's verifier key (C2SP signed-note).
     pub log: String,
+    /// The key that addresses are sealed to.
+    pub address_key: [u8; POINT],
     /// What its operators should know.
     pub warnings: Vec<String>,
 }
@@ -200,6 +204,7 @@ pub async fn begin(
         root: root_der,
         issuing: issuing_der,
         log,
+        address_key: *AddressKey::derive(&secret).public(),
         warnings,
     })
 }
@@ -238,6 +243,7 @@ pub async fn begun(store: &dyn Store) -> Result<Option<Begun>, CeremonyError> {
         .and_then(|key| LogKey::from_spki(installation.origin(), key.spki.as_bytes()).ok())
         .map(|key| key.vkey())
         .unwrap_or_default();
+    let secret = store.secret().await?.unwrap_or_default();
     Ok(Some(Begun {
         realm: installation.realm().clone(),
         max_status_age: installation.rules().max_status_age,
@@ -245,6 +251,7 @@ pub async fn begun(store: &dyn Store) -> Result<Option<Begun>, CeremonyError> {
         root: certificate(KeyPurpose::Root),
         issuing: certificate(KeyPurpose::Issuing),
         log,
+        address_key: *AddressKey::derive(&secret).public(),
         warnings: warnings(installation.rules(), installation.roster(), &keys),
     }))
 }
@@ -401,5 +408,6 @@ fn leaf_zero(event: Event, secret: [u8; 32]) -> RecordGroup {
         map_root,
         hashes: [appended.stored, last.stored].concat(),
         secret: Some(secret),
+        notices: NoticeRows::default(),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`ceremony`] begins an installation; [`authority`] opens one and keeps it running;
 //! * `issue.rs` shows the walk of a request on one screen; its steps are in `walk/`;
+//! * [`notices`] tells people what happened to their identity;
 //! * [`store`] is the contract for what is durable;
 //! * [`server`] answers on the sockets, from the store only.
 
@@ -15,6 +16,7 @@ mod crl;
 mod heads;
 mod issue;
 pub mod metrics;
+pub mod notices;
 mod proofs;
 mod queries;
 mod random;

@@ -7,6 +7,7 @@ pub mod copy;
 mod engine;
 mod log;
 pub mod measured;
+pub(crate) mod notices;
 pub mod postgres;
 mod read;
 pub mod rows;
@@ -19,12 +20,13 @@ mod write;
 use async_trait::async_trait;
 use tlog::map::PageId;
 use tlog::{Edge, StoredHash};
+use wire::address::Address;
 use wire::{Hash32, IdempotencyKey, UserId};
 
 use rows::{
     Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EntryRow,
     EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch,
-    LeafRow, Publication, RecordGroup, Refused, RevokedRow, Unfinished,
+    LeafRow, Outbox, Publication, RecordGroup, Refused, RevokedRow, Settled, Unfinished,
 };
 
 /// Refusals kept of one identity.
@@ -210,6 +212,19 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// Stores a CRL if its number is higher than that of the one there; returns whether it was.
     async fn put_crl(&self, row: &CrlRow) -> Result<bool, StoreError>;
+
+    /// Addresses of an identity's channels that are known, those that are about to leave too.
+    async fn known_channels(&self, uid: &UserId) -> Result<Vec<Address>, StoreError>;
+
+    /// Notices whose time has come, those that wait longest first, and how the rest is.
+    async fn outbox(&self, now_ms: u64, limit: u32) -> Result<Outbox, StoreError>;
+
+    /// Keeps what came of sending. A notice that is not there any more is left alone.
+    async fn settle(&self, settled: &[Settled]) -> Result<(), StoreError>;
+
+    /// Removes addresses that are kept until before `now_ms`, and notices that were given up
+    /// before `given_up_before` (both milliseconds since 1970).
+    async fn forget(&self, now_ms: u64, given_up_before: u64) -> Result<(), StoreError>;
 
     /// Whether the engine answers and can write.
     async fn ping(&self) -> Result<(), StoreError>;

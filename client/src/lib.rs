@@ -5,10 +5,12 @@
 //! * [`cms`]: sealing and opening.
 //! * [`contacts`]: which key each person was known under.
 //! * [`keys`]: keys of one's own, and certification requests.
+//! * [`address`]: where notices of one's own identity go;
 //! * [`fetch`]: talking to a server.
 //! * [`share`]: all of that for a list of people.
 //! * [`files`], [`pem`]: writing what must not be lost or seen.
 
+pub mod address;
 mod asn1;
 pub mod audit;
 pub mod bundle;

@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use wire::Encoded;
+use wire::address::{Address, SealedAddress};
 use wire::bundle::{Bundle, MAX_BUNDLE};
 use wire::event::{Certified, Event, Revoked, TransportWord};
 use wire::frame;
@@ -32,6 +33,12 @@ fuzz_target!(|data: &[u8]| {
     check::<SignedStatement>(data);
     check::<Leaf>(data);
     check::<Head>(data);
+    check::<SealedAddress>(data);
+    check::<Address>(data);
+    if let Ok(address) = Address::from_canonical(data) {
+        let text = address.address();
+        assert!(text.bytes().all(|b| b.is_ascii_graphic()), "more than an address: {text:?}");
+    }
     if let Ok(bundle) = frame::decode::<Bundle>(data, MAX_BUNDLE) {
         let bytes = frame::encode(&bundle, MAX_BUNDLE).expect("read from as many bytes");
         assert!(frame::decode::<Bundle>(&bytes, MAX_BUNDLE).is_ok_and(|again| again == bundle));

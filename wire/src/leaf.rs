@@ -78,6 +78,12 @@ pub fn blinding_commitment(secret: &[u8; 32]) -> Hash32 {
     Hash32::from_bytes(hasher.finalize().into())
 }
 
+/// What the key that addresses are sealed to is derived from ([`crate::address`]).
+#[must_use]
+pub fn address_secret(secret: &[u8; 32]) -> Hash32 {
+    keyed(secret, &[b"avouch.address-key.v1\0"])
+}
+
 fn keyed(key: &[u8; 32], parts: &[&[u8]]) -> Hash32 {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     parts.iter().for_each(|part| mac.update(part));

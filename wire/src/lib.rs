@@ -7,11 +7,13 @@
 //!
 //! * [`event`], [`body`], [`intent`], [`statement`], [`leaf`], [`genesis`], [`rules`]: what is signed and logged;
 //! * [`head`], [`bundle`]: what is proven of an identity, and everything needed to check it offline;
+//! * [`address`]: where notices go, sealed for the authority;
 //! * [`trust`]: what a client knows out of band;
 //! * [`problem`]: every refusal and failure a caller can meet, with its stable code;
 //! * [`socket`], [`frame`]: what gateway and authority say to each other;
 //! * [`rest`]: the JSON shapes of the HTTP API.
 
+pub mod address;
 pub mod body;
 pub mod bundle;
 mod codec;

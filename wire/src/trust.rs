@@ -4,8 +4,9 @@ use der::Sequence;
 use der::asn1::OctetString;
 use serde::{Deserialize, Serialize};
 
+use crate::address::POINT;
 use crate::codec::encoded;
-use crate::{Encoded, Hash32, Realm};
+use crate::{Encoded, Hash32, Realm, octets};
 
 /// Why a text is not a trust file.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,8 @@ struct TrustBody {
     log: String,
     quorum: String,
     max_status_age: u64,
+    #[asn1(context_specific = "0", optional = "true", tag_mode = "EXPLICIT")]
+    addresses: Option<OctetString>,
 }
 encoded!(TrustBody, "trust file");
 
@@ -56,6 +59,9 @@ struct TrustJson {
     #[serde(default)]
     quorum: String,
     max_status_age: u64,
+    /// The key that addresses of channels are sealed to, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    addresses: Option<String>,
     #[serde(default)]
     server: String,
 }
@@ -92,8 +98,24 @@ impl TrustFile {
             return Err(field("root", "empty"));
         }
         let root = OctetString::new(root).map_err(|_| field("root", "too long"))?;
-        let body = TrustBody { version: 1, realm, genesis, root, log, quorum, max_status_age };
+        let addresses = None;
+        let body =
+            TrustBody { version: 1, realm, genesis, root, log, quorum, max_status_age, addresses };
         Ok(Self { body, server })
+    }
+
+    /// The same with the key that addresses of channels are sealed to ([`crate::address`]): an
+    /// uncompressed point on P-256.
+    ///
+    /// # Errors
+    /// Refuses what does not have the form of such a point.
+    pub fn with_address_key(mut self, key: &[u8]) -> Result<Self, TrustError> {
+        let wrong = |reason| TrustError::Field { field: "addresses", reason };
+        if key.len() != POINT || key.first() != Some(&4) {
+            return Err(wrong(format!("not an uncompressed point of {POINT} bytes")));
+        }
+        self.body.addresses = Some(octets(key));
+        Ok(self)
     }
 
     /// Reads the file's text.
@@ -107,7 +129,7 @@ impl TrustFile {
         }
         let root = hex::decode(&json.root)
             .map_err(|e| TrustError::Field { field: "root", reason: e.to_string() })?;
-        Self::new(
+        let trust = Self::new(
             json.realm,
             json.genesis,
             &root,
@@ -115,7 +137,11 @@ impl TrustFile {
             json.quorum,
             json.max_status_age,
             json.server,
-        )
+        )?;
+        let Some(key) = json.addresses else { return Ok(trust) };
+        let key = hex::decode(&key)
+            .map_err(|e| TrustError::Field { field: "addresses", reason: e.to_string() })?;
+        trust.with_address_key(&key)
     }
 
     /// The file's text.
@@ -129,6 +155,7 @@ impl TrustFile {
             log: self.body.log.clone(),
             quorum: self.body.quorum.clone(),
             max_status_age: self.body.max_status_age,
+            addresses: self.address_key().map(hex::encode),
             server: self.server.clone(),
         };
         let mut text = serde_json::to_string_pretty(&json)
@@ -177,6 +204,12 @@ impl TrustFile {
     #[must_use]
     pub fn max_status_age(&self) -> u64 {
         self.body.max_status_age
+    }
+
+    /// The key that addresses of channels are sealed to; none in a file from before there was one.
+    #[must_use]
+    pub fn address_key(&self) -> Option<&[u8]> {
+        self.body.addresses.as_ref().map(OctetString::as_bytes)
     }
 
     /// Where the server was when the file was written; a convenience, not trusted.

@@ -239,6 +239,8 @@ const VECTORS: &[&str] = &[
     "bundle.json",
     "bundle.bin",
     "trust.json",
+    "address.der",
+    "sealed-address.der",
     "socket-hello.bin",
     "socket-welcome-ok.bin",
     "socket-request-issue.bin",

@@ -24,7 +24,7 @@ impl<'a> Columns<'a> {
         Self { table, row }
     }
 
-    fn corrupt(&self, column: &str, reason: impl std::fmt::Display) -> StoreError {
+    pub(super) fn corrupt(&self, column: &str, reason: impl std::fmt::Display) -> StoreError {
         StoreError::Corrupt { table: self.table, reason: format!("{column}: {reason}") }
     }
 
@@ -62,7 +62,14 @@ impl<'a> Columns<'a> {
         u64::try_from(self.int(column)?).map_err(|e| self.corrupt(column, e))
     }
 
-    fn u32(&self, column: &str) -> Result<u32> {
+    pub(super) fn opt_u64(&self, column: &str) -> Result<Option<u64>> {
+        match self.opt_int(column)? {
+            None => Ok(None),
+            Some(_) => self.u64(column).map(Some),
+        }
+    }
+
+    pub(super) fn u32(&self, column: &str) -> Result<u32> {
         u32::try_from(self.int(column)?).map_err(|e| self.corrupt(column, e))
     }
 
@@ -104,7 +111,7 @@ impl<'a> Columns<'a> {
         T::from_canonical(&self.bytes(column)?).map_err(|e| self.corrupt(column, e))
     }
 
-    fn numbered<T>(&self, column: &str, read: impl Fn(u8) -> Option<T>) -> Result<T> {
+    pub(super) fn numbered<T>(&self, column: &str, read: impl Fn(u8) -> Option<T>) -> Result<T> {
         let n = self.int(column)?;
         let known = u8::try_from(n).ok().and_then(read);
         known.ok_or_else(|| self.corrupt(column, format!("unknown {n}")))

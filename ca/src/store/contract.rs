@@ -5,6 +5,7 @@ pub(super) mod bench;
 pub(super) mod concurrency;
 pub(super) mod faults;
 pub(super) mod log;
+pub(super) mod notices;
 pub(super) mod reading;
 pub(super) mod searching;
 pub(super) mod writing;
@@ -96,6 +97,9 @@ macro_rules! contract_tests {
             log::leaves_and_hashes_are_found_by_place,
             log::pages_of_the_map_change_together,
             log::the_secret_is_written_once,
+            notices::notices_are_recorded_with_their_event,
+            notices::a_notice_stays_until_it_is_sent_or_given_up,
+            notices::addresses_leave_with_their_channels,
             faults::corrupt_rows_are_named,
             faults::a_missing_piece_of_evidence_is_named,
             faults::a_newer_schema_is_refused,

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use policy::{Identity, Status};
 use tlog::StoredHash;
+use wire::address::Address;
+use wire::body::ChannelKind;
 use wire::event::{Event, EventKind, EvidenceRef, RevocationReason};
 use wire::leaf::Leaf;
 use wire::{Hash32, IdempotencyKey, SerialNumber, UserId};
@@ -115,6 +117,116 @@ pub struct RecordGroup {
     pub hashes: Vec<StoredHash>,
     /// The secret that blinds ids, where the group begins an installation.
     pub secret: Option<[u8; 32]>,
+    /// What people are told of these events.
+    pub notices: NoticeRows,
+}
+
+/// What follows from events for those who are told of them. Empty for most groups.
+#[derive(Debug, Default)]
+pub struct NoticeRows {
+    /// Identities whose channels changed: until when (milliseconds since 1970) their addresses are
+    /// kept, but for those in `in_use`.
+    pub leaving: Vec<(UserId, u64)>,
+    /// Addresses that became known.
+    pub addresses: Vec<(UserId, Address)>,
+    /// Channels of the identities in `leaving` that stay, by their hash.
+    pub in_use: Vec<(UserId, Hash32)>,
+    /// Notices to send.
+    pub outbox: Vec<NewNotice>,
+}
+
+/// A notice to send.
+#[derive(Debug)]
+pub struct NewNotice {
+    /// Its stable name.
+    pub id: Hash32,
+    /// Leaf of the event that it tells of.
+    pub leaf_index: u64,
+    /// Where it goes.
+    pub to: Destination,
+    /// What it says (`notices/` reads it).
+    pub notice: Vec<u8>,
+    /// When it happened, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// Where a notice goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// To a channel of an identity. Without a known address nothing is sent.
+    Channel {
+        /// Whose.
+        uid: UserId,
+        /// The channel's hash.
+        channel: Hash32,
+    },
+    /// To an address from the configuration.
+    Address {
+        /// How.
+        kind: ChannelKind,
+        /// Where.
+        address: String,
+    },
+}
+
+/// The outbox at one moment.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Notices whose time has come.
+    pub due: Vec<OutboxRow>,
+    /// When the next one's time comes (or came), milliseconds since 1970.
+    pub next_ms: Option<u64>,
+    /// Notices not sent and not given up, the due ones too.
+    pub waiting: u64,
+    /// When what the oldest of them tells of happened, milliseconds since 1970.
+    pub oldest_ms: Option<u64>,
+    /// Notices given up and not forgotten yet.
+    pub given_up: u64,
+}
+
+/// A notice that is to be sent.
+#[derive(Debug, Clone)]
+pub struct OutboxRow {
+    /// Its stable name.
+    pub id: Hash32,
+    /// Leaf of the event that it tells of.
+    pub leaf_index: u64,
+    /// How.
+    pub kind: ChannelKind,
+    /// Where.
+    pub address: String,
+    /// What it says.
+    pub notice: Vec<u8>,
+    /// When it happened, milliseconds since 1970.
+    pub at_ms: u64,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// What came of sending a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It was taken.
+    Sent {
+        /// Which.
+        id: Hash32,
+    },
+    /// It was not, and is tried again.
+    Again {
+        /// Which.
+        id: Hash32,
+        /// How often it was tried.
+        attempts: u32,
+        /// When, milliseconds since 1970.
+        next_ms: u64,
+    },
+    /// It was tried for long enough.
+    GivenUp {
+        /// Which.
+        id: Hash32,
+        /// When, milliseconds since 1970.
+        at_ms: u64,
+    },
 }
 
 impl RecordGroup {

@@ -141,8 +141,37 @@ pub(super) const MAP_FLUSH: Table =
 pub(super) const SECRET: Table =
     Table { name: "secret", key: 1, columns: &[("name", Text), ("value", Blob)] };
 
+pub(super) const ADDRESS: Table = Table {
+    name: "address",
+    key: 2,
+    columns: &[
+        ("uid", Text),
+        ("channel", Blob),
+        ("kind", Int),
+        ("salt", Blob),
+        ("address", Text),
+        ("until_ms", Int),
+    ],
+};
+
+pub(super) const OUTBOX: Table = Table {
+    name: "outbox",
+    key: 1,
+    columns: &[
+        ("id", Blob),
+        ("leaf_index", Int),
+        ("kind", Int),
+        ("address", Text),
+        ("notice", Blob),
+        ("at_ms", Int),
+        ("attempts", Int),
+        ("next_ms", Int),
+        ("given_up_ms", Int),
+    ],
+};
+
 /// All tables.
-pub(super) const TABLES: [&Table; 14] = [
+pub(super) const TABLES: [&Table; 16] = [
     &TREE,
     &STORED_HASH,
     &EVENT,
@@ -157,6 +186,8 @@ pub(super) const TABLES: [&Table; 14] = [
     &MAP_PAGE,
     &MAP_FLUSH,
     &SECRET,
+    &ADDRESS,
+    &OUTBOX,
 ];
 
 /// Rows with some columns, as a parameter of one statement: a statement for a whole group costs

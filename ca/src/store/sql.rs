@@ -3,15 +3,16 @@
 use async_trait::async_trait;
 use tlog::map::PageId;
 use tlog::{Edge, StoredHash};
+use wire::address::Address;
 use wire::{Hash32, UserId};
 
 use super::engine::Engine;
 use super::rows::{
     Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EntryRow,
     EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch,
-    LeafRow, Publication, RecordGroup, Refused, RevokedRow, Unfinished,
+    LeafRow, Outbox, Publication, RecordGroup, Refused, RevokedRow, Settled, Unfinished,
 };
-use super::{Store, StoreError, Wanted, log, read, search, write};
+use super::{Store, StoreError, Wanted, log, notices, read, search, write};
 
 #[async_trait]
 impl<E: Engine> Store for E {
@@ -154,6 +155,22 @@ impl<E: Engine> Store for E {
 
     async fn put_crl(&self, row: &CrlRow) -> Result<bool, StoreError> {
         write::put_crl(self, row).await
+    }
+
+    async fn known_channels(&self, uid: &UserId) -> Result<Vec<Address>, StoreError> {
+        notices::known_channels(self, uid).await
+    }
+
+    async fn outbox(&self, now_ms: u64, limit: u32) -> Result<Outbox, StoreError> {
+        notices::outbox(self, now_ms, limit).await
+    }
+
+    async fn settle(&self, settled: &[Settled]) -> Result<(), StoreError> {
+        notices::settle(self, settled).await
+    }
+
+    async fn forget(&self, now_ms: u64, given_up_before: u64) -> Result<(), StoreError> {
+        notices::forget(self, now_ms, given_up_before).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

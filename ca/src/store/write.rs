@@ -10,7 +10,7 @@ use super::engine::{Engine, Given, Mode, NOTHING, Session, Statement, Value};
 use super::rows::{CertificateRow, CrlRow, Publication, RecordGroup, Refused};
 use super::sheet::{self, Column, Kind, Sheet};
 use super::{REFUSALS_KEPT, StoreError};
-use super::{log, read};
+use super::{log, notices, read};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -52,9 +52,10 @@ pub(super) async fn record<E: Engine>(engine: &E, group: &RecordGroup) -> Result
         ),
         ("INSERT INTO idempotency SELECT key, request, leaf_index FROM {rows}", idempotency(group)),
     ];
+    let told = notices::rows(&group.notices);
     let secret = group.secret.as_ref().map(log::secret_values);
     let mut statements: Vec<Statement<'_>> = vec![(GROW, Given::Values(&size))];
-    let sheets = rows.iter().filter(|(_, sheet)| !sheet.is_empty());
+    let sheets = rows.iter().chain(&told).filter(|(_, sheet)| !sheet.is_empty());
     statements.extend(sheets.map(|(sql, sheet)| (*sql, Given::Rows(sheet))));
     statements.extend(secret.iter().map(|values| (log::PUT_SECRET, Given::Values(values))));
     match engine.transact(Mode::Write, &statements).await {

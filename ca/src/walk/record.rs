@@ -17,7 +17,9 @@ use crate::authority::{Authority, Fatal};
 use crate::crl::Revocation;
 use crate::random;
 use crate::store::StoreError;
-use crate::store::rows::{self, CertificateRow, IdentityRow, KeyRow, NewEvent, RecordGroup};
+use crate::store::rows::{
+    self, CertificateRow, IdentityRow, KeyRow, NewEvent, NoticeRows, RecordGroup,
+};
 
 /// The log as this authority, its only writer, last left it.
 #[derive(Debug)]
@@ -108,7 +110,14 @@ pub(crate) async fn record(
     let staged = stage(authority, &events).await?;
     let map_root = root_leaf(staged.root());
     hashes.extend(edge.append(map_root.leaf_hash()).stored);
-    let group = RecordGroup { expected_size, events, map_root, hashes, secret: None };
+    let group = RecordGroup {
+        expected_size,
+        events,
+        map_root,
+        hashes,
+        secret: None,
+        notices: NoticeRows::default(),
+    };
     match authority.store().record(&group).await {
         Ok(()) => {
             authority.heads().commit(staged, edge.size());

@@ -135,6 +135,7 @@ fn hand_out(config: &Config, begun: ceremony::Begun) -> Result<(), Failure> {
         begun.max_status_age,
         config.gateway.public_url.clone(),
     )
+    .and_then(|trust| trust.with_address_key(&begun.address_key))
     .map_err(|e| Failure::local(e.to_string()))?;
     let pem = |der: &[u8]| x509::pem::encode("CERTIFICATE", der);
     files::publish(&config.dir.join("root.pem"), pem(&begun.root).as_bytes())?;

@@ -33,3 +33,15 @@ fn unknown_members_and_versions_are_refused() {
     let later = sample().to_text().replace("\"version\": 1", "\"version\": 2");
     assert!(matches!(TrustFile::parse(&later), Err(TrustError::Version { found: 2 })));
 }
+
+#[test]
+fn the_key_for_addresses_is_carried_and_trusted() {
+    let key = [&[4][..], &[7; 64]].concat();
+    let with = sample().with_address_key(&key).unwrap();
+    let again = TrustFile::parse(&with.to_text()).unwrap();
+    assert_eq!(again.address_key(), Some(&key[..]));
+    assert_ne!(again.fingerprint(), sample().fingerprint());
+    for wrong in [&key[..64], &[5; 65][..], &[]] {
+        assert!(sample().with_address_key(wrong).is_err());
+    }
+}

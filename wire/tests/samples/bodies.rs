@@ -1,5 +1,6 @@
 //! One fixed body of each kind that moves an identity or changes the installation.
 
+use wire::address::{Address, SealedAddress};
 use wire::body::{
     Agents, Approval, Changed, Channel, ChannelKind, Channels, Cosigners, Ended, Escrow, Issuers,
     Phase, Providers, Recommitted, Roster, Standing, Struck, SwitchApproved, SwitchRequested,
@@ -12,6 +13,16 @@ use wire::webauthn::Assertion;
 use wire::{Encoded, Hash32, octets};
 
 use super::{NOW, genesis, genesis_event};
+
+/// Made once with a random ephemeral key; opened by a test of the authority.
+const ENC: &str = "04b80c31392d1570b1d85660fb0f3c5c9893c7d197ac4c495d696b6ebf29eb1145\
+    54fc7d74a4ebf7677f87250b0bae3f0b53ad5279ad7db05032d74cd4209af37b";
+const CIPHERTEXT: &str = "0bc6f8774c3512883ce1769590df58828eaaf03f8961cc1238b2e837beff357c50445192581c6e2b\
+    42a5d882a03f760f94e502ef6fe1539a5f7167200e5c1f4f6b7f2153e4d9f39c91431f298a";
+
+fn address() -> Address {
+    Address::new(ChannelKind::Mail, [1; 32], "alice@example.org").unwrap()
+}
 
 macro_rules! bodies {
     ($($name:literal, $type:ty, $about:literal, $value:expr;)+) => {
@@ -61,6 +72,16 @@ bodies! {
     Channels {
         version: 1,
         channels: vec![Channel { kind: ChannelKind::Mail, address: Hash32::of(b"salted address") }],
+    };
+    "address", Address, "what `sealed-address` holds",
+    address();
+    "sealed-address", SealedAddress, "sealed for the secret of 32 bytes 7, genesis hash \
+        SHA-256(`genesis`), user id alice",
+    SealedAddress {
+        version: 1,
+        channel: address().channel().address,
+        enc: octets(&hex::decode(ENC).unwrap()),
+        ciphertext: octets(&hex::decode(CIPHERTEXT).unwrap()),
     };
     "body-recommitted", Recommitted, "a recovery key set by the holder",
     Recommitted {

@@ -9,7 +9,8 @@ use wire::leaf::{Leaf, LeafKind, blinded_id, commitment};
 use wire::{Encoded, Hash32, IdempotencyKey, SerialNumber, UserId, octets};
 
 use crate::store::rows::{
-    CertificateRow, IdentityRow, KeyRow, NewEvent, Publication, RecordGroup, Refused, Revocation,
+    CertificateRow, IdentityRow, KeyRow, NewEvent, NoticeRows, Publication, RecordGroup, Refused,
+    Revocation,
 };
 
 /// A user id.
@@ -54,6 +55,7 @@ impl Author {
             },
             hashes: Vec::new(),
             secret: None,
+            notices: NoticeRows::default(),
         }
     }
 
