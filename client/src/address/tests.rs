@@ -36,7 +36,7 @@ fn the_owner_of_the_key_reads_what_was_sealed() {
     )
     .unwrap();
     let address = Address::from_canonical(&opened).unwrap();
-    assert_eq!((address.address(), address.channel()), ("alice@example.org", made.channel));
+    assert_eq!((address.address(), address.channel()), ("alice@example.org", made.channel.clone()));
     // Twice the same address are two channels: nobody can tell that they are one.
     let again = seal(&trust, &alice(), ChannelKind::Mail, "alice@example.org").unwrap();
     assert_ne!(again.channel.address, made.channel.address);
@@ -44,7 +44,7 @@ fn the_owner_of_the_key_reads_what_was_sealed() {
 
 #[test]
 fn without_a_key_nothing_is_sealed() {
-    let seal = |trust| seal(trust, &alice(), ChannelKind::Mail, "alice@example.org");
+    let seal = |trust: &TrustFile| seal(trust, &alice(), ChannelKind::Mail, "alice@example.org");
     assert!(matches!(seal(&trust()), Err(SealError::NoKey)));
     let off_curve = trust().with_address_key(&[4; 65]).unwrap();
     assert!(matches!(seal(&off_curve), Err(SealError::BadKey)));
