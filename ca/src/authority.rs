@@ -105,6 +105,39 @@ pub enum OpenError {
     Certificates(#[from] CertificatesError),
 }
 
+/// What has to be there before a start can succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing<'a> {
+    /// The database, which may come back.
+    Store,
+    /// The token; the error says whether it may come back.
+    Hsm(&'a HsmError),
+    /// Nothing that comes by itself: somebody has to look.
+    Somebody,
+}
+
+impl OpenError {
+    /// What was missing, however deep it stands in the error.
+    #[must_use]
+    pub fn missing(&self) -> Missing<'_> {
+        let store = |error: &StoreError| {
+            if error.is_transient() { Missing::Store } else { Missing::Somebody }
+        };
+        match self {
+            Self::Hsm(error)
+            | Self::LogKey(LogKeyError::Hsm(error))
+            | Self::Certificates(CertificatesError::Key { source: error, .. }) => {
+                Missing::Hsm(error)
+            }
+            Self::Store(error)
+            | Self::Map(
+                CatchUpError::Store(error) | CatchUpError::Heads(HeadsError::Store(error)),
+            ) => store(error),
+            _ => Missing::Somebody,
+        }
+    }
+}
+
 /// Why a running authority stops. Whoever supervises it starts it again; it then goes on from the
 /// record.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 mod connection;
 mod handle;
+mod space;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

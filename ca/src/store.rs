@@ -75,6 +75,14 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether the same call may succeed later, without anybody's help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Engine(_) | Self::Held { .. })
+    }
+}
+
 /// What decisions on a group of requests need to read.
 #[derive(Debug, Default)]
 pub struct Wanted {

@@ -2,8 +2,9 @@
 //! file and nothing else.
 
 use evidence::issuance::{Difference, IssuanceError};
-use evidence::{History, HistoryError, Issuance};
+use evidence::{History, HistoryError, Issuance, Snapshot, SnapshotError};
 use policy::{Identity, Installation, InstallationError};
+use serde::{Deserialize, Serialize};
 use tlog::map::MapProof;
 use tlog::note::{LogKey, NoteError, SignedCheckpoint};
 use tlog::proof::{ProofError, check_inclusion};
@@ -12,7 +13,9 @@ use wire::event::Event;
 use wire::head::Head;
 use wire::leaf::{Leaf, LeafKind, blinded_id, commitment};
 use wire::trust::TrustFile;
-use wire::{Encoded, FormatError, Hash32, UserId};
+use wire::{Encoded, FormatError, Hash32, UserId, frame};
+
+use crate::log::Seen;
 
 /// Most events in one bundle.
 pub const MAX_EVENTS: usize = 10_000;
@@ -95,6 +98,9 @@ pub enum BundleError {
     /// An event is not lawful.
     #[error("the history is not lawful: {0}")]
     History(#[from] HistoryError),
+    /// What is remembered of the identity cannot be read.
+    #[error("what is remembered of the identity: {0}")]
+    Known(#[from] SnapshotError),
     /// The history does not lead to the head.
     #[error("the history leads to another head than the map's")]
     OtherHead,
@@ -131,33 +137,59 @@ impl BundleError {
     }
 }
 
+/// What is remembered of a proven identity, so that a later bundle need hold only what happened
+/// since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    history: Snapshot,
+    /// SHA-256 of the latest certificate's TBS, and when it was recorded, seconds since 1970.
+    certified: Option<(Hash32, u64)>,
+}
+
+/// Greatest length of the compact form of [`Known`], in bytes.
+const MAX_KNOWN: usize = 256 * 1024;
+
+impl Known {
+    /// The number of the event that comes next.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.history.sequence() + 1
+    }
+
+    /// The compact form; none for an identity with more keys than anybody has.
+    #[must_use]
+    pub fn to_bytes(&self) -> Option<Vec<u8>> {
+        frame::encode(self, MAX_KNOWN).ok()
+    }
+
+    /// Reads the compact form.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        frame::decode(bytes, MAX_KNOWN).ok()
+    }
+}
+
 /// An identity as its bundle proves it.
 #[derive(Debug)]
 pub struct ProvenIdentity {
     identity: Identity,
-    size: u64,
+    checkpoint: Seen,
     events: usize,
     not_after: Option<u64>,
+    known: Option<Known>,
 }
 
 impl ProvenIdentity {
-    /// Until when the current certificate is valid, seconds since 1970; none for an identity
-    /// without a key.
-    #[must_use]
-    pub fn not_after(&self) -> Option<u64> {
-        self.not_after
-    }
-
     /// State after the latest event.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Leaves in the checkpoint that proves it.
+    /// The checkpoint that proves it.
     #[must_use]
-    pub fn checkpoint_size(&self) -> u64 {
-        self.size
+    pub fn checkpoint(&self) -> &Seen {
+        &self.checkpoint
     }
 
     /// Number of events that were replayed.
@@ -165,9 +197,23 @@ impl ProvenIdentity {
     pub fn events(&self) -> usize {
         self.events
     }
+
+    /// Until when the current certificate is valid, seconds since 1970; none for an identity
+    /// without a key.
+    #[must_use]
+    pub fn not_after(&self) -> Option<u64> {
+        self.not_after
+    }
+
+    /// What to remember of it.
+    #[must_use]
+    pub fn known(&self) -> Option<&Known> {
+        self.known.as_ref()
+    }
 }
 
-/// Checks a whole bundle (all events from the first) of one identity.
+/// Checks the bundle of one identity: a whole one, with all events from the first, or, where the
+/// identity is `known`, one with the events since then.
 ///
 /// Replays every decision from its evidence with the rules that clients and authority share. What
 /// no bundle can show is whether another identity had the same key; auditors see that.
@@ -178,6 +224,7 @@ pub fn verify(
     trust: &TrustFile,
     uid: &UserId,
     bundle: &Bundle,
+    known: Option<&Known>,
 ) -> Result<ProvenIdentity, BundleError> {
     if bundle.version != 1 {
         return Err(BundleError::Version(bundle.version));
@@ -186,7 +233,7 @@ pub fn verify(
         return Err(BundleError::Subject { expected: uid.clone(), found: bundle.uid.clone() });
     }
     let count = bundle.events.len();
-    if count == 0 || count > MAX_EVENTS {
+    if (count == 0 && known.is_none()) || count > MAX_EVENTS {
         return Err(BundleError::Events { found: count });
     }
     let installation = installation(trust, bundle)?;
@@ -200,8 +247,17 @@ pub fn verify(
     let blinding_key = fixed("blinding key", &bundle.blinding_key)?;
     let head = head(bundle, size, root, &blinded_id(&blinding_key, uid))?;
     let issuance = Issuance::new(&installation)?;
-    let mut history = History::new(&installation, issuance.key_rules(), uid.clone());
-    let mut latest = None;
+    let rules = issuance.key_rules();
+    let (mut history, mut latest) = match known {
+        None => (History::new(&installation, rules, uid.clone()), None),
+        Some(known) if known.history.uid() == uid => {
+            (History::resume(&installation, rules, &known.history)?, known.certified)
+        }
+        Some(known) => {
+            let (expected, found) = (uid.clone(), known.history.uid().clone());
+            return Err(BundleError::Subject { expected, found });
+        }
+    };
     for entry in &bundle.events {
         let (event, leaf) = event(entry, size, root, &blinding_key, uid)?;
         let evidence = entry
@@ -217,14 +273,18 @@ pub fn verify(
                 sequence: event.sequence,
                 source: Box::new(source),
             })?;
-        latest = certified.map(|tbs| (tbs, event.time_ms / 1000)).or(latest);
+        let certified = certified.map(|tbs| (Hash32::of(tbs.tbs_der()), event.time_ms / 1000));
+        latest = certified.or(latest);
     }
     let identity = history.identity().cloned().ok_or(BundleError::OtherHead)?;
     if head != identity.proven_head() {
         return Err(BundleError::OtherHead);
     }
-    let not_after = certificate(trust, bundle, &identity, latest.as_ref())?;
-    Ok(ProvenIdentity { identity, size, events: count, not_after })
+    let not_after = certificate(trust, bundle, &identity, latest)?;
+    let checkpoint = bundle.checkpoint.clone();
+    let checkpoint = Seen { genesis: trust.genesis(), size, root, checkpoint };
+    let known = history.snapshot().map(|history| Known { history, certified: latest });
+    Ok(ProvenIdentity { identity, checkpoint, events: count, not_after, known })
 }
 
 pub(crate) fn fixed(part: &'static str, blob: &Blob) -> Result<[u8; 32], BundleError> {
@@ -296,7 +356,7 @@ fn certificate(
     trust: &TrustFile,
     bundle: &Bundle,
     identity: &Identity,
-    latest: Option<&(x509::Linted, u64)>,
+    latest: Option<(Hash32, u64)>,
 ) -> Result<Option<u64>, BundleError> {
     let (Some(key), Some((tbs, at))) = (identity.key, latest) else {
         return if bundle.certificate.is_none() { Ok(None) } else { Err(BundleError::Certificate) };
@@ -304,7 +364,7 @@ fn certificate(
     let der = bundle.certificate.as_ref().ok_or(BundleError::Certificate)?;
     let certificate = x509::Certificate::parse(&der.0).map_err(|_| BundleError::Certificate)?;
     let fits =
-        certificate.tbs_der() == tbs.tbs_der() && Hash32::of(certificate.spki_der()) == key.spki;
+        Hash32::of(certificate.tbs_der()) == tbs && Hash32::of(certificate.spki_der()) == key.spki;
     if !fits {
         return Err(BundleError::Certificate);
     }
@@ -312,7 +372,7 @@ fn certificate(
         path::Certificate::from_der(der).map_err(|error| BundleError::Chain(error.to_string()))
     };
     let chain = bundle.chain.iter().map(|blob| read(&blob.0)).collect::<Result<Vec<_>, _>>()?;
-    let at = i64::try_from(*at).unwrap_or(i64::MAX);
+    let at = i64::try_from(at).unwrap_or(i64::MAX);
     let options =
         path::Options::at(at).profile(path::Profile::Strict).purpose(path::Purpose::Email);
     let roots = [read(trust.root())?];

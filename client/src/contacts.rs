@@ -8,11 +8,15 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use path::{Certificate, rfc3339};
 use serde::{Deserialize, Serialize};
 use wire::{Hash32, UserId};
 
+use crate::bundle::Known;
 use crate::files::{Existing, write_private};
+use crate::log::Seen;
 use crate::recipient::{RecipientRefusal, VerifiedRecipient};
 
 const VERSION: u32 = 1;
@@ -59,6 +63,21 @@ pub struct Contact {
     pub first_seen: String,
     /// When last verified.
     pub last_seen: String,
+    /// What the log proved of the person, base64: the next bundle need hold only what came after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<String>,
+}
+
+/// Two checkpoints of one log, both signed, of which one does not continue the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fork {
+    /// The one seen first.
+    pub seen: Seen,
+    /// The one shown later.
+    pub shown: Seen,
+    /// When.
+    pub at: String,
 }
 
 /// A certificate that claimed a known person under another key.
@@ -99,13 +118,18 @@ pub struct Contacts {
     contacts: Vec<Contact>,
     #[serde(default)]
     evidence: Vec<Evidence>,
+    /// The largest checkpoint seen of each log.
+    #[serde(default)]
+    logs: Vec<Seen>,
+    #[serde(default)]
+    forks: Vec<Fork>,
 }
 
 impl Contacts {
     /// No contacts.
     #[must_use]
     pub fn new() -> Self {
-        Self { version: VERSION, contacts: Vec::new(), evidence: Vec::new() }
+        Self { version: VERSION, ..Self::default() }
     }
 
     /// Reads the file; one that does not exist holds no contacts.
@@ -203,8 +227,53 @@ impl Contacts {
             spki_sha256: found,
             first_seen: at.clone(),
             last_seen: at,
+            known: None,
         });
         Ok(())
+    }
+
+    /// The largest checkpoint seen of an installation's log.
+    #[must_use]
+    pub fn log(&self, genesis: Hash32) -> Option<&Seen> {
+        self.logs.iter().find(|seen| seen.genesis == genesis)
+    }
+
+    /// Remembers a checkpoint that continues the one remembered; a smaller one changes nothing.
+    pub fn saw(&mut self, now: &Seen) {
+        match self.logs.iter_mut().find(|seen| seen.genesis == now.genesis) {
+            Some(seen) if seen.size < now.size => *seen = now.clone(),
+            Some(_) => {}
+            None => self.logs.push(now.clone()),
+        }
+    }
+
+    /// Keeps two checkpoints that contradict each other, to be shown to others.
+    pub fn keep_fork(&mut self, shown: &Seen, now: i64) {
+        let Some(seen) = self.log(shown.genesis).cloned() else { return };
+        if self.forks.len() < MAX_EVIDENCE && !self.forks.iter().any(|f| f.shown == *shown) {
+            self.forks.push(Fork { seen, shown: shown.clone(), at: rfc3339(now) });
+        }
+    }
+
+    /// Pairs of checkpoints that contradict each other, oldest first.
+    #[must_use]
+    pub fn forks(&self) -> &[Fork] {
+        &self.forks
+    }
+
+    /// What the log proved of a person.
+    #[must_use]
+    pub fn known(&self, genesis: Hash32, uid: &UserId) -> Option<Known> {
+        let text = self.find(genesis, uid)?.known.as_ref()?;
+        Known::from_bytes(&BASE64.decode(text).ok()?)
+    }
+
+    /// Remembers what the log proved of a person who is a contact.
+    pub fn remember(&mut self, genesis: Hash32, uid: &UserId, known: &Known) {
+        let contact = self.contacts.iter_mut().find(|c| c.genesis == genesis && c.uid == *uid);
+        if let Some(contact) = contact {
+            contact.known = known.to_bytes().map(|bytes| BASE64.encode(bytes));
+        }
     }
 
     /// Keeps what a refusal shows of a changed identity; does nothing for other refusals.

@@ -14,12 +14,15 @@ use wire::rest::{self, HistoryEntry, Identity, IdentityStatus, Installation, Pag
 use wire::{IdempotencyKey, SerialNumber, UserId};
 
 use crate::bundle::BundleError;
+use crate::log::{LogError, Seen};
 use crate::recipient::{Material, RecipientRefusal};
 
 /// The largest answer of each kind that is read, in bytes.
 const MAX_JSON: usize = 4 * 1024 * 1024;
 const MAX_CHAIN: usize = 256 * 1024;
 const MAX_CRL: usize = 32 * 1024 * 1024;
+/// A full tile has 256 hashes.
+const MAX_TILE: usize = 256 * 32;
 /// Pages of one list that are followed.
 const MAX_PAGES: usize = 1000;
 
@@ -138,6 +141,16 @@ pub enum MaterialError {
         /// The check that failed.
         source: Box<BundleError>,
     },
+    /// The log does not continue what was seen of it before.
+    #[error("{uid}: {source}")]
+    Log {
+        /// The person.
+        uid: UserId,
+        /// What is wrong.
+        source: Box<LogError>,
+        /// The checkpoint that was shown.
+        shown: Box<Seen>,
+    },
 }
 
 impl MaterialError {
@@ -148,6 +161,11 @@ impl MaterialError {
             Self::Fetch(e) => e.exit_code(),
             Self::Refused(e) => e.exit_code(),
             Self::Unproven { source, .. } => source.exit_code(),
+            Self::Log { source, .. } => match &**source {
+                LogError::Fetch(error) => error.exit_code(),
+                LogError::Older { .. } => 16,
+                LogError::Forked { .. } | LogError::Unproven(_) => 15,
+            },
         }
     }
 }
@@ -363,12 +381,21 @@ impl Server {
         Ok(Material { certificate, chain: issuers, crls })
     }
 
-    /// All that proves an identity offline: history, log and map.
+    /// A tile of the log, by its path (C2SP tlog-tiles).
     ///
     /// # Errors
     /// See [`FetchError`].
-    pub async fn bundle(&self, uid: &UserId) -> Result<Bundle, FetchError> {
-        let path = identity_path(uid, "/bundle");
+    pub async fn tile(&self, path: &str) -> Result<Vec<u8>, FetchError> {
+        self.get(&format!("/api/v1/log/{path}"), "application/octet-stream", MAX_TILE).await
+    }
+
+    /// All that proves an identity offline: history, log and map. The history begins with event
+    /// `since`.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn bundle(&self, uid: &UserId, since: u64) -> Result<Bundle, FetchError> {
+        let path = identity_path(uid, &format!("/bundle?since={since}"));
         let request = self.request(Method::GET, &path)?.header(ACCEPT, "application/json");
         let body = self.send(request, &path, 2 * MAX_BUNDLE).await?;
         serde_json::from_slice(&body)

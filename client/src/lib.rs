@@ -6,6 +6,7 @@
 //! * [`contacts`]: which key each person was known under.
 //! * [`keys`]: keys of one's own, and certification requests.
 //! * [`address`]: where notices of one's own identity go;
+//! * [`bundle`], [`log`], [`audit`]: what the log proves of an identity, over time, and as a whole.
 //! * [`fetch`]: talking to a server.
 //! * [`share`]: all of that for a list of people.
 //! * [`files`], [`pem`]: writing what must not be lost or seen.
@@ -19,6 +20,7 @@ pub mod contacts;
 pub mod fetch;
 pub mod files;
 pub mod keys;
+pub mod log;
 pub mod pem;
 pub mod recipient;
 pub mod share;

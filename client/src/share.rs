@@ -1,13 +1,15 @@
 //! From user ids to people who can be sealed to: fetched, verified, one result each.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use wire::UserId;
 use wire::trust::TrustFile;
 
-use crate::bundle;
+use crate::bundle::{self, BundleError, Known, ProvenIdentity};
 use crate::contacts::{Contacts, ContactsError};
 use crate::fetch::{MaterialError, Server};
+use crate::log::{self, LogError, Seen};
 use crate::recipient::{VerifiedRecipient, verify_recipient};
 
 /// What became of one person.
@@ -19,26 +21,48 @@ pub struct Resolved {
     pub result: Result<VerifiedRecipient, MaterialError>,
 }
 
+/// What is demanded beyond the certificate's own checks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogProof {
+    /// The log's proof. A trust file without a log key is refused.
+    #[default]
+    Demanded,
+    /// The log's proof, unless the trust file names no log key.
+    IfThereIsALogKey,
+}
+
 /// Fetches and verifies each person once, in the order given. Those who pass are pinned in the
 /// contacts file; of those whose key is not the one known the certificate is kept there as
-/// evidence. `now` is asked after each fetch and gives seconds since 1970.
+/// evidence, and so are two checkpoints of which one does not continue the other. `now` is asked
+/// after each fetch and gives seconds since 1970.
 ///
 /// # Errors
 /// The contacts file could not be read or written. Everything else is a result.
 pub async fn resolve(
     server: &Server,
     trust: &TrustFile,
+    log_proof: LogProof,
     contacts_file: &Path,
     uids: &[UserId],
     now: impl Fn() -> i64,
 ) -> Result<Vec<Resolved>, ContactsError> {
     let contacts = Contacts::load(contacts_file)?;
+    let genesis = trust.genesis();
+    let mut seen = contacts.log(genesis).cloned();
+    let mut known = HashMap::new();
     let mut out: Vec<Resolved> = Vec::new();
     for uid in uids {
         if out.iter().any(|resolved| resolved.uid == *uid) {
             continue;
         }
-        let result = verified(server, trust, &contacts, uid, &now).await;
+        let outcome = verified(server, trust, log_proof, &contacts, uid, seen.as_ref(), &now).await;
+        let result = outcome.map(|(recipient, proven)| {
+            if let Some(proven) = proven {
+                seen = Some(proven.checkpoint().clone());
+                known.extend(proven.known().map(|known| (uid.clone(), known.clone())));
+            }
+            recipient
+        });
         out.push(Resolved { uid: uid.clone(), result });
     }
     let at = now();
@@ -49,37 +73,66 @@ pub async fn resolve(
                 Ok(recipient) => {
                     if let Err(refusal) = contacts.pin(recipient, at) {
                         resolved.result = Err(refusal.into());
+                    } else if let Some(known) = known.get(&resolved.uid) {
+                        contacts.remember(genesis, &resolved.uid, known);
                     }
                 }
                 Err(MaterialError::Refused(refusal)) => {
-                    contacts.keep_refusal(trust.genesis(), refusal, at);
+                    contacts.keep_refusal(genesis, refusal, at);
                 }
-                Err(MaterialError::Fetch(_) | MaterialError::Unproven { .. }) => {}
+                Err(MaterialError::Log { source, shown, .. })
+                    if matches!(**source, LogError::Forked { .. }) =>
+                {
+                    contacts.keep_fork(shown, at);
+                }
+                Err(
+                    MaterialError::Fetch(_)
+                    | MaterialError::Unproven { .. }
+                    | MaterialError::Log { .. },
+                ) => {}
             }
+        }
+        if let Some(seen) = &seen {
+            contacts.saw(seen);
         }
     })?;
     Ok(out)
 }
 
-/// Everything that must hold before anything is sealed to a person: the certificate's checks, and,
-/// where the trust file names a log key, the log's proof that this is the identity's key.
+/// Everything that must hold before anything is sealed to a person: the certificate's checks, the
+/// log's proof that this is the identity's key, and that the log continues what was seen of it.
 async fn verified(
     server: &Server,
     trust: &TrustFile,
+    log_proof: LogProof,
     contacts: &Contacts,
     uid: &UserId,
+    seen: Option<&Seen>,
     now: &impl Fn() -> i64,
-) -> Result<VerifiedRecipient, MaterialError> {
+) -> Result<(VerifiedRecipient, Option<ProvenIdentity>), MaterialError> {
     let material = server.material(uid).await?;
     let recipient = verify_recipient(trust, contacts, uid, material, now())?;
-    if trust.log().is_empty() {
-        return Ok(recipient);
+    if trust.log().is_empty() && log_proof == LogProof::IfThereIsALogKey {
+        return Ok((recipient, None));
     }
-    let bundle = server.bundle(uid).await?;
     let unproven = |source| MaterialError::Unproven { uid: uid.clone(), source: Box::new(source) };
-    let proven = bundle::verify(trust, uid, &bundle).map_err(unproven)?;
-    if proven.identity().key.map(|key| key.spki) != Some(recipient.spki_sha256()) {
-        return Err(unproven(bundle::BundleError::Certificate));
+    if trust.log().is_empty() {
+        return Err(unproven(BundleError::NoLogKey));
     }
-    Ok(recipient)
+    let known = contacts.known(trust.genesis(), uid);
+    let since = known.as_ref().map_or(0, Known::next);
+    let bundle = server.bundle(uid, since).await?;
+    let proven = bundle::verify(trust, uid, &bundle, known.as_ref()).map_err(unproven)?;
+    if proven.identity().key.map(|key| key.spki) != Some(recipient.spki_sha256()) {
+        return Err(unproven(BundleError::Certificate));
+    }
+    if let Some(seen) = seen {
+        let shown = proven.checkpoint();
+        log::continues(server, seen, shown).await.map_err(|source| MaterialError::Log {
+            uid: uid.clone(),
+            source: Box::new(source),
+            shown: Box::new(shown.clone()),
+        })?;
+    }
+    Ok((recipient, Some(proven)))
 }

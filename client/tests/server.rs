@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use avouch_client::contacts::Contacts;
 use avouch_client::fetch::{FetchError, MaterialError, Server, ServerOptions};
 use avouch_client::recipient::verify_recipient;
-use avouch_client::share::resolve;
+use avouch_client::share::{LogProof, resolve};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use support::{CA, DAY, LEAF, Pki, now};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -280,13 +280,19 @@ async fn material_comes_from_this_server_and_verifies() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("contacts.json");
     let everybody = ["alice", "sam", "ghost", "alice"].map(uid);
-    let resolved = resolve(&at.server, &trust, &file, &everybody, now).await.unwrap();
+    let without = LogProof::IfThereIsALogKey;
+    let resolved = resolve(&at.server, &trust, without, &file, &everybody, now).await.unwrap();
     let exits: Vec<u8> = resolved
         .iter()
         .map(|r| r.result.as_ref().map_or_else(MaterialError::exit_code, |_| 0))
         .collect();
     assert_eq!(exits, [0, 12, 2]);
     assert_eq!(Contacts::load(&file).unwrap().contacts().len(), 1);
+
+    // A trust file without a log key proves too little, unless somebody says that it is enough.
+    let demanded = LogProof::Demanded;
+    let unproven = resolve(&at.server, &trust, demanded, &file, &everybody, now).await.unwrap();
+    assert_eq!(unproven[0].result.as_ref().map_err(MaterialError::exit_code).unwrap_err(), 15);
 
     for (who, exit) in [("sam", 12), ("kim", 12)] {
         let error = at.server.material(&uid(who)).await.unwrap_err();

@@ -16,7 +16,7 @@ use wire::event::TransportWord;
 
 pub use id_token::{TokenError, id_token};
 pub use issuance::Issuance;
-pub use replay::{History, HistoryError};
+pub use replay::{History, HistoryError, Snapshot, SnapshotError};
 pub use statement::{StatementError, sign_statement, statement, verify_signature};
 pub use webauthn::{WebAuthnError, origin_of, webauthn};
 

@@ -1,6 +1,8 @@
 //! Replay of one identity's history from its evidence: what the authority does when it takes up
 //! what a crash left, what auditors do with every event, and what clients do with a bundle.
 
+mod snapshot;
+
 use std::collections::HashMap;
 
 use policy::{Identity, Installation, KeyUse, ReplayError, State, Time};
@@ -9,6 +11,8 @@ use wire::{Hash32, UserId};
 use x509::{Csr, CsrError, KeyRules};
 
 use crate::dossier::{self, DossierError, Piece};
+
+pub use snapshot::{Snapshot, SnapshotError};
 
 /// Why a history does not follow from its evidence.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@ mod crash;
 mod crl;
 mod curl;
 mod description;
+mod fresh;
 mod identity;
 mod issue;
 mod lint;

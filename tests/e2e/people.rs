@@ -10,21 +10,21 @@ use crate::revoke::crl_file;
 use crate::{enrolled, leaf_file, refusals};
 
 /// Somebody with the trust file and a contacts file.
-struct Person<'a> {
+pub(crate) struct Person<'a> {
     installation: &'a Installation,
     folder: tempfile::TempDir,
 }
 
 impl<'a> Person<'a> {
-    fn new(installation: &'a Installation) -> Self {
+    pub(crate) fn new(installation: &'a Installation) -> Self {
         Self { installation, folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, content: &[u8]) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.file(name);
         std::fs::write(&path, content).expect("a file in a temporary folder");
         path
@@ -37,7 +37,7 @@ impl<'a> Person<'a> {
     }
 
     /// Runs a command that also remembers contacts.
-    fn with_contacts(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn with_contacts(&self, arguments: &[&str]) -> Output {
         let contacts = self.file("contacts.json");
         self.online(&[arguments, &["--contacts", text(&contacts)]].concat())
     }
@@ -51,7 +51,7 @@ impl<'a> Person<'a> {
 }
 
 #[track_caller]
-fn ends(output: &Output, code: i32) -> String {
+pub(crate) fn ends(output: &Output, code: i32) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{said}");
     if code != 0 {

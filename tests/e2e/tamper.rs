@@ -115,6 +115,18 @@ fn a_page_of_the_map_that_was_edited_is_named() {
 }
 
 #[test]
+fn without_its_trust_file_the_authority_does_not_start() {
+    let installation = Installation::start();
+    assert!(installation.stop().success());
+    std::fs::remove_file(installation.file("trust.json")).expect("it was there");
+    let config = installation.file("avouch.toml");
+    let again = installation.avouch(&["authority", "--config", config.to_str().expect("UTF-8")]);
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert_eq!(again.status.code(), Some(1), "{said}");
+    assert!(said.contains("--without-trust-file"), "{said}");
+}
+
+#[test]
 fn what_a_crash_left_is_signed_again_only_as_it_was_decided() {
     let mut installation = Installation::start();
     let (alice, bob) = (Key::p256(), Key::p256());

@@ -7,7 +7,7 @@
 //! `tlog_tiles` has the tiles of Go's checksum database, whose paths carry a height and whose
 //! data tiles are another format; the tests hold what is common to both against each other.
 
-use tlog_tiles::stored_hash_index;
+use tlog_tiles::{Hash, node_hash, split_stored_hash_index, stored_hash_index};
 use wire::Hash32;
 
 use crate::proof::MAX_SIZE;
@@ -156,6 +156,41 @@ impl Tile {
             }
         }
         tiles
+    }
+
+    /// The tile, of a tree of `size` leaves, from which a stored hash follows; none if the tree has
+    /// no such hash. `index` is dense.
+    #[must_use]
+    pub fn holding(index: u64, size: u64) -> Option<Self> {
+        let (level, n) = split_stored_hash_index(index);
+        let (tile_level, below) = (level / 8, level % 8);
+        let end = (n.checked_add(1)?).checked_shl(below.into())?;
+        let items = size.checked_shr(8 * u32::from(tile_level)).unwrap_or(0);
+        if end > items {
+            return None;
+        }
+        let tile = (end - 1) / TILE_WIDTH;
+        let width = TILE_WIDTH.min(items - tile * TILE_WIDTH);
+        Self::new(TileKind::Hashes { level: tile_level }, tile, width).ok()
+    }
+
+    /// A stored hash that follows from the hashes of its tile ([`Tile::holding`]).
+    #[must_use]
+    pub fn stored_hash(&self, index: u64, hashes: &[Hash32]) -> Option<Hash32> {
+        let (level, n) = split_stored_hash_index(index);
+        let below = u32::from(level.checked_sub(8 * self.level())?);
+        let first = n.checked_shl(below)?.checked_sub(self.index * TILE_WIDTH)?;
+        let first = usize::try_from(first).ok()?;
+        let count = 1usize.checked_shl(below)?;
+        let mut row = hashes.get(first..first.checked_add(count)?)?.to_vec();
+        while row.len() > 1 {
+            let pair = |pair: &[Hash32]| {
+                let node = node_hash(Hash(*pair[0].as_bytes()), Hash(*pair[1].as_bytes()));
+                Hash32::from_bytes(node.0)
+            };
+            row = row.chunks_exact(2).map(pair).collect();
+        }
+        row.pop()
     }
 
     /// The path below the log's address.

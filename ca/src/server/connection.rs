@@ -11,13 +11,17 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use tracing::Instrument;
 use wire::frame::{self, FrameError, MAX_REQUEST, MAX_RESPONSE};
 use wire::problem::{Problem, ProblemCode};
-use wire::socket::{Hello, Request, Response, ResponseBody, VERSION, Welcome};
+use wire::socket::{Hello, Request, RequestBody, Response, ResponseBody, VERSION, Welcome};
 
+use super::space::{Room, Space};
 use super::{Door, handle};
 use crate::authority::Authority;
 
 /// Requests in flight on one connection.
 const IN_FLIGHT: u32 = 1024;
+
+/// Bytes of answers that wait for the caller of one connection, or are being made for it.
+const WAITING: usize = 8 * MAX_RESPONSE;
 
 /// How long a caller may take over its Hello, and over taking a response.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,16 +57,20 @@ pub(super) async fn serve(
     // Responses may be longer than requests.
     frames.codec_mut().set_max_frame_length(MAX_RESPONSE);
     let (mut sink, mut requests) = frames.split();
-    let (responses, mut outgoing) = mpsc::channel::<Bytes>(IN_FLIGHT as usize);
+    let (responses, mut outgoing) = mpsc::channel::<(Bytes, Option<Room>)>(IN_FLIGHT as usize);
     let writer = tokio::spawn(async move {
-        while let Some(frame) = outgoing.recv().await {
+        while let Some((frame, room)) = outgoing.recv().await {
             let writing = async {
                 sink.feed(frame).await?;
+                let mut rooms = vec![room];
                 // What is ready goes out with it, in one write.
-                while let Ok(frame) = outgoing.try_recv() {
+                while let Ok((frame, room)) = outgoing.try_recv() {
                     sink.feed(frame).await?;
+                    rooms.push(room);
                 }
-                sink.flush().await
+                let flushed = sink.flush().await;
+                drop(rooms);
+                flushed
             };
             match tokio::time::timeout(PATIENCE, writing).await {
                 Ok(written) => written?,
@@ -72,6 +80,7 @@ pub(super) async fn serve(
         Ok(())
     });
     let slots = Arc::new(Semaphore::new(IN_FLIGHT as usize));
+    let space = Space::new(WAITING);
     let outcome = loop {
         let next = tokio::select! {
             next = requests.next() => next,
@@ -92,23 +101,42 @@ pub(super) async fn serve(
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
             // A caller who sends more than it was told, and takes no answers, is let go.
             let refused = encoded(id, Err(overloaded()));
-            if refused.is_some_and(|frame| responses.try_send(frame).is_err()) {
+            if refused.is_some_and(|frame| responses.try_send((frame, None)).is_err()) {
                 break Err(ConnectionError::Silent);
             }
             continue;
         };
+        let space = space.clone();
         tokio::spawn(async move {
+            let Some(mut room) = space.take(longest(&request.body)).await else { return };
             let result = answer(&authority, door, request).await;
             if let Some(frame) = encoded(id, result) {
-                let _ = responses.send(frame).await;
+                room.shrink(frame.len());
+                let _ = responses.send((frame, Some(room))).await;
             }
             // Held until the answer was taken: what waits for a slow reader is bounded.
             drop(slot);
         });
     };
     drop(responses);
+    // Nobody takes answers any more once the writer has ended.
     let written = writer.await.unwrap_or(Ok(()));
+    space.close();
     outcome.and(written)
+}
+
+/// Longest answer to a request, in bytes: room for so much is taken before it is worked on.
+fn longest(body: &RequestBody) -> usize {
+    match body {
+        RequestBody::Bundle { .. } | RequestBody::Crl { .. } => MAX_RESPONSE,
+        RequestBody::Certificates { .. }
+        | RequestBody::History { .. }
+        | RequestBody::SearchCertificates { .. }
+        | RequestBody::SearchIdentities { .. }
+        | RequestBody::Switches { .. }
+        | RequestBody::KeyChanges { .. } => MAX_RESPONSE / 4,
+        _ => 64 * 1024,
+    }
 }
 
 /// Reads the Hello and answers it; false when the versions differ and the caller was told.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ca::authority::{Authority, Limits, OpenError, Settings};
+use ca::authority::{Authority, Limits, Missing, OpenError, Settings};
 use ca::metrics::{Format, Metrics};
 use ca::server::Server;
 use ca::store::Store;
@@ -11,6 +11,7 @@ use ca::store::measured::Measured;
 use clap::Args;
 use pkcs11::{Hsm, WorkerCommand};
 
+use wire::Hash32;
 use wire::trust::TrustFile;
 
 use super::{metrics, supervise};
@@ -23,6 +24,10 @@ pub(crate) struct AuthorityArgs {
     /// The configuration.
     #[arg(long, value_name = "FILE", default_value = "avouch.toml")]
     config: PathBuf,
+    /// Starts without `trust.json` beside the configuration: then the database alone says which
+    /// installation this is, and whoever writes to it can put another one in its place.
+    #[arg(long, env = "AVOUCH_WITHOUT_TRUST_FILE", value_parser = clap::builder::BoolishValueParser::new())]
+    without_trust_file: bool,
 }
 
 pub(crate) fn run(args: &AuthorityArgs) -> Result<(), Failure> {
@@ -32,7 +37,8 @@ pub(crate) fn run(args: &AuthorityArgs) -> Result<(), Failure> {
     }
     let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
     let _logging = crate::log::of_a_service(&config);
-    let settings = settings(&config)?;
+    let settings =
+        Settings { genesis: genesis(&config, args.without_trust_file)?, ..settings(&config)? };
     crate::runtime()?.block_on(serve(&config, settings))
 }
 
@@ -55,20 +61,28 @@ pub(super) fn settings(config: &Config) -> Result<Settings, Failure> {
             x509::Blocklist::parse(&text).map_err(|e| wrong(&e))?
         }
     };
-    // Whoever writes to the database does not write to this file: it says whose log this is.
-    let trust = config.dir.join("trust.json");
-    let genesis = match std::fs::read_to_string(&trust) {
+    Ok(Settings { limits, blocklist: Arc::new(blocklist), metrics: Metrics::new(), genesis: None })
+}
+
+/// Which installation it is to be. Whoever writes to the database does not write to this file.
+fn genesis(config: &Config, may_be_missing: bool) -> Result<Option<Hash32>, Failure> {
+    let file = config.dir.join("trust.json");
+    let told = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
+    match std::fs::read_to_string(&file) {
         Ok(text) => {
-            let trust = TrustFile::parse(&text)
-                .map_err(|e| Failure::local(format!("{}: {e}", trust.display())))?;
-            Some(trust.genesis())
+            let trust = TrustFile::parse(&text).map_err(|error| Failure::local(told(&error)))?;
+            Ok(Some(trust.genesis()))
         }
-        Err(error) => {
-            tracing::warn!(%error, file = %trust.display(), "no trust file: the database alone says which installation this is");
-            None
+        Err(error) if may_be_missing => {
+            tracing::warn!(%error, file = %file.display(), "no trust file: the database alone says which installation this is");
+            Ok(None)
         }
-    };
-    Ok(Settings { limits, blocklist: Arc::new(blocklist), metrics: Metrics::new(), genesis })
+        Err(error) => Err(Failure::local(format!(
+            "{}: without it the database alone would say which installation this is. Put the file \
+             back that `avouch init` wrote, or start with --without-trust-file",
+            told(&error)
+        ))),
+    }
 }
 
 async fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {
@@ -161,9 +175,9 @@ pub(super) fn hsm_failure(error: &pkcs11::HsmError) -> Failure {
 }
 
 fn open_failure(error: OpenError) -> Failure {
-    match &error {
-        OpenError::Hsm(hsm) => hsm_failure(hsm),
-        OpenError::Store(_) => Failure::new(Exit::Remote, error.to_string()),
-        _ => Failure::local(error.to_string()),
+    match error.missing() {
+        Missing::Hsm(hsm) => hsm_failure(hsm),
+        Missing::Store => Failure::new(Exit::Remote, error.to_string()),
+        Missing::Somebody => Failure::local(error.to_string()),
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn run(args: &BundleArgs) -> Result<(), Failure> {
     let trust = TrustFile::parse(&text)
         .map_err(|e| Failure::local(format!("{}: {e}", args.trust.display())))?;
     let bundle = read(args)?;
-    let proven = bundle::verify(&trust, &args.uid, &bundle)
+    let proven = bundle::verify(&trust, &args.uid, &bundle, None)
         .map_err(|e| Failure::new(Exit::from_number(e.exit_code()), e.to_string()))?;
     let identity = proven.identity();
     let key = identity.key.map(|key| key.spki.to_string());
@@ -47,14 +47,14 @@ pub(super) fn run(args: &BundleArgs) -> Result<(), Failure> {
             "spki_sha256": key,
             "sequence": identity.sequence,
             "events": proven.events(),
-            "checkpoint_size": proven.checkpoint_size(),
+            "checkpoint_size": proven.checkpoint().size,
             "ladder": bundle.ladder,
         })),
         Format::Text => output::line(&format!(
             "{}: proven by {} events as of a log of {} leaves (not that there is nothing later); {}",
             args.uid,
             proven.events(),
-            proven.checkpoint_size(),
+            proven.checkpoint().size,
             key.map_or_else(|| "no key".to_owned(), |key| format!("key {key}")),
         )),
     }

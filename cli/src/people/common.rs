@@ -8,6 +8,7 @@ use clap::Args;
 use client::fetch::{FetchError, MaterialError, Server, ServerOptions};
 use client::keys::{KeyError, PrivateKey};
 use client::recipient::RecipientRefusal;
+use client::share::LogProof;
 use wire::trust::TrustFile;
 use zeroize::Zeroizing;
 
@@ -27,6 +28,22 @@ pub(crate) struct Connection {
     /// one, else the system's.
     #[arg(long, value_name = "FILE", env = "AVOUCH_TLS_CA")]
     tls_ca: Option<PathBuf>,
+}
+
+/// Whether people are taken without the log's proof.
+#[derive(Debug, Args)]
+pub(crate) struct Demands {
+    /// Goes without the log's proof where the trust file names no log key. Whoever holds the
+    /// issuing key then decides alone whose key is whose.
+    #[arg(long)]
+    without_log_proof: bool,
+}
+
+impl Demands {
+    /// What is demanded.
+    pub(crate) fn log_proof(&self) -> LogProof {
+        if self.without_log_proof { LogProof::IfThereIsALogKey } else { LogProof::Demanded }
+    }
 }
 
 /// An enrolment agent's TLS credentials.
@@ -158,7 +175,7 @@ impl From<MaterialError> for Failure {
         match error {
             MaterialError::Fetch(error) => error.into(),
             MaterialError::Refused(refusal) => refusal.into(),
-            unproven @ MaterialError::Unproven { .. } => {
+            unproven @ (MaterialError::Unproven { .. } | MaterialError::Log { .. }) => {
                 Self::new(Exit::from_number(unproven.exit_code()), unproven.to_string())
             }
         }

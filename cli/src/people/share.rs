@@ -11,7 +11,7 @@ use client::share::{self, Resolved};
 use serde::Serialize;
 use wire::UserId;
 
-use super::common::{Connection, ContactsFile, now_signed, private_key};
+use super::common::{Connection, ContactsFile, Demands, now_signed, private_key};
 use super::verify::shown_ok;
 use crate::exit::Failure;
 use crate::output::{self, Format};
@@ -38,6 +38,8 @@ pub(crate) struct Seal {
     contacts: ContactsFile,
     #[command(flatten)]
     connection: Connection,
+    #[command(flatten)]
+    demands: Demands,
     /// How to show the result of each recipient.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -128,6 +130,7 @@ fn line((uid, result): &(UserId, Result<VerifiedRecipient, MaterialError>)) -> L
                 MaterialError::Fetch(_) => "not-fetched".to_owned(),
                 MaterialError::Refused(refusal) => refusal.code().to_owned(),
                 MaterialError::Unproven { .. } => "unproven".to_owned(),
+                MaterialError::Log { .. } => "log".to_owned(),
             }),
             detail: Some(error.to_string()),
             spki_sha256: None,
@@ -141,7 +144,14 @@ pub(crate) fn seal(args: &Seal) -> Result<(), Failure> {
     let contacts = args.contacts.path()?;
     let content = input(args.input.as_deref())?;
     let resolved = runtime()?
-        .block_on(share::resolve(&server, &trust, &contacts, &args.to, now_signed))
+        .block_on(share::resolve(
+            &server,
+            &trust,
+            args.demands.log_proof(),
+            &contacts,
+            &args.to,
+            now_signed,
+        ))
         .map_err(|e| Failure::local(e.to_string()))?;
     let results = Results::of(resolved);
     results.show(args.format);

@@ -6,7 +6,7 @@ use wire::UserId;
 
 use super::bundle::{self, BundleArgs};
 use super::chain::{self, Chain};
-use super::common::{Connection, ContactsFile, now_signed};
+use super::common::{Connection, ContactsFile, Demands, now_signed};
 use crate::exit::Failure;
 use crate::output::{self, Format};
 use crate::runtime;
@@ -39,6 +39,8 @@ struct Identity {
     contacts: ContactsFile,
     #[command(flatten)]
     connection: Connection,
+    #[command(flatten)]
+    demands: Demands,
     /// How to show it.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -56,7 +58,14 @@ fn identity(args: &Identity) -> Result<(), Failure> {
     let (trust, server) = args.connection.open(None)?;
     let contacts = args.contacts.path()?;
     let resolved = runtime()?
-        .block_on(share::resolve(&server, &trust, &contacts, &args.uids, now_signed))
+        .block_on(share::resolve(
+            &server,
+            &trust,
+            args.demands.log_proof(),
+            &contacts,
+            &args.uids,
+            now_signed,
+        ))
         .map_err(|e| Failure::local(e.to_string()))?;
     let report = super::share::Results::of(resolved);
     report.show(args.format);

@@ -183,3 +183,26 @@ proptest! {
         }
     }
 }
+
+/// Every stored hash of trees of awkward sizes follows from the tile that is said to hold it.
+#[test]
+fn stored_hashes_follow_from_tiles() {
+    for size in [1u64, 2, 255, 256, 257, 700, 65_536, 65_600] {
+        let mut edge = crate::Edge::empty();
+        let mut stored = std::collections::BTreeMap::new();
+        for leaf in 0..size {
+            let appended = edge.append(Hash32::of(&leaf.to_be_bytes()));
+            stored.extend(appended.stored.iter().map(|s| (s.index, s.hash)));
+        }
+        let step = if size > 1000 { 97 } else { 1 };
+        for (index, hash) in stored.iter().step_by(step) {
+            let tile = Tile::holding(*index, size).unwrap();
+            assert!(tile.needs_size() <= size);
+            let hashes: Vec<Hash32> = tile.hash_indexes().iter().map(|i| stored[i]).collect();
+            assert_eq!(tile.stored_hash(*index, &hashes), Some(*hash), "{size}: {index}");
+        }
+        let beyond = stored.keys().next_back().unwrap() + 1;
+        let tile = Tile::holding(beyond, size);
+        assert!(tile.is_none_or(|tile| tile.needs_size() > size || size == 0), "{size}");
+    }
+}
