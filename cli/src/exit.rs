@@ -78,6 +78,11 @@ impl Failure {
         ExitCode::from(self.exit as u8)
     }
 
+    /// The code, to compare with.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// What happened.
     pub(crate) fn message(&self) -> &str {
         &self.message

@@ -526,7 +526,7 @@ fn segment(text: &str) -> String {
 }
 
 /// An error with all its causes, which say what really happened.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -8,6 +8,7 @@
 //! * [`address`]: where notices of one's own identity go;
 //! * [`bundle`], [`log`], [`audit`]: what the log proves of an identity, over time, and as a whole.
 //! * [`fetch`]: talking to a server.
+//! * [`online`]: fetching what anybody's chain lacks, from addresses that strangers chose.
 //! * [`share`]: all of that for a list of people.
 //! * [`files`], [`pem`]: writing what must not be lost or seen.
 
@@ -21,6 +22,7 @@ pub mod fetch;
 pub mod files;
 pub mod keys;
 pub mod log;
+pub mod online;
 pub mod pem;
 pub mod recipient;
 pub mod share;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use aws_lc_rs::digest;
 
 use crate::asn1::{
-    BIT_STRING, GENERALIZED_TIME, INTEGER, ParseError, Reader, SEQUENCE, Tlv, context,
+    BIT_STRING, GENERALIZED_TIME, INTEGER, Oid, ParseError, Reader, SEQUENCE, SET, Tlv, context,
     context_primitive,
 };
 use crate::extensions::{Extensions, Quirk};
@@ -161,6 +161,22 @@ impl Certificate {
             .collect()
     }
 
+    /// Reads what issuers' certificates are served as: PEM, DER, or a «certs-only» CMS message
+    /// (RFC 5280 4.2.2.1, RFC 5652 5.1), of which the certificates are taken that can be read.
+    pub fn from_any(input: &[u8]) -> Result<Vec<Self>, ParseError> {
+        Self::from_pem_or_der(input).or_else(|error| {
+            let all = crate::pem::blocks(input, &["PKCS7", "CMS"])
+                .and_then(|messages| {
+                    messages
+                        .iter()
+                        .map(|message| certs_only(message))
+                        .collect::<Result<Vec<_>, _>>()
+                })
+                .map_err(|_| error)?;
+            Ok(all.into_iter().flatten().collect())
+        })
+    }
+
     /// The whole certificate as it was given.
     pub fn der(&self) -> &[u8] {
         &self.der
@@ -302,6 +318,28 @@ fn key_bits(spki: &Tlv<'_>) -> Result<Range<usize>, ParseError> {
     let bits = fields.expect(BIT_STRING, "subjectPublicKey")?;
     let end = bits.range().end;
     Ok(end - bits.bit_octets()?.len()..end)
+}
+
+fn certs_only(der: &[u8]) -> Result<Vec<Certificate>, ParseError> {
+    let mut input = Reader::new(der);
+    let outer = input.expect(SEQUENCE, "CMS message")?;
+    input.finish()?;
+    let mut info = outer.reader();
+    let kind = info.next()?;
+    if Oid::read(&kind)?.as_bytes() != oid::SIGNED_DATA {
+        return Err(kind.error("a CMS message that is not SignedData"));
+    }
+    let mut explicit = info.expect(context(0), "content")?.reader();
+    let mut signed = explicit.expect(SEQUENCE, "SignedData")?.reader();
+    signed.expect(INTEGER, "version")?;
+    signed.expect(SET, "digest algorithms")?;
+    signed.expect(SEQUENCE, "encapsulated content")?;
+    let mut list = signed.expect(context(0), "certificates")?.reader();
+    let mut out = Vec::new();
+    while !list.is_empty() {
+        out.extend(Certificate::from_der(list.next()?.raw));
+    }
+    Ok(out)
 }
 
 /// RFC 5280 4.1.2.5 wants years through 2049 as UTCTime; years before 1950 that form cannot say.

@@ -113,6 +113,20 @@ pub enum Revocation {
     Chain,
 }
 
+impl std::str::FromStr for Revocation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Self::Ignored),
+            "known" => Ok(Self::Known),
+            "leaf" => Ok(Self::Leaf),
+            "chain" => Ok(Self::Chain),
+            other => Err(format!("unknown word {other:?}: none, known, leaf or chain")),
+        }
+    }
+}
+
 /// What to verify for. Time is given, never asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -162,6 +176,11 @@ impl Options {
     pub fn revocation(mut self, revocation: Revocation) -> Self {
         self.revocation = revocation;
         self
+    }
+
+    /// Whose revocation status has to be known.
+    pub fn wants_revocation(&self) -> Revocation {
+        self.revocation
     }
 
     /// Refuses CRLs and OCSP answers made longer ago than this many seconds, whatever they say themselves.

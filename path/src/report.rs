@@ -304,13 +304,15 @@ pub struct Report {
     refusal: Option<Refusal>,
     #[serde(skip)]
     failure: Option<Failure>,
+    #[serde(skip)]
+    fingerprints: Vec<[u8; 32]>,
     signatures: usize,
 }
 
 impl Report {
     pub(crate) fn new(
         options: &Options,
-        path: Vec<PathEntry>,
+        path: &[&Certificate],
         verdict: Verdict,
         signatures: usize,
     ) -> Self {
@@ -327,7 +329,8 @@ impl Report {
             at: rfc3339(options.at),
             purpose: options.purpose.clone(),
             profile: options.profile,
-            path,
+            path: path.iter().map(|certificate| PathEntry::of(certificate)).collect(),
+            fingerprints: path.iter().map(|certificate| *certificate.fingerprint()).collect(),
             checks,
             refusal,
             failure: failure.map(|(_, failure)| failure),
@@ -358,6 +361,11 @@ impl Report {
     /// The path chosen, leaf first; of a refusal, the one that came closest.
     pub fn path(&self) -> &[PathEntry] {
         &self.path
+    }
+
+    /// SHA-256 of each certificate of [`path`](Self::path).
+    pub fn fingerprints(&self) -> &[[u8; 32]] {
+        &self.fingerprints
     }
 
     /// All checks of that path, from the trust anchor down.

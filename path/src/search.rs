@@ -7,7 +7,7 @@ use crate::crl::Crl;
 use crate::name::Name;
 use crate::ocsp::OcspResponse;
 use crate::options::{Options, Purpose, Revocation};
-use crate::report::{Failure, PathEntry, Report};
+use crate::report::{Failure, Report};
 use crate::validate;
 use crate::verdict::Verdict;
 use crate::work::{Fingerprint, Work};
@@ -28,8 +28,7 @@ pub fn verify(leaf: &Certificate, given: &Given<'_>, options: &Options) -> Repor
         Some(verdict) => (path, verdict),
         None => search.refusal(leaf),
     };
-    let entries = path.iter().map(|c| PathEntry::of(c)).collect();
-    Report::new(options, entries, verdict, work.signatures())
+    Report::new(options, &path, verdict, work.signatures())
 }
 
 /// What there is to verify with. Nothing of it is believed but the roots.

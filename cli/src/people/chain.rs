@@ -1,9 +1,18 @@
-//! `avouch verify chain`: anybody's certificates, by RFC 5280, from files.
+//! `avouch verify chain`: anybody's certificates, by RFC 5280, from files and if wanted from the
+//! addresses that they name.
+
+mod online;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
-use path::{Certificate, Crl, Given, Options, Purpose, Report, Revocation};
+use client::online::{Fetched, Limits};
+use path::{
+    Certificate, Crl, Given, OcspResponse, Oid, Options, Profile, Purpose, Report, Revocation,
+};
+use serde::Serialize;
+use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -12,7 +21,14 @@ use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::output::{self, Format};
 
-/// Verifies a certificate against roots, with intermediates and CRLs from files (PEM or DER).
+/// How far other people's clocks may be ahead, in seconds, of what they sign on request.
+const CLOCK_SKEW: i64 = 300;
+
+/// Verifies a certificate against roots, with intermediates, CRLs and OCSP answers from files (PEM
+/// or DER), or fetched.
+///
+/// Exit code 0: a path was found on which every check passed. 11: there is none. 12: revoked. 13:
+/// expired, or not valid yet. 16: the revocation status asked for is not known, or too old.
 #[derive(Debug, Args)]
 pub(crate) struct Chain {
     /// Trusted roots. May be repeated; a file may hold several.
@@ -21,21 +37,83 @@ pub(crate) struct Chain {
     /// Intermediates. May be repeated; a file may hold several.
     #[arg(long, value_name = "FILE")]
     untrusted: Vec<PathBuf>,
-    /// Revocation lists. With one, the leaf's status must be known.
+    /// Revocation lists: complete, delta, indirect, of parts. May be repeated.
     #[arg(long, value_name = "FILE")]
     crl: Vec<PathBuf>,
+    /// Answers of OCSP responders. May be repeated.
+    #[arg(long, value_name = "FILE")]
+    ocsp: Vec<PathBuf>,
+    /// Whose revocation status must be known: none, known (what is at hand counts), leaf (also, the
+    /// leaf's must be known) or chain (everybody's). By default leaf if there is a CRL, an OCSP
+    /// answer or --fetch, else none.
+    #[arg(long, value_name = "WHOSE")]
+    revocation: Option<Revocation>,
+    /// The oldest CRL or OCSP answer taken, in seconds, whatever it says itself.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(0..))]
+    max_status_age: Option<i64>,
+    #[command(flatten)]
+    fetch: Fetch,
     /// The time to verify for; now by default.
     #[arg(long, value_name = "RFC3339", value_parser = instant)]
     at: Option<i64>,
-    /// What the certificate is to be used for: email, client or any.
+    /// What the certificate is to be used for: email, client, any, or the OID of an extended key
+    /// usage.
     #[arg(long, default_value = "any")]
     purpose: Purpose,
-    /// How to show the result.
+    /// The mailbox that the certificate has to name.
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// The user principal name that the certificate has to name.
+    #[arg(long, value_name = "USER@REALM")]
+    upn: Option<String>,
+    /// A certificate policy that will do, where one is required. May be repeated; without, any
+    /// will.
+    #[arg(long, value_name = "OID")]
+    policy: Vec<Oid>,
+    /// Requires a certificate policy that holds for the whole path.
+    #[arg(long)]
+    require_explicit_policy: bool,
+    /// Takes anyPolicy in a certificate for no policy.
+    #[arg(long)]
+    inhibit_any_policy: bool,
+    /// Takes no mappings between policies.
+    #[arg(long)]
+    inhibit_policy_mapping: bool,
+    /// The most certificates in a path, leaf and root included.
+    #[arg(long, value_name = "N", default_value_t = Options::DEFAULT_DEPTH, value_parser = depth)]
+    max_depth: usize,
+    /// rfc5280, or strict: without SHA-1, DSA, RSA below 2048 bits, and what the RFC forbids
+    /// issuers to write.
+    #[arg(long, default_value = "rfc5280")]
+    profile: Profile,
+    /// How to show the result. JSON has the path, and each check with its outcome and the section
+    /// of the RFC.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// The certificate; further ones in the file are intermediates.
     #[arg(value_name = "LEAF")]
     leaf: PathBuf,
+}
+
+/// What may be fetched.
+#[derive(Debug, Args)]
+struct Fetch {
+    /// Fetches what is missing from the http addresses that the certificates name: issuers, OCSP
+    /// answers, else CRLs. Private, loopback and link-local addresses are not connected to.
+    #[arg(long)]
+    fetch: bool,
+    /// Allows these addresses as well.
+    #[arg(long, requires = "fetch")]
+    fetch_private: bool,
+    /// The most requests, redirects included.
+    #[arg(long, value_name = "N", requires = "fetch", default_value_t = 24)]
+    fetch_requests: usize,
+    /// The most bytes of all answers together.
+    #[arg(long, value_name = "BYTES", requires = "fetch", default_value_t = 64 << 20)]
+    fetch_bytes: usize,
+    /// For all requests together.
+    #[arg(long, value_name = "SECONDS", requires = "fetch", default_value_t = 30)]
+    fetch_seconds: u64,
 }
 
 fn instant(text: &str) -> Result<i64, String> {
@@ -44,31 +122,91 @@ fn instant(text: &str) -> Result<i64, String> {
         .map_err(|e| format!("{text:?} is not an RFC 3339 time such as 2030-01-31T12:00:00Z: {e}"))
 }
 
+fn depth(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(depth) if (1..=Options::MAX_DEPTH).contains(&depth) => Ok(depth),
+        _ => Err(format!("a number from 1 to {} is needed", Options::MAX_DEPTH)),
+    }
+}
+
+/// Everything read from files, and later from the network.
+struct Material {
+    leaf: Certificate,
+    roots: Vec<Certificate>,
+    untrusted: Vec<Certificate>,
+    crls: Vec<Crl>,
+    ocsp: Vec<OcspResponse>,
+}
+
+impl Material {
+    fn read(args: &Chain) -> Result<Self, Failure> {
+        let mut leaf = all(std::slice::from_ref(&args.leaf), Certificate::from_any)?.into_iter();
+        let first = leaf.next().ok_or_else(|| {
+            Failure::new(Exit::Chain, format!("{} holds no certificate", args.leaf.display()))
+        })?;
+        let mut untrusted: Vec<Certificate> = leaf.collect();
+        untrusted.extend(all(&args.untrusted, Certificate::from_any)?);
+        Ok(Self {
+            leaf: first,
+            roots: all(&args.root, Certificate::from_any)?,
+            untrusted,
+            crls: all(&args.crl, Crl::from_pem_or_der)?,
+            ocsp: all(&args.ocsp, OcspResponse::from_pem_or_der)?,
+        })
+    }
+
+    fn verify(&self, options: &Options) -> Report {
+        let Self { roots, untrusted, crls, ocsp, .. } = self;
+        path::verify(&self.leaf, &Given { roots, untrusted, crls, ocsp }, options)
+    }
+}
+
+fn all<T>(
+    paths: &[PathBuf],
+    read: impl Fn(&[u8]) -> Result<Vec<T>, path::ParseError>,
+) -> Result<Vec<T>, Failure> {
+    let mut out = Vec::new();
+    for path in paths {
+        out.extend(read(&files::read(path)?).map_err(|e| unreadable(path, &e))?);
+    }
+    Ok(out)
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    // What cannot be parsed cannot be verified: the chain's code, so that scripts need not tell
+    // a broken certificate from an untrusted one.
+    Failure::new(Exit::Chain, format!("{}: {error}", path.display()))
+}
+
+/// The result as programs get it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fetched: Vec<serde_json::Value>,
+}
+
 pub(super) fn run(args: &Chain) -> Result<(), Failure> {
-    let mut leaf = certificates(&args.leaf)?.into_iter();
-    let first = leaf
-        .next()
-        .ok_or_else(|| Failure::local(format!("{} holds no certificate", args.leaf.display())))?;
-    let mut untrusted: Vec<Certificate> = leaf.collect();
-    for path in &args.untrusted {
-        untrusted.extend(certificates(path)?);
+    let (report, fetched) = match examine(args) {
+        Ok(done) => done,
+        Err(failure) => {
+            // Programs get JSON of the same shape for a certificate that cannot even be read.
+            if args.format == Format::Json && failure.exit() == Exit::Chain {
+                output::json(&json!({ "valid": false, "path": [], "checks": [], "refusal": {
+                    "code": "unreadable", "class": "chain", "exit_code": Exit::Chain as u8,
+                    "detail": failure.message() } }));
+            }
+            return Err(failure);
+        }
+    };
+    for one in &fetched {
+        if let Some(error) = &one.error {
+            output::talk(&format!("{} not fetched from {}: {error}", one.what, one.url));
+        }
     }
-    let mut roots = Vec::new();
-    for path in &args.root {
-        roots.extend(certificates(path)?);
-    }
-    let mut crls = Vec::new();
-    for path in &args.crl {
-        let read = Crl::from_pem_or_der(&files::read(path)?).map_err(|e| unreadable(path, &e))?;
-        crls.extend(read);
-    }
-    let revocation = if crls.is_empty() { Revocation::Ignored } else { Revocation::Leaf };
-    let given = Given { roots: &roots, untrusted: &untrusted, crls: &crls, ocsp: &[] };
-    let at = args.at.unwrap_or_else(now_signed);
-    let options = Options::at(at).purpose(args.purpose.clone()).revocation(revocation);
-    let report = path::verify(&first, &given, &options);
     match args.format {
-        Format::Json => output::json(&report),
+        Format::Json => output::json(&Shown { report: &report, fetched: told(&fetched) }),
         Format::Text => show(&report),
     }
     match report.failure() {
@@ -79,14 +217,49 @@ pub(super) fn run(args: &Chain) -> Result<(), Failure> {
     }
 }
 
-fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    // What cannot be parsed cannot be verified: the chain's code, so that scripts need not tell
-    // a broken certificate from an untrusted one.
-    Failure::new(Exit::Chain, format!("{}: {error}", path.display()))
+fn examine(args: &Chain) -> Result<(Report, Vec<Fetched>), Failure> {
+    let mut material = Material::read(args)?;
+    let any_status = args.fetch.fetch || !material.crls.is_empty() || !material.ocsp.is_empty();
+    let default = if any_status { Revocation::Leaf } else { Revocation::Ignored };
+    let mut options = Options::at(args.at.unwrap_or_else(now_signed))
+        .purpose(args.purpose.clone())
+        .profile(args.profile)
+        .revocation(args.revocation.unwrap_or(default))
+        .policies(args.policy.iter().cloned())
+        .require_explicit_policy(args.require_explicit_policy)
+        .inhibit_any_policy(args.inhibit_any_policy)
+        .inhibit_policy_mapping(args.inhibit_policy_mapping)
+        .max_depth(args.max_depth);
+    if let Some(seconds) = args.max_status_age {
+        options = options.max_status_age(seconds);
+    }
+    if let Some(address) = &args.email {
+        options = options.email(address);
+    }
+    if let Some(name) = &args.upn {
+        options = options.upn(name);
+    }
+    if !args.fetch.fetch {
+        return Ok((material.verify(&options), Vec::new()));
+    }
+    let limits = Limits {
+        requests: args.fetch.fetch_requests,
+        bytes: args.fetch.fetch_bytes,
+        time: Duration::from_secs(args.fetch.fetch_seconds),
+        private_addresses: args.fetch.fetch_private,
+    };
+    let options = options.clock_skew(CLOCK_SKEW);
+    online::verify(&mut material, &options, args.max_depth, limits)
 }
 
-fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
-    Certificate::from_pem_or_der(&files::read(path)?).map_err(|e| unreadable(path, &e))
+fn told(fetched: &[Fetched]) -> Vec<serde_json::Value> {
+    fetched
+        .iter()
+        .map(|one| {
+            let error = one.error.as_ref().map(ToString::to_string);
+            json!({ "url": one.url, "what": one.what, "error": error })
+        })
+        .collect()
 }
 
 fn show(report: &Report) {
