@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use evidence::Issuance;
 use policy::Installation;
 use serde::Serialize;
 use tlog::Edge;
@@ -13,7 +12,7 @@ use wire::event::{Certified, Event, RevocationReason};
 use wire::genesis::KeyPurpose;
 use wire::{Encoded, Hash32};
 
-use crate::catch_up::{CatchUpError, catch_up};
+use crate::catch_up::{CatchUpError, catch_up, timeline};
 use crate::crl::{ProofError, Revocations};
 use crate::heads::Heads;
 use crate::store::{Store, StoreError};
@@ -101,11 +100,10 @@ pub struct Verified {
 /// The first fault.
 pub async fn verify(store: &dyn Store) -> Result<Verified, AuditError> {
     let installation = installation(store).await?;
-    let issuance =
-        Issuance::new(&installation).map_err(|error| AuditError::Genesis(error.to_string()))?;
     let secret = store.secret().await?.unwrap_or_default();
     let heads = Heads::in_memory(secret);
-    catch_up(store, &heads, &installation, &issuance).await?;
+    let timeline = timeline(store, installation.clone()).await?;
+    catch_up(store, &heads, &timeline).await?;
     let checkpoint = latest(store, &installation).await?;
     let revoked = revoked(store, &heads).await?;
     let mut edge = Edge::empty();
@@ -174,7 +172,9 @@ async fn installation(store: &dyn Store) -> Result<Installation, AuditError> {
     if leaf_of(&row.event, &[0; 32], &row.salt) != row.leaf {
         return Err(AuditError::Genesis("it does not commit to the genesis event".to_owned()));
     }
-    Installation::from_genesis(&row.event).map_err(|error| AuditError::Genesis(error.to_string()))
+    Installation::from_genesis(&row.event)
+        .map(|installation| installation.logged_at(row.leaf.leaf_hash()))
+        .map_err(|error| AuditError::Genesis(error.to_string()))
 }
 
 /// The log's verifier key, by the genesis event.

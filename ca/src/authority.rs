@@ -1,9 +1,10 @@
 //! An installation, opened and kept running.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use evidence::{Era, Timeline};
 use pkcs11::{Hsm, HsmError, HsmState};
 use policy::{Installation, InstallationError};
 use tlog::Edge;
@@ -14,7 +15,7 @@ use wire::Hash32;
 use wire::leaf::blinding_commitment;
 use wire::problem::{Problem, ProblemCode};
 
-use crate::catch_up::{CatchUpError, catch_up};
+use crate::catch_up::{CatchUpError, catch_up, timeline};
 use crate::certificates::{Certificates, CertificatesError};
 use crate::clock::Clock;
 use crate::heads::{Heads, HeadsError};
@@ -22,8 +23,8 @@ use crate::metrics::Metrics;
 use crate::store::rows::Publication;
 use crate::store::{Store, StoreError};
 use crate::token::Token;
-use crate::walk::{self, Ask, Log, LogKeyError, QueueSender, TreeHead};
-use crate::{crl, issue, reopen};
+use crate::walk::{self, Ask, ChangeAsk, Log, LogKeyError, QueueSender, TreeHead};
+use crate::{crl, effects, issue, reopen};
 
 /// Leaves of a log in which nothing has happened yet: genesis, and the empty map's root.
 const FIRST_SIZE: u64 = 2;
@@ -162,8 +163,7 @@ impl From<HeadsError> for Fatal {
 /// A running installation.
 #[derive(Debug)]
 pub struct Authority {
-    installation: Installation,
-    certificates: Certificates,
+    present: RwLock<Present>,
     log: Log,
     heads: Heads,
     store: Arc<dyn Store>,
@@ -175,12 +175,20 @@ pub struct Authority {
     slots: Arc<Semaphore>,
     published: watch::Sender<u64>,
     unfinished: Notify,
+    effects: Notify,
     crls: mpsc::Sender<crl::Refresh>,
     revocations: crl::Revocations,
     alarms: std::sync::Mutex<Vec<String>>,
     log_size: AtomicU64,
     tree_head: std::sync::Mutex<TreeHead>,
     stop: CancellationToken,
+}
+
+/// The installation as it is now, and what follows from it. It changes between two groups only.
+#[derive(Debug, Clone)]
+struct Present {
+    timeline: Arc<Timeline>,
+    certificates: Arc<Certificates>,
 }
 
 /// The loops behind an [`Authority`].
@@ -209,12 +217,11 @@ impl Authority {
         if walk::leaf_of(&row.event, &[0; 32], &row.salt) != row.leaf {
             return Err(OpenError::GenesisLeaf);
         }
-        let installation = Installation::from_genesis(&row.event)?;
+        let installation = Installation::from_genesis(&row.event)?.logged_at(row.leaf.leaf_hash());
         if let Some(expected) = genesis.filter(|expected| *expected != installation.genesis()) {
             let found = installation.genesis();
             return Err(OpenError::OtherGenesis { expected, found });
         }
-        let certificates = Certificates::open(&installation, &hsm, blocklist).await?;
         let log = Log::open(&installation, &hsm).await?;
         let secret = store.secret().await?.unwrap_or_default();
         if blinding_commitment(&secret) != installation.blinding() {
@@ -224,13 +231,16 @@ impl Authority {
         let (edge, checkpoint) = signed_edge(&*store, &token, &log).await?;
         let head = TreeHead::of_edge(&edge);
         let heads = Heads::open(&*store, secret, &checkpoint).await.map_err(CatchUpError::Heads)?;
-        catch_up(&*store, &heads, &installation, certificates.issuance()).await?;
+        let timeline = timeline(&*store, installation).await?;
+        catch_up(&*store, &heads, &timeline).await?;
+        let certificates =
+            Certificates::open(timeline.current().installation(), &token, blocklist).await?;
+        let present = Present { timeline: timeline.into(), certificates: certificates.into() };
         let size = store.edge().await?.size();
         let (sender, queue) = walk::queue(limits.queue, limits.group);
         let (crls, refreshes) = mpsc::channel(64);
         let authority = Arc::new(Self {
-            installation,
-            certificates,
+            present: RwLock::new(present),
             log,
             heads,
             store,
@@ -242,6 +252,7 @@ impl Authority {
             queue: sender,
             published: watch::Sender::new(0),
             unfinished: Notify::new(),
+            effects: Notify::new(),
             crls,
             revocations: crl::Revocations::since(head.size()),
             alarms: std::sync::Mutex::default(),
@@ -254,15 +265,35 @@ impl Authority {
         tasks.spawn(issue::run(Arc::clone(&authority), queue));
         tasks.spawn(reopen::run(Arc::clone(&authority)));
         tasks.spawn(crl::run(Arc::clone(&authority), refreshes));
+        tasks.spawn(effects::run(Arc::clone(&authority)));
         Ok(Running { authority, tasks })
     }
 
-    pub(crate) fn installation(&self) -> &Installation {
-        &self.installation
+    fn present(&self) -> Present {
+        self.present.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn certificates(&self) -> &Certificates {
-        &self.certificates
+    /// The installation as it is now.
+    pub(crate) fn installation(&self) -> Arc<Installation> {
+        Arc::clone(self.present().timeline.current().installation())
+    }
+
+    /// The installation through time.
+    pub(crate) fn timeline(&self) -> Arc<Timeline> {
+        self.present().timeline
+    }
+
+    /// What is needed to issue now.
+    pub(crate) fn certificates(&self) -> Arc<Certificates> {
+        self.present().certificates
+    }
+
+    /// The event of this leaf changed the installation.
+    pub(crate) fn take_on(&self, leaf_index: u64, era: Era, certificates: Certificates) {
+        let mut present = self.present.write().unwrap_or_else(PoisonError::into_inner);
+        let mut timeline = Timeline::clone(&present.timeline);
+        timeline.changed(leaf_index, era);
+        *present = Present { timeline: timeline.into(), certificates: certificates.into() };
     }
 
     pub(crate) fn log(&self) -> &Log {
@@ -275,8 +306,7 @@ impl Authority {
 
     /// Brings the map up to the log.
     pub(crate) async fn catch_up(&self) -> Result<(), Fatal> {
-        let Self { store, heads, installation, certificates, .. } = self;
-        Ok(catch_up(&**store, heads, installation, certificates.issuance()).await?)
+        Ok(catch_up(self.store(), &self.heads, &self.timeline()).await?)
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -315,6 +345,24 @@ impl Authority {
             let detail = format!("{} requests are waiting already", self.limits.queue);
             Box::new(Problem::new(ProblemCode::Overloaded, detail).retry_after(1))
         })
+    }
+
+    /// Puts a change of the installation at the beginning of its walk.
+    pub(crate) fn submit_change(&self, ask: ChangeAsk) -> Result<(), Box<Problem>> {
+        self.queue.put_change(ask).map_err(|walk::Full| {
+            let detail = "other changes of the installation are waiting already";
+            Box::new(Problem::new(ProblemCode::Overloaded, detail).retry_after(1))
+        })
+    }
+
+    /// Something waits now, or does not wait any more.
+    pub(crate) fn effects_changed(&self) {
+        self.effects.notify_one();
+    }
+
+    /// Waits until something waits, or does not any more.
+    pub(crate) async fn effects(&self) {
+        self.effects.notified().await;
     }
 
     /// Waits until another group may be signed.
@@ -369,12 +417,12 @@ impl Authority {
 
     /// The log as this authority, its only writer, has it; not as the database says it is.
     pub(crate) fn tree_head(&self) -> TreeHead {
-        *self.tree_head.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.tree_head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The log has grown.
     pub(crate) fn note_tree_head(&self, head: TreeHead) {
-        let mut known = self.tree_head.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = self.tree_head.lock().unwrap_or_else(PoisonError::into_inner);
         if head.size() >= known.size() {
             *known = head;
         }
@@ -395,7 +443,7 @@ impl Authority {
     pub(crate) fn alarm(&self, what: String) {
         tracing::error!(alarm = %what);
         self.metrics.alarm();
-        let mut alarms = self.alarms.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
         if !alarms.contains(&what) && alarms.len() < 100 {
             alarms.push(what);
         }
@@ -403,7 +451,7 @@ impl Authority {
 
     /// What could not be explained since the start.
     pub(crate) fn alarms(&self) -> Vec<String> {
-        self.alarms.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits, unless the authority is to stop.

@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 
-use evidence::issuance::{Difference, Issuance};
-use evidence::{History, HistoryError};
+use evidence::issuance::{Difference, IssuanceError};
+use evidence::{History, HistoryError, Timeline, TimelineError};
+use policy::Installation;
 use tlog::leaf_position;
 use tlog::map::MapError;
+use wire::head::installation_position;
 use wire::leaf::LeafKind;
 use wire::{Encoded, Hash32, UserId};
 
@@ -50,11 +52,28 @@ pub enum CatchUpError {
         /// What is wrong.
         source: Difference,
     },
+    /// An installation that certifies nobody.
+    #[error("leaf {index}: {source}")]
+    Issuance {
+        /// The leaf's index.
+        index: u64,
+        /// Why not.
+        source: IssuanceError,
+    },
     /// Events that no map root follows.
     #[error("after leaf {index} the map's root is missing")]
     NoRoot {
         /// The last leaf's index.
         index: u64,
+    },
+    /// The installation's events do not lead to where the log says that it is.
+    #[error(
+        "the installation's events in the database are not those of the log: event {sequence} is \
+         not the latest one, or was altered"
+    )]
+    Installation {
+        /// Number of the latest event found.
+        sequence: u64,
     },
     /// The events give another map than the log says.
     #[error("leaf {index} holds map root {logged}; the events give {replayed}")]
@@ -81,12 +100,34 @@ impl From<CatchUpError> for Fatal {
 /// What one leaf changes in the map.
 type Changes = HashMap<u64, Vec<(Hash32, Hash32)>>;
 
-/// Brings the map up to the log's size.
+/// The installation through time, replayed from its events. Whether these are all there are is
+/// what the map says: see [`catch_up`].
+pub(crate) async fn timeline(
+    store: &dyn Store,
+    genesis: Installation,
+) -> Result<Timeline, CatchUpError> {
+    let mut timeline =
+        Timeline::begin(genesis).map_err(|source| CatchUpError::Issuance { index: 0, source })?;
+    for row in store.installation_events().await? {
+        let EventRow { leaf_index: index, leaf, salt, event, evidence } = row;
+        if leaf_of(&event, &[0; 32], &salt) != leaf {
+            return Err(CatchUpError::Leaf { index });
+        }
+        timeline.apply(index, &event, leaf.leaf_hash(), &evidence).map_err(
+            |error| match error {
+                TimelineError::History(source) => CatchUpError::History { index, source },
+                TimelineError::Issuance(source) => CatchUpError::Issuance { index, source },
+            },
+        )?;
+    }
+    Ok(timeline)
+}
+
+/// Brings the map up to the log's size, and holds the installation against it.
 pub(crate) async fn catch_up(
     store: &dyn Store,
     heads: &Heads,
-    installation: &policy::Installation,
-    issuance: &Issuance,
+    timeline: &Timeline,
 ) -> Result<(), CatchUpError> {
     let end = store.edge().await?.size();
     let mut pending = Vec::new();
@@ -107,7 +148,7 @@ pub(crate) async fn catch_up(
             }
             replayed.push(uid);
             let events = store.events_of(uid).await?;
-            replay(heads, installation, issuance, uid, &events, &mut changes)?;
+            replay(heads, timeline, uid, &events, &mut changes)?;
         }
         for (expected, row) in (from..).zip(&rows) {
             let index = row.leaf_index;
@@ -116,9 +157,14 @@ pub(crate) async fn catch_up(
                 return Err(CatchUpError::Leaf { index: expected });
             }
             match (row.leaf.kind, &row.uid) {
-                // Leaf 0 is the installation's; no other event is without an identity yet.
                 (LeafKind::Event, None) if index == 0 => {}
-                (LeafKind::Event, None) => return Err(CatchUpError::Leaf { index }),
+                (LeafKind::Event, None) => {
+                    let after = timeline.at(index + 1).installation();
+                    let is_it = after.head() == Some(row.leaf.leaf_hash());
+                    let head = after.proven_head().filter(|_| is_it);
+                    let head = head.ok_or(CatchUpError::Leaf { index })?;
+                    pending.push((installation_position(), head));
+                }
                 (LeafKind::Event, Some(_)) => {
                     pending.extend(changes.remove(&index).ok_or(CatchUpError::Leaf { index })?);
                 }
@@ -133,7 +179,16 @@ pub(crate) async fn catch_up(
             return Err(CatchUpError::Leaf { index: from });
         }
     }
-    if heads.size() == end { Ok(()) } else { Err(CatchUpError::NoRoot { index: end - 1 }) }
+    if heads.size() != end {
+        return Err(CatchUpError::NoRoot { index: end - 1 });
+    }
+    let at = installation_position();
+    let proven = heads.with(store, &[at], |map, _| map.get(&at)).await?;
+    let installation = timeline.current().installation();
+    if proven != installation.proven_head() {
+        return Err(CatchUpError::Installation { sequence: installation.sequence() });
+    }
+    Ok(())
 }
 
 async fn take_on(
@@ -157,31 +212,28 @@ async fn take_on(
 /// What each event of an identity changes in the map.
 fn replay(
     heads: &Heads,
-    installation: &policy::Installation,
-    issuance: &Issuance,
+    timeline: &Timeline,
     uid: &UserId,
     events: &[EventRow],
     changes: &mut Changes,
 ) -> Result<(), CatchUpError> {
     let (blinding_key, at) = (heads.blinding_key(uid), heads.of_uid(uid));
-    let mut history = History::new(installation, issuance.key_rules(), uid.clone());
+    let mut history = History::new(uid.clone());
     for EventRow { leaf_index, leaf, salt, event, evidence } in events {
         let index = *leaf_index;
         if leaf_of(event, &blinding_key, salt) != *leaf {
             return Err(CatchUpError::Leaf { index });
         }
-        let known: Vec<Hash32> = history.keys().collect();
-        let csr = history
-            .apply(event, leaf.leaf_hash(), evidence, |_| None)
+        let era = timeline.at(index);
+        let step = history
+            .apply(era, event, leaf.leaf_hash(), evidence, |_| None)
             .map_err(|source| CatchUpError::History { index, source })?;
-        issuance
+        era.issuance()
             .certified(event, index, |spki| history.key(spki))
             .map_err(|source| CatchUpError::Certificate { index, source })?;
         let identity = history.identity().ok_or(CatchUpError::Leaf { index })?;
         let mut changed = vec![(at, identity.proven_head().hash())];
-        if let Some(spki) = csr.map(|csr| csr.spki_hash()).filter(|spki| !known.contains(spki)) {
-            changed.push((heads.of_key(spki), at));
-        }
+        changed.extend(step.new_key.map(|key| (heads.of_key(key), at)));
         changes.insert(index, changed);
     }
     Ok(())

@@ -400,6 +400,7 @@ fn leaf_zero(event: Event, secret: [u8; 32]) -> RecordGroup {
         new_key: None,
         certificate: None,
         revocation: None,
+        proposal: None,
         idempotency: None,
     };
     RecordGroup {

@@ -37,6 +37,7 @@ pub(crate) struct Certificates {
     key_id: Vec<u8>,
     protection: Protection,
     rules: KeyRules,
+    blocklist: Arc<Blocklist>,
 }
 
 impl Certificates {
@@ -47,7 +48,8 @@ impl Certificates {
         blocklist: Arc<Blocklist>,
     ) -> Result<Self, CertificatesError> {
         let issuance = Issuance::new(installation)?;
-        let key = installation.keys(KeyPurpose::Issuing).next();
+        // The last one signs.
+        let key = installation.keys(KeyPurpose::Issuing).last();
         let key = key.ok_or(IssuanceError::NoIssuer)?.clone();
         let InstallationKey { id, spki, certificate, protection, .. } = key;
         let id = id.as_bytes().to_vec();
@@ -61,9 +63,23 @@ impl Certificates {
             subject: parsed.subject(),
             key_id: id,
             protection,
-            rules: KeyRules::identity(blocklist).with_rsa_min(installation.rules().min_rsa_bits),
+            rules: KeyRules::identity(Arc::clone(&blocklist))
+                .with_rsa_min(installation.rules().min_rsa_bits),
             issuance,
+            blocklist,
         })
+    }
+
+    /// The same under another installation.
+    ///
+    /// # Errors
+    /// As [`Certificates::open`].
+    pub(crate) async fn under(
+        &self,
+        installation: &Installation,
+        hsm: &Hsm,
+    ) -> Result<Self, CertificatesError> {
+        Self::open(installation, hsm, Arc::clone(&self.blocklist)).await
     }
 
     /// How the installation certifies.

@@ -206,17 +206,20 @@ impl Heads {
         store: &dyn Store,
         books: &Books,
         uid: &UserId,
-        spki: Hash32,
+        spki: Option<Hash32>,
     ) -> Result<Result<(), String>, HeadsError> {
-        let (at_uid, at_key) = (self.of_uid(uid), self.of_key(spki));
-        let (head, owner) = self
-            .with(store, &[at_uid, at_key], |map, _| Ok((map.get(&at_uid)?, map.get(&at_key)?)))
-            .await?;
+        let (at_uid, at_key) = (self.of_uid(uid), spki.map(|spki| self.of_key(spki)));
+        let places: Vec<Hash32> = [at_uid].into_iter().chain(at_key).collect();
+        let read = |map: &Map, _| {
+            let owner = at_key.map(|at| map.get(&at)).transpose()?.flatten();
+            Ok((map.get(&at_uid)?, owner))
+        };
+        let (head, owner) = self.with(store, &places, read).await?;
         let row = books.identities.get(uid).map(|row| row.identity.proven_head().hash());
         if row != head {
             return Ok(Err(differs("identity", row.is_some(), head.is_some())));
         }
-        let row = books.keys.get(&spki).map(|row| self.of_uid(&row.uid));
+        let row = spki.and_then(|spki| books.keys.get(&spki)).map(|row| self.of_uid(&row.uid));
         if row != owner {
             return Ok(Err(differs("key", row.is_some(), owner.is_some())));
         }

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use crate::authority::{Authority, Fatal};
-use crate::walk::{self, Ask, Ledger, Queue};
+use crate::walk::{self, Group, Ledger, Queue};
 
 /// Issues until the queue closes.
 ///
@@ -23,22 +23,24 @@ use crate::walk::{self, Ask, Ledger, Queue};
 /// [`Fatal`] when the state is unknown: the authority stops, and starts again from the record.
 pub(crate) async fn run(authority: Arc<Authority>, mut queue: Queue) -> Result<(), Fatal> {
     let mut ledger = Ledger::open(&authority).await?;
-    while let Some(group) = queue.next_group().await {
+    while let Some(group) = queue.next().await {
         issue(&authority, &mut ledger, group).await?;
     }
     Ok(())
 }
 
-async fn issue(
-    authority: &Arc<Authority>,
-    ledger: &mut Ledger,
-    group: Vec<Ask>,
-) -> Result<(), Fatal> {
+async fn issue(authority: &Arc<Authority>, ledger: &mut Ledger, group: Group) -> Result<(), Fatal> {
     // 1. Parse: an Ask holds a parsed request whose proof of possession was verified.
-    // 2. Decide, on rows of one moment that the log proves.
-    let approved = walk::decide(authority, group).await;
-    // 3. Record: event, serial number and TBS are durable, if the log has not grown since.
-    let recorded = walk::record(authority, ledger, approved).await?;
+    let recorded = match group {
+        Group::Identities(asks) => {
+            // 2. Decide, on rows of one moment that the log proves.
+            let approved = walk::decide(authority, asks).await;
+            // 3. Record: event, serial number and TBS are durable, if the log has not grown since.
+            walk::record(authority, ledger, approved).await?
+        }
+        // The same, alone: all else is decided under the installation.
+        Group::Installation(ask) => walk::change(authority, ledger, ask).await?,
+    };
     if recorded.is_empty() {
         return Ok(());
     }

@@ -7,6 +7,7 @@ use tlog::proof;
 use tlog::tile::{Tile, TileKind};
 use wire::bundle::{Blob, Bundle, BundleEvent};
 use wire::genesis::KeyPurpose;
+use wire::head::installation_position;
 use wire::problem::{Problem, ProblemCode};
 use wire::{Encoded, Hash32, UserId};
 
@@ -72,6 +73,8 @@ fn corrupt(authority: &Authority, what: String) -> Box<Problem> {
 struct HeadProof {
     head: wire::head::Head,
     proof: Vec<u8>,
+    /// The same map's word on the installation.
+    installation: Vec<u8>,
     root: Hash32,
     size: u64,
 }
@@ -94,10 +97,11 @@ pub(crate) async fn bundle(authority: &Authority, uid: &UserId, since: u64) -> R
         return Err(Box::new(Problem::new(ProblemCode::Oversize, detail)));
     }
 
+    let installation = installation_events(authority, head.size).await?;
     let last = head.size - 1;
-    let leaves = || shown.iter().map(|row| row.leaf_index).chain([last]);
+    let leaves = shown.iter().copied().chain(&installation).map(|row| row.leaf_index).chain([last]);
     let mut indexes: Vec<u64> =
-        leaves().flat_map(|leaf| proof::inclusion_indexes(head.size, leaf)).collect();
+        leaves.flat_map(|leaf| proof::inclusion_indexes(head.size, leaf)).collect();
     indexes.sort_unstable();
     indexes.dedup();
     let hashes = hashes(authority, &indexes).await?;
@@ -105,31 +109,27 @@ pub(crate) async fn bundle(authority: &Authority, uid: &UserId, since: u64) -> R
         proof::inclusion(head.size, leaf, &hashes)
             .map_err(|error| corrupt(authority, error.to_string()))
     };
-    let entries = shown
-        .iter()
-        .map(|row| {
-            Ok(BundleEvent {
-                leaf_index: row.leaf_index,
-                leaf: Blob(row.leaf.to_canonical()),
-                salt: Blob(row.salt.to_vec()),
-                event: Blob(row.event.to_canonical()),
-                evidence: row.evidence.iter().map(|(_, data)| Blob(data.clone())).collect(),
-                proof: prove(row.leaf_index)?,
-            })
+    let entry = |row: &EventRow| {
+        Ok(BundleEvent {
+            leaf_index: row.leaf_index,
+            leaf: Blob(row.leaf.to_canonical()),
+            salt: Blob(row.salt.to_vec()),
+            event: Blob(row.event.to_canonical()),
+            evidence: row.evidence.iter().map(|(_, data)| Blob(data.clone())).collect(),
+            proof: prove(row.leaf_index)?,
         })
-        .collect::<Result<Vec<_>>>()?;
-    let installation = authority.installation();
-    let genesis = authority.store().genesis().await.map_err(store_error)?;
-    let genesis = genesis.map(|row| row.event.to_canonical()).unwrap_or_default();
-    let chain = installation.keys(KeyPurpose::Issuing);
+    };
+    let present = authority.installation();
+    let chain = present.keys(KeyPurpose::Issuing);
     Ok(Bundle {
         version: 1,
         uid: uid.clone(),
         certificate: certificate(authority, &events, &head).await?.map(Blob),
         chain: chain.map(|key| Blob(key.certificate.as_bytes().to_vec())).collect(),
-        genesis: Blob(genesis),
+        installation: installation.iter().map(entry).collect::<Result<_>>()?,
+        installation_proof: Blob(head.installation),
         blinding_key: Blob(authority.heads().blinding_key(uid).to_vec()),
-        events: entries,
+        events: shown.into_iter().map(entry).collect::<Result<_>>()?,
         head: Blob(head.head.to_canonical()),
         map_proof: Blob(head.proof),
         map_leaf: Blob(crate::walk::root_leaf(head.root).to_canonical()),
@@ -140,28 +140,44 @@ pub(crate) async fn bundle(authority: &Authority, uid: &UserId, since: u64) -> R
 }
 
 async fn head_proof(authority: &Authority, uid: &UserId) -> Result<HeadProof> {
-    let at = authority.heads().of_uid(uid);
+    let (at, own) = (authority.heads().of_uid(uid), installation_position());
     let prove = |map: &tlog::map::Map, size: u64| -> std::result::Result<_, MapError> {
-        Ok((map.prove(&at)?.to_bytes(), map.get(&at)?, map.root(), size))
+        let proofs = (map.prove(&at)?.to_bytes(), map.prove(&own)?.to_bytes());
+        Ok((proofs, map.get(&at)?, map.root(), size))
     };
     // The row may be a group ahead of the map or behind it: then both are read again.
     for _ in 0..100 {
-        let (proof, value, root, size) =
-            authority.heads().with(authority.store(), &[at], prove).await.map_err(|error| {
-                match error {
+        let ((proof, installation), value, root, size) =
+            authority.heads().with(authority.store(), &[at, own], prove).await.map_err(
+                |error| match error {
                     HeadsError::Store(error) => store_error(error),
                     error => corrupt(authority, error.to_string()),
-                }
-            })?;
+                },
+            )?;
         let row = authority.store().identity(uid).await.map_err(store_error)?;
         let row = row.ok_or_else(|| queries::no_identity(uid))?;
         let head = row.identity.proven_head();
         if Some(head.hash()) == value {
-            return Ok(HeadProof { head, proof, root, size });
+            return Ok(HeadProof { head, proof, installation, root, size });
         }
         tokio::task::yield_now().await;
     }
     Err(corrupt(authority, "the identity's row is not the one that the log proves".to_owned()))
+}
+
+/// The installation's events in a log of this size, the genesis event first.
+async fn installation_events(authority: &Authority, size: u64) -> Result<Vec<EventRow>> {
+    let genesis = authority.store().genesis().await.map_err(store_error)?;
+    let genesis = genesis.map(|row| EventRow {
+        leaf_index: 0,
+        leaf: row.leaf,
+        salt: row.salt,
+        event: row.event,
+        evidence: Vec::new(),
+    });
+    let later = authority.store().installation_events().await.map_err(store_error)?;
+    let later = later.into_iter().filter(|row| row.leaf_index < size);
+    Ok(genesis.into_iter().chain(later).collect())
 }
 
 /// The signed checkpoint of a size, once it is published.

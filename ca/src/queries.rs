@@ -39,15 +39,15 @@ pub(crate) fn no_identity(uid: &UserId) -> Box<Problem> {
 
 /// The installation's step of the ladder (DESIGN section 1).
 pub(crate) fn ladder(authority: &Authority) -> &'static str {
-    let rules = authority.installation().rules();
-    match policy::hsm_held(authority.certificates().protection(), rules) {
+    let installation = authority.installation();
+    match policy::hsm_held(authority.certificates().protection(), installation.rules()) {
         Ok(()) => "hsm",
         Err(_) => "software-key",
     }
 }
 
 /// RFC 3339 in UTC of milliseconds since 1970.
-fn rfc3339(ms: u64) -> String {
+pub(crate) fn rfc3339(ms: u64) -> String {
     let nanos = i128::from(ms) * 1_000_000;
     OffsetDateTime::from_unix_timestamp_nanos(nanos)
         .ok()
@@ -254,7 +254,8 @@ fn refusal(refused: Refused) -> HistoryEntry {
 pub(crate) fn installation(authority: &Authority) -> Installation {
     let installation = authority.installation();
     let rules = installation.rules();
-    let protection = authority.certificates().protection();
+    let certificates = authority.certificates();
+    let protection = certificates.protection();
     let held = policy::hsm_held(protection, rules);
     let mut warnings = Vec::new();
     if protection.software_token {

@@ -144,19 +144,19 @@ fn replay(
     leaf_index: u64,
     owner: impl Fn(Hash32) -> Option<UserId>,
 ) -> Result<Recorded, Difference> {
+    let timeline = authority.timeline();
     let blinding_key = authority.heads().blinding_key(uid);
-    let rules = authority.certificates().issuance().key_rules();
-    let mut history = History::new(authority.installation(), rules, uid.clone());
+    let mut history = History::new(uid.clone());
     for row_of_event in events {
         let EventRow { leaf, salt, event, evidence, .. } = row_of_event;
         if walk::leaf_of(event, &blinding_key, salt) != *leaf {
             return Err(Difference::Leaf);
         }
         let others = |key| owner(key).filter(|by| by != uid);
-        history.apply(event, leaf.leaf_hash(), evidence, others)?;
+        let era = timeline.at(row_of_event.leaf_index);
+        history.apply(era, event, leaf.leaf_hash(), evidence, others)?;
         if row_of_event.leaf_index == leaf_index {
-            let issuance = authority.certificates().issuance();
-            let tbs = issuance.certified(event, leaf_index, |spki| history.key(spki))?;
+            let tbs = era.issuance().certified(event, leaf_index, |spki| history.key(spki))?;
             let tbs = tbs.ok_or(Difference::Missing)?;
             return Ok(Recorded::reopened(leaf_index, leaf.leaf_hash(), tbs));
         }

@@ -2,6 +2,7 @@
 
 mod connection;
 mod handle;
+mod moves;
 mod space;
 
 use std::os::unix::fs::PermissionsExt;

@@ -26,7 +26,8 @@ use wire::{Hash32, IdempotencyKey, UserId};
 use rows::{
     Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EntryRow,
     EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch,
-    LeafRow, Outbox, Publication, RecordGroup, Refused, RevokedRow, Settled, Unfinished,
+    LeafRow, MovedRow, Outbox, Proposal, Publication, RecordGroup, Refused, RevokedRow, Settled,
+    Unfinished,
 };
 
 /// Refusals kept of one identity.
@@ -168,6 +169,22 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// All events of an identity, oldest first, with their evidence.
     async fn events_of(&self, uid: &UserId) -> Result<Vec<EventRow>, StoreError>;
+
+    /// All events of the installation but the genesis event, oldest first, with their evidence.
+    async fn installation_events(&self) -> Result<Vec<EventRow>, StoreError>;
+
+    /// What was proposed with an intent.
+    async fn proposal(&self, intent: Hash32) -> Result<Option<Proposal>, StoreError>;
+
+    /// Identities with a pending switch, by id, after one.
+    async fn pending(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<UserId>, StoreError>;
+
+    /// Identities for which something that waits may take effect, the longest due first, with when
+    /// (milliseconds since 1970).
+    async fn due(&self, limit: u32) -> Result<Vec<(u64, UserId)>, StoreError>;
+
+    /// Events that moved or took a key, oldest first, after a leaf index.
+    async fn moved(&self, after: Option<u64>, limit: u32) -> Result<Vec<MovedRow>, StoreError>;
 
     /// An identity.
     async fn identity(&self, uid: &UserId) -> Result<Option<IdentityRow>, StoreError>;

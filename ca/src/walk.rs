@@ -1,18 +1,21 @@
 //! The steps of the walk. Each takes what only the step before can make, and uses it up.
 
 mod ask;
+mod change;
 mod decide;
+mod draft;
 mod log;
 mod publish;
 mod queue;
 mod record;
 mod sign;
 
-pub(crate) use ask::{Action, Answer, Ask, Idempotency, Reply};
+pub(crate) use ask::{Action, Answer, Ask, Brings, Caller, Idempotency, Reply};
+pub(crate) use change::{ChangeAsk, change};
 pub(crate) use decide::decide;
 pub(crate) use log::LogKeyError;
 pub(crate) use log::{Log, TreeHead, log};
 pub(crate) use publish::publish;
-pub(crate) use queue::{Full, Queue, QueueSender, queue};
+pub(crate) use queue::{Full, Group, Queue, QueueSender, queue};
 pub(crate) use record::{Ledger, Recorded, leaf_of, record, root_leaf};
 pub(crate) use sign::sign;

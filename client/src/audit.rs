@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::io::BufRead;
 
-use evidence::History;
-use evidence::issuance::{Difference, Issuance};
+use evidence::dossier::Piece;
+use evidence::issuance::Difference;
+use evidence::{History, Timeline};
 use policy::Installation;
 use tlog::Edge;
 use tlog::map::Map;
@@ -12,13 +13,14 @@ use tlog::note::{Checkpoint, LogKey, SignedCheckpoint};
 use tlog::proof::check_inclusion;
 use wire::bundle::{ExportEvent, ExportHeader, ExportLeaf};
 use wire::event::Event;
+use wire::head::installation_position;
 use wire::leaf::{
     Leaf, LeafKind, blinded_id, blinded_key, blinding_commitment, blinding_key, commitment,
 };
 use wire::trust::TrustFile;
 use wire::{Encoded, Hash32, UserId};
 
-use crate::bundle::{BundleError, fixed};
+use crate::bundle::{BundleError, fixed, pieces};
 
 /// Longest line that is read, in bytes.
 const MAX_LINE: u64 = 8 * 1024 * 1024;
@@ -133,10 +135,8 @@ pub fn verify(trust: &TrustFile, export: impl BufRead) -> Result<Audited, Export
     if blinding_commitment(&secret) != installation.blinding() {
         return Err(ExportError::Secret);
     }
-    let issuance =
-        Issuance::new(&installation).map_err(|error| lines.part(BundleError::from(error)))?;
     let checkpoint = signed.checkpoint();
-    let mut replay = Replay::new(&installation, &issuance, secret, checkpoint);
+    let mut replay = Replay::new(installation, secret, checkpoint);
     while let Some(entry) = lines.next::<ExportLeaf>()? {
         let leaf = Leaf::from_canonical(&entry.leaf.0).map_err(|error| lines.part(error.into()))?;
         replay.take(&entry, &leaf, &lines)?;
@@ -182,8 +182,9 @@ impl<R: BufRead> Lines<R> {
 }
 
 struct Replay<'a> {
-    installation: &'a Installation,
-    issuance: &'a Issuance,
+    /// The installation by the genesis event, until leaf 0 is read.
+    genesis: Option<Installation>,
+    timeline: Option<Timeline>,
     secret: [u8; 32],
     checkpoint: &'a Checkpoint,
     edge: Edge,
@@ -191,21 +192,16 @@ struct Replay<'a> {
     /// Heads that changed since the last map root.
     changed: Vec<(Hash32, Hash32)>,
     ends_with_root: bool,
-    histories: HashMap<UserId, History<'a>>,
+    histories: HashMap<UserId, History>,
     owners: HashMap<Hash32, UserId>,
     events: u64,
 }
 
 impl<'a> Replay<'a> {
-    fn new(
-        installation: &'a Installation,
-        issuance: &'a Issuance,
-        secret: [u8; 32],
-        checkpoint: &'a Checkpoint,
-    ) -> Self {
+    fn new(genesis: Installation, secret: [u8; 32], checkpoint: &'a Checkpoint) -> Self {
         Self {
-            installation,
-            issuance,
+            genesis: Some(genesis),
+            timeline: None,
             secret,
             checkpoint,
             edge: Edge::empty(),
@@ -262,31 +258,22 @@ impl<'a> Replay<'a> {
             let what = format!("leaf {index} is not in the log");
             lines.part(BundleError::Proof { what, source })
         })?;
+        let evidence = pieces(&entry.evidence, &event);
         let (Some(uid), Some(blinded)) = (event.subject.clone(), blinded) else {
-            // Leaf 0 is the installation's; no other event is without an identity yet.
-            return if index == 0 && event.hash() == self.installation.genesis() {
-                Ok(())
-            } else {
-                Err(lines.fault("an event of the installation, which nothing decides yet"))
-            };
+            return self
+                .installation_event(index, &event, leaf.leaf_hash(), &evidence)
+                .map_err(|error| lines.part(error));
         };
-        let evidence: Vec<_> = entry
-            .evidence
-            .iter()
-            .zip(&event.evidence)
-            .map(|(data, reference)| (reference.clone(), data.0.clone()))
-            .collect();
-        let (installation, rules) = (self.installation, self.issuance.key_rules());
-        let history = self
-            .histories
-            .entry(uid.clone())
-            .or_insert_with(|| History::new(installation, rules, uid.clone()));
+        let timeline = self.timeline.as_ref().ok_or_else(|| lines.part(BundleError::NoGenesis))?;
+        let era = timeline.at(index);
+        let history =
+            self.histories.entry(uid.clone()).or_insert_with(|| History::new(uid.clone()));
         let owners = &self.owners;
         let other = |key: Hash32| owners.get(&key).filter(|by| **by != uid).cloned();
         history
-            .apply(&event, leaf.leaf_hash(), &evidence, other)
+            .apply(era, &event, leaf.leaf_hash(), &evidence, other)
             .map_err(|error| lines.part(error.into()))?;
-        self.issuance
+        era.issuance()
             .certified(&event, index, |spki| history.key(spki))
             .map_err(|source| ExportError::Certificate { index, source: Box::new(source) })?;
         for key in history.keys() {
@@ -305,6 +292,28 @@ impl<'a> Replay<'a> {
             self.changed.push((blinded, identity.proven_head().hash()));
         }
         self.events += 1;
+        Ok(())
+    }
+
+    /// The genesis event begins the timeline, every other event of the installation continues it.
+    fn installation_event(
+        &mut self,
+        index: u64,
+        event: &Event,
+        leaf: Hash32,
+        evidence: &[Piece],
+    ) -> Result<(), BundleError> {
+        match (&mut self.timeline, self.genesis.take()) {
+            (None, Some(genesis)) if index == 0 && event.hash() == genesis.genesis() => {
+                self.timeline = Some(Timeline::begin(genesis.logged_at(leaf))?);
+            }
+            (Some(timeline), _) => {
+                timeline.apply(index, event, leaf, evidence)?;
+                let head = timeline.current().installation().proven_head();
+                self.changed.extend(head.map(|head| (installation_position(), head)));
+            }
+            (None, _) => return Err(BundleError::NoGenesis),
+        }
         Ok(())
     }
 

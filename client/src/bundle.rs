@@ -1,8 +1,9 @@
 //! Verifying a bundle with the network cut: chain, history, log and map, each against the trust
 //! file and nothing else.
 
+use evidence::dossier::Piece;
 use evidence::issuance::{Difference, IssuanceError};
-use evidence::{History, HistoryError, Issuance, Snapshot, SnapshotError};
+use evidence::{History, HistoryError, Snapshot, SnapshotError, Timeline, TimelineError};
 use policy::{Identity, Installation, InstallationError};
 use serde::{Deserialize, Serialize};
 use tlog::map::MapProof;
@@ -10,7 +11,7 @@ use tlog::note::{LogKey, NoteError, SignedCheckpoint};
 use tlog::proof::{ProofError, check_inclusion};
 use wire::bundle::{Blob, Bundle, BundleEvent};
 use wire::event::Event;
-use wire::head::Head;
+use wire::head::{Head, installation_position};
 use wire::leaf::{Leaf, LeafKind, blinded_id, commitment};
 use wire::trust::TrustFile;
 use wire::{Encoded, FormatError, Hash32, UserId, frame};
@@ -107,6 +108,18 @@ pub enum BundleError {
     /// The genesis event names nothing to issue with.
     #[error(transparent)]
     Issuance(#[from] IssuanceError),
+    /// The installation's events do not begin with the genesis event.
+    #[error("the genesis event is missing")]
+    NoGenesis,
+    /// An event of the installation does not follow from its evidence.
+    #[error("the installation's history is not lawful: {0}")]
+    Timeline(#[from] TimelineError),
+    /// The installation's events are not all that there are.
+    #[error("the installation's events lead to number {sequence}; the map has another")]
+    OtherInstallation {
+        /// Number of the last of them.
+        sequence: u64,
+    },
     /// An event records another certificate than the one that it calls for.
     #[error("event {sequence}: {source}")]
     Recorded {
@@ -236,7 +249,6 @@ pub fn verify(
     if (count == 0 && known.is_none()) || count > MAX_EVENTS {
         return Err(BundleError::Events { found: count });
     }
-    let installation = installation(trust, bundle)?;
     if trust.log().is_empty() {
         return Err(BundleError::NoLogKey);
     }
@@ -245,13 +257,14 @@ pub fn verify(
     let (size, root) = (signed.checkpoint().size(), signed.checkpoint().root());
 
     let blinding_key = fixed("blinding key", &bundle.blinding_key)?;
-    let head = head(bundle, size, root, &blinded_id(&blinding_key, uid))?;
-    let issuance = Issuance::new(&installation)?;
-    let rules = issuance.key_rules();
+    let blinded = blinded_id(&blinding_key, uid);
+    let head = head(bundle, size, root, &blinded)?;
+    let timeline = timeline(trust, bundle, size, root)?;
     let (mut history, mut latest) = match known {
-        None => (History::new(&installation, rules, uid.clone()), None),
+        None => (History::new(uid.clone()), None),
         Some(known) if known.history.uid() == uid => {
-            (History::resume(&installation, rules, &known.history)?, known.certified)
+            let rules = timeline.current().issuance().key_rules();
+            (History::resume(rules, &known.history)?, known.certified)
         }
         Some(known) => {
             let (expected, found) = (uid.clone(), known.history.uid().clone());
@@ -259,15 +272,11 @@ pub fn verify(
         }
     };
     for entry in &bundle.events {
-        let (event, leaf) = event(entry, size, root, &blinding_key, uid)?;
-        let evidence = entry
-            .evidence
-            .iter()
-            .zip(&event.evidence)
-            .map(|(data, reference)| (reference.clone(), data.0.clone()))
-            .collect::<Vec<_>>();
-        history.apply(&event, leaf, &evidence, |_| None)?;
-        let certified = issuance
+        let (event, leaf, evidence) = event(entry, size, root, &blinded)?;
+        let era = timeline.at(entry.leaf_index);
+        history.apply(era, &event, leaf, &evidence, |_| None)?;
+        let certified = era
+            .issuance()
             .certified(&event, entry.leaf_index, |spki| history.key(spki))
             .map_err(|source| BundleError::Recorded {
                 sequence: event.sequence,
@@ -292,13 +301,39 @@ pub(crate) fn fixed(part: &'static str, blob: &Blob) -> Result<[u8; 32], BundleE
     blob.0.as_slice().try_into().map_err(|_| BundleError::Length { part, found })
 }
 
-fn installation(trust: &TrustFile, bundle: &Bundle) -> Result<Installation, BundleError> {
-    let genesis = Event::from_canonical(&bundle.genesis.0)?;
+/// The installation through time: from the genesis event that the trust file names to where the
+/// map says that it is.
+fn timeline(
+    trust: &TrustFile,
+    bundle: &Bundle,
+    size: u64,
+    root: Hash32,
+) -> Result<Timeline, BundleError> {
+    let nobody = Hash32::from_bytes([0; 32]);
+    let mut events = bundle.installation.iter();
+    let first = events.next().ok_or(BundleError::NoGenesis)?;
+    let (genesis, leaf, _) = event(first, size, root, &nobody)?;
     let (expected, found) = (trust.genesis(), genesis.hash());
     if expected != found {
         return Err(BundleError::Genesis { expected, found });
     }
-    Ok(Installation::from_genesis(&genesis)?)
+    let mut timeline = Timeline::begin(Installation::from_genesis(&genesis)?.logged_at(leaf))?;
+    for entry in events {
+        let (event, leaf, evidence) = event(entry, size, root, &nobody)?;
+        timeline.apply(entry.leaf_index, &event, leaf, &evidence)?;
+    }
+    let map_root = Leaf::from_canonical(&bundle.map_leaf.0)?.commitment;
+    let proven = MapProof::from_bytes(&bundle.installation_proof.0)
+        .and_then(|map| map.check(map_root, &installation_position()))
+        .map_err(|source| {
+            let what = "the installation is not in the map".to_owned();
+            BundleError::Proof { what, source }
+        })?;
+    let installation = timeline.current().installation();
+    if proven != installation.proven_head() {
+        return Err(BundleError::OtherInstallation { sequence: installation.sequence() });
+    }
+    Ok(timeline)
 }
 
 /// The head, proven by the map whose root is the checkpoint's last leaf.
@@ -325,20 +360,19 @@ fn head(bundle: &Bundle, size: u64, root: Hash32, blinded: &Hash32) -> Result<He
     Ok(head)
 }
 
-/// One event, committed to by a leaf in the checkpoint; with its leaf hash.
+/// One event, committed to by a leaf in the checkpoint; with its leaf hash and evidence.
 fn event(
     entry: &BundleEvent,
     size: u64,
     root: Hash32,
-    blinding_key: &[u8; 32],
-    uid: &UserId,
-) -> Result<(Event, Hash32), BundleError> {
+    blinded: &Hash32,
+) -> Result<(Event, Hash32, Vec<Piece>), BundleError> {
     let event = Event::from_canonical(&entry.event.0)?;
     let leaf = Leaf::from_canonical(&entry.leaf.0)?;
     let sequence = event.sequence;
     let commits = leaf.kind == LeafKind::Event
         && leaf.engine == event.engine
-        && leaf.blinded_id == blinded_id(blinding_key, uid)
+        && leaf.blinded_id == *blinded
         && leaf.commitment == commitment(&fixed("salt", &entry.salt)?, &entry.event.0);
     if !commits || entry.evidence.len() != event.evidence.len() {
         return Err(BundleError::Leaf { sequence });
@@ -347,7 +381,14 @@ fn event(
     check_inclusion(&entry.proof, size, root, entry.leaf_index, hash).map_err(|source| {
         BundleError::Proof { what: format!("event {sequence} is not in the log"), source }
     })?;
-    Ok((event, hash))
+    let evidence = pieces(&entry.evidence, &event);
+    Ok((event, hash, evidence))
+}
+
+/// Evidence under the names that its event has for it.
+pub(crate) fn pieces(data: &[Blob], event: &Event) -> Vec<Piece> {
+    let named = data.iter().zip(&event.evidence);
+    named.map(|(data, reference)| (reference.clone(), data.0.clone())).collect()
 }
 
 /// The certificate is the one that the latest certifying event calls for, signed, and has a path to

@@ -58,7 +58,7 @@ pub enum Difference {
     Build(String),
 }
 
-/// How an installation certifies: issuer and profile, by its genesis event.
+/// How an installation certifies: issuer and profile, by its events.
 #[derive(Debug, Clone)]
 pub struct Issuance {
     issuer: Issuer,
@@ -75,7 +75,8 @@ impl Issuance {
     /// # Errors
     /// See [`IssuanceError`].
     pub fn new(installation: &Installation) -> Result<Self, IssuanceError> {
-        let key = installation.keys(KeyPurpose::Issuing).next().ok_or(IssuanceError::NoIssuer)?;
+        // The last one signs.
+        let key = installation.keys(KeyPurpose::Issuing).last().ok_or(IssuanceError::NoIssuer)?;
         let InstallationKey { spki, certificate, .. } = key;
         let issuer = Issuer::from_certificate(certificate.as_bytes())?;
         let expected = Hash32::of(spki.as_bytes());

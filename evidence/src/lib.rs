@@ -8,6 +8,7 @@ mod id_token;
 pub mod issuance;
 mod replay;
 mod statement;
+mod timeline;
 mod webauthn;
 
 use policy::Fact;
@@ -16,8 +17,9 @@ use wire::event::TransportWord;
 
 pub use id_token::{TokenError, id_token};
 pub use issuance::Issuance;
-pub use replay::{History, HistoryError, Snapshot, SnapshotError};
+pub use replay::{History, HistoryError, Snapshot, SnapshotError, Step};
 pub use statement::{StatementError, sign_statement, statement, verify_signature};
+pub use timeline::{Era, Timeline, TimelineError};
 pub use webauthn::{WebAuthnError, origin_of, webauthn};
 
 /// A parsed certification request proves that whoever made it holds the private key (RFC 2986

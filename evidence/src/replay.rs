@@ -5,12 +5,14 @@ mod snapshot;
 
 use std::collections::HashMap;
 
-use policy::{Identity, Installation, KeyUse, ReplayError, State, Time};
-use wire::event::{Event, EventKind};
-use wire::{Hash32, UserId};
-use x509::{Csr, CsrError, KeyRules};
+use policy::{Identity, KeyUse, ReplayError, State, Time};
+use wire::event::{Certified, Event, EventKind, EvidenceKind, RevocationReason};
+use wire::intent::Intent;
+use wire::{Encoded, Hash32, UserId};
+use x509::{Csr, CsrError};
 
 use crate::dossier::{self, DossierError, Piece};
+use crate::timeline::Era;
 
 pub use snapshot::{Snapshot, SnapshotError};
 
@@ -47,6 +49,14 @@ pub enum HistoryError {
         /// What is wrong.
         source: Box<CsrError>,
     },
+    /// The key that the certificate would be over is neither the request's nor the identity's.
+    #[error("event {sequence} is about key {spki}, which nothing shows")]
+    NoKey {
+        /// The event's number.
+        sequence: u64,
+        /// SHA-256 of the SubjectPublicKeyInfo.
+        spki: Hash32,
+    },
     /// The rules give something else.
     #[error("event {sequence}: {source}")]
     Replay {
@@ -59,9 +69,7 @@ pub enum HistoryError {
 
 /// An identity's history, replayed event by event from the first one.
 #[derive(Debug)]
-pub struct History<'a> {
-    installation: &'a Installation,
-    rules: &'a KeyRules,
+pub struct History {
     uid: UserId,
     identity: Option<Identity>,
     /// Keys that the identity has or had, by SHA-256.
@@ -70,11 +78,21 @@ pub struct History<'a> {
     requested: Option<Csr>,
 }
 
-impl<'a> History<'a> {
+/// What one event of an identity brings about. Keys are named by SHA-256 of their
+/// SubjectPublicKeyInfo.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// A key that the identity has for the first time.
+    pub new_key: Option<Hash32>,
+    /// The key that is the identity's no more: every certificate over it is revoked.
+    pub revoked: Option<(Hash32, RevocationReason)>,
+}
+
+impl History {
     /// A history before its first event.
     #[must_use]
-    pub fn new(installation: &'a Installation, rules: &'a KeyRules, uid: UserId) -> Self {
-        Self { installation, rules, uid, identity: None, keys: HashMap::new(), requested: None }
+    pub fn new(uid: UserId) -> Self {
+        Self { uid, identity: None, keys: HashMap::new(), requested: None }
     }
 
     /// The identity after the events so far.
@@ -94,62 +112,107 @@ impl<'a> History<'a> {
         self.keys.keys().copied()
     }
 
-    /// Applies the next event, whose leaf hash is `leaf`. Returns the certification request behind
-    /// it, if there is one: for a completed switch, that of its request. `other` is the identity that is known to have the request's key, where
-    /// whoever replays knows of others; a client knows of none.
+    /// The certification request of the pending switch.
+    #[must_use]
+    pub fn requested(&self) -> Option<&Csr> {
+        self.requested.as_ref()
+    }
+
+    /// Applies the next event, whose leaf hash is `leaf`. `era` is the one that it was decided in
+    /// ([`crate::Timeline::at`]). `other` is the identity that is known to have the key in
+    /// question, where whoever replays knows of others; a client knows of none.
     ///
     /// # Errors
     /// Refuses an event that does not follow from its evidence and the events before it.
     pub fn apply(
         &mut self,
+        era: &Era,
         event: &Event,
         leaf: Hash32,
         evidence: &[Piece],
         other: impl FnOnce(Hash32) -> Option<UserId>,
-    ) -> Result<Option<Csr>, HistoryError> {
+    ) -> Result<Step, HistoryError> {
         let sequence = event.sequence;
         if event.subject.as_ref() != Some(&self.uid) {
             return Err(HistoryError::Subject { sequence });
         }
-        let named: Vec<_> = evidence.iter().map(|(reference, _)| reference).collect();
-        if !named.iter().copied().eq(event.evidence.iter()) {
-            return Err(HistoryError::Evidence { sequence, found: evidence.len() });
-        }
-        let csr = dossier::csr(evidence, self.rules)
-            .map_err(|source| HistoryError::Csr { sequence, source: Box::new(source) })?;
-        let intent = event.intent.as_ref().map(|intent| intent.as_bytes());
-        let spki_of = |hash: Hash32| self.keys.get(&hash).cloned();
+        named_by(event, evidence)?;
+        let unfit = |source| HistoryError::Csr { sequence, source: Box::new(source) };
+        let csr = dossier::csr(evidence, era.issuance().key_rules()).map_err(unfit)?;
+        let installation = &**era.installation();
         let time = Time::at_ms(event.time_ms);
-        let (installation, pieces) = (self.installation, evidence);
-        let facts = dossier::facts_at(installation, csr.as_ref(), intent, pieces, &spki_of, time)
+        let spki_of = |hash: Hash32| self.keys.get(&hash).cloned();
+        let intent = event.intent.as_ref().map(|intent| intent.as_bytes());
+        let facts = dossier::facts_at(installation, csr.as_ref(), intent, evidence, &spki_of, time)
             .map_err(|source| HistoryError::Dossier { sequence, source })?;
         let completes = event.kind == EventKind::SwitchComplete;
         let csr = if completes { self.requested.take() } else { csr };
-        let spki = csr
-            .as_ref()
-            .map(Csr::spki_hash)
-            .or_else(|| self.identity.as_ref().and_then(|i| i.key).map(|key| key.spki))
-            // What moves no key needs none: a veto, a retirement of an identity without one.
-            .unwrap_or(Hash32::from_bytes([0; 32]));
+        let spki = self.in_question(event, csr.as_ref());
         let by = if self.keys.contains_key(&spki) { Some(self.uid.clone()) } else { other(spki) };
         let state = State {
-            installation: self.installation,
+            installation,
             identity: self.identity.clone(),
             key_use: by.map_or(KeyUse::Unknown, |by| KeyUse::Known { by }),
         };
         let request = csr.as_ref().map(Csr::hash);
         let next = policy::apply(&state, event, leaf, &facts, request, spki, time)
             .map_err(|source| HistoryError::Replay { sequence, source: Box::new(source) })?;
-        self.identity = Some(next);
+        let before = self.identity.replace(next);
         if event.kind == EventKind::SwitchRequest {
             self.requested = csr;
-            return Ok(None);
+            return Ok(Step { new_key: None, revoked: None });
         }
-        if let Some(csr) = &csr {
-            self.keys.insert(csr.spki_hash(), csr.spki_der().to_vec());
-        }
-        Ok(csr)
+        let certified = match Certified::from_canonical(event.body.as_bytes()) {
+            Ok(body) if event.kind.certifies() => Some(body.spki),
+            _ => None,
+        };
+        let new_key = match certified {
+            Some(spki) if !self.keys.contains_key(&spki) => {
+                let der = shown(spki, csr.as_ref(), evidence);
+                self.keys.insert(spki, der.ok_or(HistoryError::NoKey { sequence, spki })?);
+                Some(spki)
+            }
+            _ => None,
+        };
+        let key_of = |identity: &Identity| identity.key.map(|key| key.spki);
+        let after = self.identity.as_ref().and_then(key_of);
+        let revoked = policy::key_taken(event, before.as_ref().and_then(key_of), after);
+        Ok(Step { new_key, revoked })
     }
+
+    /// The key that the request behind an event was about.
+    fn in_question(&self, event: &Event, csr: Option<&Csr>) -> Hash32 {
+        let of_intent = || {
+            let intent = Intent::from_canonical(event.intent.as_ref()?.as_bytes()).ok()?;
+            intent.new_spki
+        };
+        let of_identity = || self.identity.as_ref().and_then(|i| i.key).map(|key| key.spki);
+        // What moves no key needs none: a veto, a retirement of an identity without one.
+        csr.map(Csr::spki_hash)
+            .or_else(of_intent)
+            .or_else(of_identity)
+            .unwrap_or(Hash32::from_bytes([0; 32]))
+    }
+}
+
+/// The key with this hash (SubjectPublicKeyInfo, DER) that came along: in the certification
+/// request, or by itself, to be adopted.
+fn shown(spki: Hash32, csr: Option<&Csr>, evidence: &[Piece]) -> Option<Vec<u8>> {
+    if let Some(csr) = csr.filter(|csr| csr.spki_hash() == spki) {
+        return Some(csr.spki_der().to_vec());
+    }
+    let mut pieces = evidence.iter();
+    pieces
+        .find(|(piece, _)| piece.kind == EvidenceKind::PublicKey && piece.hash == spki)
+        .map(|(_, der)| der.clone())
+}
+
+/// Whether the evidence is what the event names, in its order.
+pub(crate) fn named_by(event: &Event, evidence: &[Piece]) -> Result<(), HistoryError> {
+    if evidence.iter().map(|(reference, _)| reference).eq(event.evidence.iter()) {
+        return Ok(());
+    }
+    Err(HistoryError::Evidence { sequence: event.sequence, found: evidence.len() })
 }
 
 #[cfg(test)]

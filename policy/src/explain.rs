@@ -40,6 +40,31 @@ pub fn explain(installation: &Installation, identity: Option<&Identity>, time: T
     }
 }
 
+/// When a pending switch, or else an announced retirement, can take effect by itself at the
+/// earliest, milliseconds since 1970; none while something else is missing. The answer is advice,
+/// as that of [`explain`].
+#[must_use]
+pub fn due(installation: &Installation, identity: &Identity) -> Option<(EventKind, u64)> {
+    let switch = identity.pending().and_then(|pending| {
+        let terms = terms(installation, identity, pending);
+        let over_ms = pending.requested_ms().saturating_add(terms.wait.saturating_mul(1000));
+        let due_ms = over_ms.max(terms.cooled_ms);
+        (terms.have >= terms.needed && due_ms <= pending.expires_ms())
+            .then_some((EventKind::SwitchComplete, due_ms))
+    });
+    switch.or_else(|| {
+        let due_ms = identity.retiring()?.due_ms(installation.rules().wait);
+        Some((EventKind::Retire, due_ms))
+    })
+}
+
+/// Officers who must approve the pending switch, as things are now.
+#[must_use]
+pub fn needed(installation: &Installation, identity: &Identity) -> u32 {
+    let needed = identity.pending().map(|pending| terms(installation, identity, pending).needed);
+    needed.map_or(installation.rules().approvals, |n| u32::try_from(n).unwrap_or(u32::MAX))
+}
+
 impl Way {
     fn by(verb: EventKind, signed_by: &[&str]) -> Self {
         Self {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use wire::body::Channel;
 use wire::head::{Head, HeadStatus};
-use wire::intent::Name;
+use wire::intent::{Name, NameKind};
 use wire::{Hash32, UserId};
 
 /// Where an identity stands.
@@ -141,7 +141,18 @@ pub struct Retiring {
     pub(crate) wait: u64,
 }
 
+/// The names besides the id, which every certificate carries.
+pub(crate) fn besides_the_id(names: &[Name]) -> Vec<Name> {
+    names.iter().filter(|name| name.kind != NameKind::UserId).cloned().collect()
+}
+
 impl Retiring {
+    /// When it takes effect at the earliest under a policy with this wait in seconds, milliseconds
+    /// since 1970.
+    pub(crate) fn due_ms(&self, wait: u64) -> u64 {
+        self.announced_ms.saturating_add(self.wait.max(wait).saturating_mul(1000))
+    }
+
     /// Hash of the intent that announced it, which a veto is about.
     #[must_use]
     pub fn intent(&self) -> Hash32 {
@@ -203,20 +214,6 @@ impl Details {
         postcard::to_stdvec(&(1u8, self)).expect("plain data always encodes")
     }
 
-    /// SHA-256 of them, for the map of heads; none while there is nothing in them that the events
-    /// enrol, renew and revoke alone could not have left.
-    fn private(&self) -> Option<Hash32> {
-        let revoked = BTreeSet::from([Suspender::Revocation]);
-        let plain = Self {
-            anchor: self.anchor,
-            suspended_by: self.suspended_by.intersection(&revoked).copied().collect(),
-            latest_key: self.latest_key,
-            names: self.names.clone(),
-            ..Self::default()
-        };
-        (*self != plain).then(|| Hash32::of(&self.to_bytes()))
-    }
-
     /// Reads stored bytes.
     ///
     /// # Errors
@@ -237,6 +234,36 @@ pub(crate) enum Standing {
 }
 
 impl Identity {
+    /// Its details as they follow from all else: what an identity has that was enrolled, or its
+    /// key revoked, and no more.
+    fn plain(&self) -> Details {
+        let revoked = BTreeSet::from([Suspender::Revocation]);
+        Details {
+            anchor: Some((self.sequence, self.head)),
+            suspended_by: if self.status == Status::Suspended { revoked } else { BTreeSet::new() },
+            latest_key: self.key.map_or(0, |key| key.number),
+            ..Details::default()
+        }
+    }
+
+    /// The bytes of its details, if they are anything but what follows from all else.
+    #[must_use]
+    pub fn stored_details(&self) -> Option<Vec<u8>> {
+        (self.details != self.plain()).then(|| self.details.to_bytes())
+    }
+
+    /// The identity with its stored details.
+    ///
+    /// # Errors
+    /// As [`Details::from_bytes`].
+    pub fn with_details(mut self, stored: Option<&[u8]>) -> Result<Self, DetailsError> {
+        self.details = match stored {
+            Some(bytes) => Details::from_bytes(bytes)?,
+            None => self.plain(),
+        };
+        Ok(self)
+    }
+
     /// What the map of heads says of it.
     #[must_use]
     pub fn proven_head(&self) -> Head {
@@ -254,7 +281,7 @@ impl Identity {
             possession_proven: self.key.is_some_and(|key| key.possession_proven),
             pending: self.details.pending.as_ref().map(|pending| pending.intent),
             recovery_commitment: self.recovery_commitment,
-            private: self.details.private(),
+            private: self.stored_details().map(|bytes| Hash32::of(&bytes)),
         }
     }
 

@@ -24,7 +24,7 @@ mod state;
 mod testing;
 pub mod v1;
 
-pub use explain::{Way, explain};
+pub use explain::{Way, due, explain, needed};
 pub use fact::Fact;
 pub use identity::{
     Binding, Details, DetailsError, Identity, Key, Pending, Retiring, Status, Suspender,
@@ -34,7 +34,7 @@ pub use refusal::Refusal;
 pub use state::{Installation, InstallationError, KeyUse, State, Time};
 pub use v1::{
     Approved, ApprovedChange, Change, ChangeOutcome, ChangeRequest, Decided, Outcome, ReplayError,
-    Request, apply, apply_change, decide, decide_change,
+    Request, apply, apply_change, decide, decide_change, key_taken,
 };
 
 /// The engine version that new events are decided by.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wire::event::{Event, EventKind};
 use wire::genesis::{Cosigner, Genesis, InstallationKey, KeyPurpose, Keyholder, Provider};
+use wire::head::InstallationHead;
 use wire::rules::Rules;
 use wire::{Encoded, FormatError, Hash32, Realm, UserId};
 
@@ -257,6 +258,14 @@ impl Installation {
         self.head
     }
 
+    /// What the map of heads says of it ([`wire::head::installation_position`]); none while nothing
+    /// has happened since genesis.
+    #[must_use]
+    pub fn proven_head(&self) -> Option<Hash32> {
+        let leaf = self.head.filter(|_| self.sequence > 0)?;
+        Some(InstallationHead { version: 1, leaf, sequence: self.sequence }.hash())
+    }
+
     /// The installation, told the leaf hash of its latest event.
     #[must_use]
     pub fn logged_at(mut self, leaf: Hash32) -> Self {
@@ -276,6 +285,12 @@ impl Installation {
     /// The kinds of change that are announced and wait.
     pub fn waiting(&self) -> impl Iterator<Item = EventKind> {
         self.announced.keys().copied()
+    }
+
+    /// The kinds of change that wait, and when each can take effect at the earliest, milliseconds
+    /// since 1970. The answer is advice: [`crate::decide_change`] has the last word.
+    pub fn due(&self) -> impl Iterator<Item = (EventKind, u64)> {
+        self.announced.iter().map(|(kind, announced)| (*kind, announced.due_ms(self.rules.wait)))
     }
 
     pub(crate) fn announced(&self, kind: EventKind) -> Option<&Announced> {

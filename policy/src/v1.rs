@@ -25,6 +25,7 @@ use crate::{ENGINE, Fact, Refusal, State, Time};
 pub use change::{ApprovedChange, ChangeOutcome, ChangeRequest, apply_change, decide_change};
 pub use loosen::Change;
 pub use replay::{ReplayError, apply};
+pub use revoke::key_taken;
 
 pub(crate) use change::Announced;
 pub(crate) use guard::movable;

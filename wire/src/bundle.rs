@@ -27,8 +27,11 @@ pub struct Bundle {
     pub certificate: Option<Blob>,
     /// Issuing certificates, DER.
     pub chain: Vec<Blob>,
-    /// The genesis event ([`crate::event::Event`], DER). Its hash is in the trust file.
-    pub genesis: Blob,
+    /// All events of the installation, the genesis event first. The hash of that is in the trust
+    /// file; the others changed policy, roster, keys.
+    pub installation: Vec<BundleEvent>,
+    /// Proof of what the map holds at [`crate::head::installation_position`]: that these are all.
+    pub installation_proof: Blob,
     /// The key of the blinded id ([`crate::leaf::blinded_id`]).
     pub blinding_key: Blob,
     /// The identity's events from the sequence number that was asked for.

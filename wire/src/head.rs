@@ -47,3 +47,23 @@ pub struct Head {
     pub private: Option<Hash32>,
 }
 encoded!(Head, "head", limit = 1024);
+
+/// Where the map has the installation's own head: no identity and no key can be there.
+#[must_use]
+pub fn installation_position() -> Hash32 {
+    Hash32::of(b"avouch.installation-head.v1")
+}
+
+/// The installation after its latest event. Its hash is the value at [`installation_position`],
+/// so nobody can take back a change of roster or policy unseen. An installation in which nothing
+/// has happened since genesis has no value there.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+pub struct InstallationHead {
+    /// Format version, 1.
+    pub version: u8,
+    /// Leaf hash of the latest event.
+    pub leaf: Hash32,
+    /// Number of the latest event.
+    pub sequence: u64,
+}
+encoded!(InstallationHead, "installation head", limit = 256);

@@ -6,7 +6,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tlog::Edge;
-use wire::event::{Certified, EventKind, RevocationReason, Revoked};
+use wire::body::{Ended, Phase};
+use wire::event::{Certified, Event, EventKind, RevocationReason};
 use wire::leaf::LeafKind;
 use wire::{Encoded, Hash32, SerialNumber, UserId};
 
@@ -192,7 +193,7 @@ async fn scan(
             if leaf_of(&event, &blinding_key.unwrap_or([0; 32]), &row.salt) != row.leaf {
                 return Err(ProofError::Leaf(index));
             }
-            if let (EventKind::Revoke, Some(uid)) = (event.kind, event.subject) {
+            if let (true, Some(uid)) = (may_take_a_key(event.kind), event.subject) {
                 found.push(Revocation { leaf_index: index, leaf, uid });
             }
         }
@@ -228,28 +229,39 @@ async fn about(
     }
     let missing = || ProofError::History(*leaf_index);
     let event = history.pop().filter(|_| previous == Some(*leaf)).ok_or_else(missing)?;
-    let key_of = |serial: &[u8]| {
-        let certified = history.iter().filter_map(certified);
-        certified.filter(|body| body.serial.as_bytes() == serial).map(|body| body.spki).next()
-    };
-    let revoked = Revoked::from_canonical(event.body.as_bytes()).map_err(|_| missing())?;
-    let key = key_of(revoked.serial.as_bytes()).ok_or_else(missing)?;
-    let earlier = history.iter().filter(|event| event.kind == EventKind::Revoke);
-    let earlier = earlier.filter_map(|event| Revoked::from_canonical(event.body.as_bytes()).ok());
-    if earlier.into_iter().any(|other| key_of(other.serial.as_bytes()) == Some(key)) {
-        // The first revocation of a key stays.
+    let before = history.iter().fold(None, |key, event| key_after(event, key));
+    let Some((key, reason)) = policy::key_taken(event, before, key_after(event, before)) else {
+        // It took no key: one that was only announced, or the key was revoked before.
         return Ok(Vec::new());
-    }
+    };
     let over_key = history.iter().filter_map(certified).filter(|body| body.spki == key);
     over_key
         .map(|body| {
             let serial = SerialNumber::from_slice(body.serial.as_bytes()).ok_or_else(missing)?;
-            Ok(Entry { serial, at_ms: event.time_ms, reason: revoked.reason, by: *leaf_index })
+            Ok(Entry { serial, at_ms: event.time_ms, reason, by: *leaf_index })
         })
         .collect()
 }
 
-fn certified(event: &&wire::event::Event) -> Option<Certified> {
+/// Whether an event of this kind may take a key from its identity.
+fn may_take_a_key(kind: EventKind) -> bool {
+    use EventKind as K;
+    matches!(kind, K::Revoke | K::Rekey | K::Recover | K::SwitchComplete | K::Void | K::Retire)
+}
+
+/// The identity's key after an event, given the one before it (SHA-256 of the
+/// SubjectPublicKeyInfo).
+fn key_after(event: &Event, before: Option<Hash32>) -> Option<Hash32> {
+    let ends = || Ended::from_canonical(event.body.as_bytes()).map(|body| body.phase);
+    match event.kind {
+        EventKind::Revoke | EventKind::Void => None,
+        EventKind::Retire if ends() == Ok(Phase::Effective) => None,
+        kind if kind.certifies() => certified(&event).map(|body| body.spki),
+        _ => before,
+    }
+}
+
+fn certified(event: &&Event) -> Option<Certified> {
     Certified::from_canonical(event.body.as_bytes()).ok()
 }
 

@@ -4,7 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use evidence::dossier::{self, DossierError, Piece};
+use policy::{Fact, Installation};
+use serde_bytes::ByteBuf;
+use tokio::sync::oneshot;
 use wire::event::{EvidenceKind, RevocationReason, TransportSource, TransportWord};
+use wire::intent::{Intent, NameKind};
 use wire::problem::{Problem, ProblemCode};
 use wire::socket::{Peer, Request, RequestBody, ResponseBody, Signed};
 use wire::statement::SignedStatement;
@@ -12,12 +16,13 @@ use wire::{Encoded, Hash32, IdempotencyKey, UserId};
 use x509::Csr;
 
 use super::Door;
+use super::moves::{self, About};
 use crate::authority::Authority;
 use crate::store::Wanted;
-use crate::walk::{Action, Ask, Idempotency, Reply};
-use crate::{proofs, queries, search};
+use crate::walk::{Action, Answer, Ask, Idempotency, Reply};
+use crate::{proofs, queries, search, switches};
 
-type Result<T> = std::result::Result<T, Box<Problem>>;
+pub(super) type Result<T> = std::result::Result<T, Box<Problem>>;
 
 /// Answers one request.
 pub(super) async fn handle(
@@ -74,17 +79,33 @@ pub(super) async fn handle(
             may_search?;
             search::identities(authority, &query, &page).await.map(ResponseBody::Identities)
         }
-        RequestBody::Ask { .. }
-        | RequestBody::Approve { .. }
-        | RequestBody::Veto { .. }
-        | RequestBody::Change { .. }
-        | RequestBody::Switch { .. }
-        | RequestBody::Switches { .. }
-        | RequestBody::Policy
-        | RequestBody::Ways { .. }
-        | RequestBody::KeyChanges { .. } => {
-            let detail = "this authority enrols, renews and revokes";
-            Err(Box::new(Problem::new(ProblemCode::NotOffered, detail)))
+        RequestBody::Ask { uid, csr, signed, idempotency_key } => {
+            moves::ask(authority, uid, csr.as_ref().map(|csr| &csr[..]), signed, idempotency_key)
+                .await
+        }
+        RequestBody::Approve { switch, signed } => {
+            moves::about(authority, switch, About::Approve, signed).await
+        }
+        RequestBody::Veto { switch, signed } => {
+            moves::about(authority, switch, About::Veto, signed).await
+        }
+        RequestBody::Change { signed } => moves::change(authority, signed).await,
+        RequestBody::Switch { switch } => {
+            switches::switch(authority, switch).await.map(|s| ResponseBody::Switch(Box::new(s)))
+        }
+        RequestBody::Switches { page } => {
+            may_search?;
+            switches::switches(authority, &page).await.map(ResponseBody::Switches)
+        }
+        RequestBody::Policy => Ok(ResponseBody::Policy(Box::new(switches::policy(authority)))),
+        RequestBody::Ways { uid, rules } => {
+            switches::ways(authority, &uid, rules.as_ref().map(|der| &der[..]))
+                .await
+                .map(ResponseBody::Ways)
+        }
+        RequestBody::KeyChanges { page } => {
+            may_search?;
+            switches::key_changes(authority, &page).await.map(ResponseBody::KeyChanges)
         }
     }
 }
@@ -130,20 +151,43 @@ async fn issue(
     idempotency_key: Option<IdempotencyKey>,
     signed: Signed,
 ) -> Result<ResponseBody> {
-    let csr = Csr::parse(csr, authority.certificates().key_rules())
-        .and_then(|csr| csr.check_subject(&uid).map(|()| csr))
-        .map_err(|error| csr_problem(&error))?;
-    if let Err(state) = authority.hsm_state() {
-        // Nothing is recorded that could not be signed soon. The request itself is not at fault.
-        let problem = Problem::new(ProblemCode::HsmUnavailable, state).retry_after(2);
-        return Err(Box::new(problem));
-    }
+    let csr = parse(authority, &uid, csr)?;
+    can_sign(authority)?;
+    names_only_the_id(&signed)?;
     let request = request_hash(&uid, csr.der(), &signed);
     let mut evidence = vec![dossier::piece(EvidenceKind::Csr, csr.der().to_vec())];
     evidence.extend(peer);
     let action = Action::Certify(Box::new(csr));
     let idempotency = idempotency_key.map(|key| Idempotency { key, request });
-    walk(authority, uid, action, evidence, signed, idempotency).await
+    let answer = walk(authority, uid, action, evidence, signed, idempotency).await?;
+    certificate(authority, &answer)
+}
+
+/// Reads a certification request; its subject must be the identity.
+pub(super) fn parse(authority: &Authority, uid: &UserId, csr: &[u8]) -> Result<Csr> {
+    Csr::parse(csr, authority.certificates().key_rules())
+        .and_then(|csr| csr.check_subject(uid).map(|()| csr))
+        .map_err(|error| csr_problem(&error))
+}
+
+/// Nothing is recorded that could not be signed soon. The request itself is not at fault.
+pub(super) fn can_sign(authority: &Authority) -> Result<()> {
+    authority
+        .hsm_state()
+        .map_err(|state| Box::new(Problem::new(ProblemCode::HsmUnavailable, state).retry_after(2)))
+}
+
+/// Certificates carry no name but the id yet, so none is agreed to.
+pub(super) fn names_only_the_id(signed: &Signed) -> Result<()> {
+    let Some(Ok(intent)) = signed.intent.as_ref().map(|der| Intent::from_canonical(der)) else {
+        return Ok(());
+    };
+    let Some(name) = intent.names.iter().find(|name| name.kind != NameKind::UserId) else {
+        return Ok(());
+    };
+    let detail = format!("certificates do not carry a {} name yet", name.kind);
+    let problem = Problem::new(ProblemCode::RefusedName, detail).rule("names");
+    Err(Box::new(problem.expected("the user id alone", name.value.clone())))
 }
 
 async fn revoke(
@@ -163,7 +207,48 @@ async fn revoke(
     let row = queries::certificate_row(authority, serial).await?;
     let action =
         Action::Revoke { leaf_index: row.leaf_index, serial: row.serial, key: row.key, reason };
-    walk(authority, row.uid, action, peer.into_iter().collect(), signed, None).await
+    let evidence = peer.into_iter().collect();
+    let answer = walk(authority, row.uid, action, evidence, signed, None).await?;
+    certificate(authority, &answer)
+}
+
+/// Evidence that was weighed, but for what counts at a certain time only.
+pub(super) struct Weighed {
+    pub(super) installation: Arc<Installation>,
+    pub(super) evidence: Vec<Piece>,
+    pub(super) facts: Vec<Fact>,
+    pub(super) signers: HashMap<Hash32, Vec<u8>>,
+    pub(super) intent: Option<Vec<u8>>,
+}
+
+/// Collects the evidence and what it proves. `uid` is whose keys may have signed.
+pub(super) async fn weigh(
+    authority: &Authority,
+    uid: Option<&UserId>,
+    csr: Option<&Csr>,
+    mut evidence: Vec<Piece>,
+    signed: Signed,
+) -> Result<Weighed> {
+    let signers = match uid {
+        Some(uid) => signers(authority, uid, &signed).await?,
+        None => HashMap::new(),
+    };
+    let pieces = |kind: EvidenceKind, data: Vec<ByteBuf>| {
+        data.into_iter().map(move |data| dossier::piece(kind, data.into_vec()))
+    };
+    evidence.extend(pieces(EvidenceKind::Statement, signed.statements));
+    evidence.extend(pieces(EvidenceKind::WebAuthn, signed.assertions));
+    evidence.extend(pieces(EvidenceKind::PublicKey, signed.public_keys));
+    let timeless = evidence.len();
+    let tokens = signed.id_tokens.into_iter().map(|token| ByteBuf::from(token.into_bytes()));
+    evidence.extend(pieces(EvidenceKind::IdToken, tokens.collect()));
+    let intent = signed.intent.map(ByteBuf::into_vec);
+    let installation = authority.installation();
+    let spki_of = |hash: Hash32| signers.get(&hash).cloned();
+    let facts =
+        dossier::facts(&installation, csr, intent.as_deref(), &evidence[..timeless], &spki_of)
+            .map_err(|error| evidence_problem(&error))?;
+    Ok(Weighed { installation, evidence, facts, signers, intent })
 }
 
 /// Collects the evidence and what it proves, then lets the request walk.
@@ -171,30 +256,58 @@ async fn walk(
     authority: &Arc<Authority>,
     uid: UserId,
     action: Action,
-    mut evidence: Vec<Piece>,
+    evidence: Vec<Piece>,
     signed: Signed,
     idempotency: Option<Idempotency>,
-) -> Result<ResponseBody> {
-    let keys = signers(authority, &uid, &signed).await?;
-    for statement in signed.statements {
-        evidence.push(dossier::piece(EvidenceKind::Statement, statement.into_vec()));
-    }
-    let intent = signed.intent.map(serde_bytes::ByteBuf::into_vec);
+) -> Result<Answer> {
     let csr = match &action {
         Action::Certify(csr) => Some(&**csr),
-        Action::Revoke { .. } => None,
+        _ => None,
     };
-    let spki_of = |hash: Hash32| keys.get(&hash).cloned();
-    let installation = authority.installation();
-    let facts = dossier::facts(installation, csr, intent.as_deref(), &evidence, &spki_of)
-        .map_err(|error| evidence_problem(&error))?;
+    let weighed = weigh(authority, Some(&uid), csr, evidence, signed).await?;
+    put(authority, uid, action, weighed, idempotency).await
+}
+
+/// Lets a request walk, and waits for the answer.
+pub(super) async fn put(
+    authority: &Arc<Authority>,
+    uid: UserId,
+    action: Action,
+    weighed: Weighed,
+    idempotency: Option<Idempotency>,
+) -> Result<Answer> {
+    let Weighed { installation, evidence, facts, signers, intent } = weighed;
     let (reply, answer) = Reply::channel();
-    authority.submit(Ask { uid, action, evidence, facts, intent, idempotency, reply })?;
-    let answer = answer.await.unwrap_or_else(|_| {
-        let detail = "the authority stopped before it answered; ask again with the same key";
-        Err(Problem::new(ProblemCode::AuthorityUnavailable, detail).retry_after(2))
+    authority.submit(Ask {
+        uid,
+        installation,
+        action,
+        evidence,
+        facts,
+        signers,
+        intent,
+        idempotency,
+        reply,
     })?;
-    let certificate = Box::new(queries::certificate(authority, &answer.row));
+    awaited(answer).await
+}
+
+/// Waits for the end of a walk.
+pub(super) async fn awaited(
+    answer: oneshot::Receiver<std::result::Result<Answer, Problem>>,
+) -> Result<Answer> {
+    answer.await.unwrap_or_else(|_| Err(stopped())).map_err(Box::new)
+}
+
+fn stopped() -> Problem {
+    let detail = "the authority stopped before it answered; ask again with the same key";
+    Problem::new(ProblemCode::AuthorityUnavailable, detail).retry_after(2)
+}
+
+/// The answer about a certificate.
+fn certificate(authority: &Authority, answer: &Answer) -> Result<ResponseBody> {
+    let row = answer.certificate.as_ref().ok_or_else(|| Box::new(stopped()))?;
+    let certificate = Box::new(queries::certificate(authority, row));
     Ok(ResponseBody::Certificate { certificate, created: answer.created })
 }
 
@@ -225,16 +338,18 @@ async fn signers(
 }
 
 /// What makes two requests the same one.
-fn request_hash(uid: &UserId, csr: &[u8], signed: &Signed) -> Hash32 {
+pub(super) fn request_hash(uid: &UserId, csr: &[u8], signed: &Signed) -> Hash32 {
     let intent = signed.intent.as_ref().map_or(&[][..], |intent| intent);
-    let statements = signed.statements.iter().map(|statement| &statement[..]);
-    let parts = [uid.as_str().as_bytes(), csr, intent].into_iter().chain(statements);
+    let Signed { statements, assertions, public_keys, .. } = signed;
+    let rest = statements.iter().chain(assertions).chain(public_keys).map(|part| &part[..]);
+    let rest = rest.chain(signed.id_tokens.iter().map(|token| token.as_bytes()));
+    let parts = [uid.as_str().as_bytes(), csr, intent].into_iter().chain(rest);
     let hashes: Vec<u8> = parts.flat_map(|part| *Hash32::of(part).as_bytes()).collect();
     Hash32::of(&hashes)
 }
 
 /// The one place where evidence that does not hold becomes a problem.
-fn evidence_problem(error: &DossierError) -> Box<Problem> {
+pub(super) fn evidence_problem(error: &DossierError) -> Box<Problem> {
     Box::new(
         Problem::new(ProblemCode::EvidenceRefused, error.to_string())
             .rule("evidence")

@@ -150,11 +150,16 @@ pub(super) fn identity(row: &dyn Source) -> Result<IdentityRow> {
         recovery_commitment: columns.opt_hash("recovery")?,
         details: policy::Details::default(),
     };
+    let details = columns.opt_bytes("details")?;
+    let identity = identity
+        .with_details(details.as_deref())
+        .map_err(|error| columns.corrupt("details", error))?;
     Ok(IdentityRow {
         identity,
         blinding_key: columns.fixed("blinding_key")?,
         created_ms: columns.u64("created_ms")?,
         updated_ms: columns.u64("updated_ms")?,
+        due_ms: columns.opt_u64("due_ms")?,
     })
 }
 

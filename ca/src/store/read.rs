@@ -10,7 +10,7 @@ use super::columns::{self, Columns};
 use super::engine::{Engine, Given, Mode, NOTHING, Session, Statement, Value};
 use super::rows::{
     Books, CertificateRow, CrlRow, EventRow, GenesisRow, HistoryCursor, HistoryRow, IdentityRow,
-    RevokedRow, Unfinished,
+    MovedRow, Proposal, RevokedRow, Unfinished,
 };
 use super::sheet::{Column, Kind, Sheet};
 use super::{StoreError, Wanted};
@@ -140,11 +140,76 @@ pub(super) async fn unfinished<E: Engine>(
 }
 
 pub(super) async fn events_of<E: Engine>(engine: &E, uid: &UserId) -> Result<Vec<EventRow>> {
-    let mut session = engine.begin(Mode::Snapshot).await?;
     let sql = "SELECT leaf_index, leaf, salt, event FROM event WHERE uid = $1 ORDER BY sequence";
-    let uid = [Value::text(uid.as_str())];
+    events(engine, sql, &[Value::text(uid.as_str())]).await
+}
+
+pub(super) async fn installation_events<E: Engine>(engine: &E) -> Result<Vec<EventRow>> {
+    let sql = "SELECT leaf_index, leaf, salt, event FROM event \
+               WHERE uid IS NULL AND kind IS NOT NULL AND leaf_index > 0 ORDER BY leaf_index";
+    events(engine, sql, &[]).await
+}
+
+pub(super) async fn proposal<E: Engine>(engine: &E, intent: Hash32) -> Result<Option<Proposal>> {
+    let sql = "SELECT uid, leaf_index FROM proposal WHERE intent = $1";
+    let rows = query(engine, sql, &[Value::blob(intent.as_bytes())]).await?;
+    let read = |row| {
+        let columns = Columns::of("proposal", row);
+        Ok(Proposal { uid: columns.uid("uid")?, leaf_index: columns.u64("leaf_index")? })
+    };
+    rows.first().map(|row| read(row)).transpose()
+}
+
+pub(super) async fn pending<E: Engine>(
+    engine: &E,
+    after: Option<&UserId>,
+    limit: u32,
+) -> Result<Vec<UserId>> {
+    let sql = "SELECT uid FROM identity WHERE pending IS NOT NULL AND uid > $1 \
+               ORDER BY uid LIMIT $2";
+    let after = Value::text(after.map_or("", UserId::as_str));
+    let rows = query(engine, sql, &[after, Value::int(limit.into())]).await?;
+    rows.iter().map(|row| Columns::of("identity", row).uid("uid")).collect()
+}
+
+pub(super) async fn due<E: Engine>(engine: &E, limit: u32) -> Result<Vec<(u64, UserId)>> {
+    let sql = "SELECT due_ms, uid FROM identity WHERE due_ms IS NOT NULL \
+               ORDER BY due_ms LIMIT $1";
+    let rows = query(engine, sql, &[Value::int(limit.into())]).await?;
+    let read = |row| {
+        let columns = Columns::of("identity", row);
+        Ok((columns.u64("due_ms")?, columns.uid("uid")?))
+    };
+    rows.iter().map(|row| read(row)).collect()
+}
+
+/// The kinds are those of the index `event_moved`: rekey, recover, switch-complete, revoke, void,
+/// retire.
+pub(super) async fn moved<E: Engine>(
+    engine: &E,
+    after: Option<u64>,
+    limit: u32,
+) -> Result<Vec<MovedRow>> {
+    let sql = "SELECT leaf_index, event FROM event WHERE kind IN (5, 6, 9, 13, 14, 15) \
+               AND leaf_index > $1 ORDER BY leaf_index LIMIT $2";
+    let after = after.map_or(Value::Int(-1), Value::int);
+    let rows = query(engine, sql, &[after, Value::int(limit.into())]).await?;
+    let read = |row| {
+        let columns = Columns::of("event", row);
+        Ok(MovedRow { leaf_index: columns.u64("leaf_index")?, event: columns.format("event")? })
+    };
+    rows.iter().map(|row| read(row)).collect()
+}
+
+/// Events with their evidence, as one query finds them.
+async fn events<E: Engine>(
+    engine: &E,
+    sql: &'static str,
+    values: &[Value<'_>],
+) -> Result<Vec<EventRow>> {
+    let mut session = engine.begin(Mode::Snapshot).await?;
     let mut events = Vec::new();
-    for row in session.fetch(sql, Given::Values(&uid)).await? {
+    for row in session.fetch(sql, Given::Values(values)).await? {
         let columns = Columns::of("event", &row);
         events.push(EventRow {
             leaf_index: columns.u64("leaf_index")?,

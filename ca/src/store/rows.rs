@@ -33,6 +33,8 @@ pub struct IdentityRow {
     pub created_ms: u64,
     /// Time of its latest event, milliseconds since 1970.
     pub updated_ms: u64,
+    /// When something that waits may take effect at the earliest, milliseconds since 1970.
+    pub due_ms: Option<u64>,
 }
 
 /// A public key that an identity has or had.
@@ -89,6 +91,8 @@ pub struct NewEvent {
     pub certificate: Option<CertificateRow>,
     /// Revocation of every certificate over a key.
     pub revocation: Option<Revocation>,
+    /// Hash of the intent that this event proposes, which approvals and vetoes name.
+    pub proposal: Option<Hash32>,
     /// The caller's idempotency key with the hash of its request.
     pub idempotency: Option<(IdempotencyKey, Hash32)>,
 }
@@ -331,6 +335,24 @@ pub struct EntryRow {
     pub event: Option<Event>,
     /// The event's evidence, in the order it names it, where that was asked for.
     pub evidence: Vec<(EvidenceRef, Vec<u8>)>,
+}
+
+/// What was proposed with an intent: a switch, or a retirement.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// Whose.
+    pub uid: UserId,
+    /// Leaf of the event that proposed it.
+    pub leaf_index: u64,
+}
+
+/// An event that moved or took an identity's key.
+#[derive(Debug, Clone)]
+pub struct MovedRow {
+    /// Its leaf's index.
+    pub leaf_index: u64,
+    /// The event.
+    pub event: Event,
 }
 
 /// A recorded event whose certificate is not stored.

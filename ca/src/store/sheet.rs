@@ -43,6 +43,7 @@ pub(super) const EVENT: Table = Table {
         ("uid", Text),
         ("sequence", Int),
         ("at_ms", Int),
+        ("kind", Int),
     ],
 };
 
@@ -64,7 +65,16 @@ pub(super) const IDENTITY: Table = Table {
         ("recovery", Blob),
         ("created_ms", Int),
         ("updated_ms", Int),
+        ("details", Blob),
+        ("pending", Blob),
+        ("due_ms", Int),
     ],
+};
+
+pub(super) const PROPOSAL: Table = Table {
+    name: "proposal",
+    key: 1,
+    columns: &[("intent", Blob), ("uid", Text), ("leaf_index", Int)],
 };
 
 pub(super) const SUBJECT_KEY: Table = Table {
@@ -171,7 +181,7 @@ pub(super) const OUTBOX: Table = Table {
 };
 
 /// All tables.
-pub(super) const TABLES: [&Table; 16] = [
+pub(super) const TABLES: [&Table; 17] = [
     &TREE,
     &STORED_HASH,
     &EVENT,
@@ -180,6 +190,7 @@ pub(super) const TABLES: [&Table; 16] = [
     &SUBJECT_KEY,
     &CERTIFICATE,
     &IDEMPOTENCY,
+    &PROPOSAL,
     &REFUSAL,
     &CRL,
     &CHECKPOINT,

@@ -10,7 +10,8 @@ use super::engine::Engine;
 use super::rows::{
     Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EntryRow,
     EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch,
-    LeafRow, Outbox, Publication, RecordGroup, Refused, RevokedRow, Settled, Unfinished,
+    LeafRow, MovedRow, Outbox, Proposal, Publication, RecordGroup, Refused, RevokedRow, Settled,
+    Unfinished,
 };
 use super::{Store, StoreError, Wanted, log, notices, read, search, write};
 
@@ -94,6 +95,26 @@ impl<E: Engine> Store for E {
 
     async fn events_of(&self, uid: &UserId) -> Result<Vec<EventRow>, StoreError> {
         read::events_of(self, uid).await
+    }
+
+    async fn installation_events(&self) -> Result<Vec<EventRow>, StoreError> {
+        read::installation_events(self).await
+    }
+
+    async fn proposal(&self, intent: Hash32) -> Result<Option<Proposal>, StoreError> {
+        read::proposal(self, intent).await
+    }
+
+    async fn pending(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        read::pending(self, after, limit).await
+    }
+
+    async fn due(&self, limit: u32) -> Result<Vec<(u64, UserId)>, StoreError> {
+        read::due(self, limit).await
+    }
+
+    async fn moved(&self, after: Option<u64>, limit: u32) -> Result<Vec<MovedRow>, StoreError> {
+        read::moved(self, after, limit).await
     }
 
     async fn identity(&self, uid: &UserId) -> Result<Option<IdentityRow>, StoreError> {

@@ -19,7 +19,7 @@ pub(super) async fn record<E: Engine>(engine: &E, group: &RecordGroup) -> Result
     let rows = [
         ("INSERT INTO stored_hash SELECT idx, hash FROM {rows}", hashes(group)),
         (
-            "INSERT INTO event SELECT leaf_index, leaf, salt, event, uid, sequence, at_ms \
+            "INSERT INTO event SELECT leaf_index, leaf, salt, event, uid, sequence, at_ms, kind \
              FROM {rows}",
             events(group),
         ),
@@ -30,11 +30,13 @@ pub(super) async fn record<E: Engine>(engine: &E, group: &RecordGroup) -> Result
         ),
         (
             "INSERT INTO identity SELECT uid, blinding_key, status, sequence, head, key_hash, \
-             key_number, key_proven, recovery, created_ms, updated_ms FROM {rows} WHERE true \
+             key_number, key_proven, recovery, created_ms, updated_ms, details, pending, due_ms \
+             FROM {rows} WHERE true \
              ON CONFLICT (uid) DO UPDATE SET status = excluded.status, \
              sequence = excluded.sequence, head = excluded.head, key_hash = excluded.key_hash, \
              key_number = excluded.key_number, key_proven = excluded.key_proven, \
-             recovery = excluded.recovery, updated_ms = excluded.updated_ms",
+             recovery = excluded.recovery, updated_ms = excluded.updated_ms, \
+             details = excluded.details, pending = excluded.pending, due_ms = excluded.due_ms",
             identities(group),
         ),
         ("INSERT INTO subject_key SELECT hash, uid, spki, algorithm FROM {rows}", keys(group)),
@@ -51,6 +53,11 @@ pub(super) async fn record<E: Engine>(engine: &E, group: &RecordGroup) -> Result
             revocations(group),
         ),
         ("INSERT INTO idempotency SELECT key, request, leaf_index FROM {rows}", idempotency(group)),
+        (
+            "INSERT INTO proposal SELECT intent, uid, leaf_index FROM {rows} WHERE true \
+             ON CONFLICT (intent) DO NOTHING",
+            proposals(group),
+        ),
     ];
     let told = notices::rows(&group.notices);
     let secret = group.secret.as_ref().map(log::secret_values);
@@ -110,6 +117,7 @@ fn events(group: &RecordGroup) -> Sheet<'_> {
             new.event.subject.as_ref().map_or(Value::Null, |uid| Value::text(uid.as_str())),
             Value::int(new.event.sequence),
             Value::int(new.event.time_ms),
+            Value::int(new.event.kind.number().into()),
         ]);
     }
     // The map's root stands for no event and hides nothing.
@@ -121,6 +129,7 @@ fn events(group: &RecordGroup) -> Sheet<'_> {
         Value::Null,
         Value::int(0),
         Value::int(0),
+        Value::Null,
     ]);
     sheet
 }
@@ -141,6 +150,7 @@ fn identities(group: &RecordGroup) -> Sheet<'_> {
     for (uid, row) in last {
         let identity = &row.identity;
         let proven = identity.key.is_some_and(|key| key.possession_proven);
+        let pending = identity.pending().map(policy::Pending::intent);
         sheet.push([
             Value::text(uid.as_str()),
             Value::blob(&row.blinding_key),
@@ -153,6 +163,23 @@ fn identities(group: &RecordGroup) -> Sheet<'_> {
             Value::opt_blob(identity.recovery_commitment.as_ref().map(|h| &h.as_bytes()[..])),
             Value::int(row.created_ms),
             Value::int(row.updated_ms),
+            // Most identities have nothing beside their key.
+            identity.stored_details().map_or(Value::Null, |bytes| Value::Blob(bytes.into())),
+            pending.map_or(Value::Null, |hash| Value::Blob(hash.as_bytes().to_vec().into())),
+            row.due_ms.map_or(Value::Null, Value::int),
+        ]);
+    }
+    sheet
+}
+
+fn proposals(group: &RecordGroup) -> Sheet<'_> {
+    let mut sheet = Sheet::new(sheet::PROPOSAL.columns);
+    for new in &group.events {
+        let (Some(intent), Some(uid)) = (&new.proposal, &new.event.subject) else { continue };
+        sheet.push([
+            Value::blob(intent.as_bytes()),
+            Value::text(uid.as_str()),
+            Value::int(new.leaf_index),
         ]);
     }
     sheet

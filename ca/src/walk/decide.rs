@@ -1,14 +1,19 @@
 //! Decide: the policy's answer to each request, on rows of one moment.
 
-use policy::{KeyUse, Refusal, State, Time};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use evidence::dossier;
+use policy::{Fact, Installation, KeyUse, Refusal, State, Time};
+use wire::Hash32;
 use wire::problem::{Problem, ProblemCode};
 
-use super::ask::store_unavailable;
+use super::ask::{changed_meanwhile, store_unavailable};
 use super::publish::answer_when_published;
-use super::{Action, Ask};
+use super::{Action, Ask, Brings};
 use crate::authority::Authority;
 use crate::heads::HeadsError;
-use crate::store::rows::{Books, Refused};
+use crate::store::rows::{Books, IdentityRow, KeyRow, Refused};
 use crate::store::{StoreError, Wanted};
 
 /// A request that the policy lets happen.
@@ -18,10 +23,10 @@ pub(crate) struct Decision {
     pub(super) approved: policy::Approved,
     /// When it was decided, milliseconds since 1970.
     pub(super) now_ms: u64,
-    /// When its first event was, milliseconds since 1970; none if the identity is new.
-    pub(super) known: Option<u64>,
-    /// The key was never seen before.
-    pub(super) new_key: bool,
+    /// The identity before; none if it is new.
+    pub(super) before: Option<IdentityRow>,
+    /// The key that it is about, if it was seen before.
+    pub(super) known_key: Option<KeyRow>,
 }
 
 /// Decides a group in which no identity and no key is twice. Who is refused, or asks again for
@@ -35,18 +40,26 @@ pub(crate) async fn decide(authority: &Authority, group: Vec<Ask>) -> Vec<Decisi
             return Vec::new();
         }
     };
+    // It changes between groups only.
+    let installation = authority.installation();
     let mut decisions = Vec::with_capacity(group.len());
     let mut refused = Vec::new();
     for ask in group {
         if let Some(leaf_index) = replayed(&books, &ask) {
             match leaf_index {
-                Ok(leaf_index) => answer_when_published(authority, leaf_index, ask.reply),
+                Ok(leaf_index) => {
+                    answer_when_published(authority, ask.uid, leaf_index, ask.reply);
+                }
                 Err(problem) => ask.reply.send(Err(problem)),
             }
             continue;
         }
+        if !Arc::ptr_eq(&installation, &ask.installation) {
+            ask.reply.send(Err(changed_meanwhile()));
+            continue;
+        }
         let Some(ask) = proven(authority, &books, ask).await else { continue };
-        match decide_one(authority, &books, ask) {
+        match decide_one(authority, &installation, &books, ask) {
             Ok(decision) => decisions.push(decision),
             Err(refusal) => refused.push(*refusal),
         }
@@ -58,7 +71,7 @@ pub(crate) async fn decide(authority: &Authority, group: Vec<Ask>) -> Vec<Decisi
 fn wanted(group: &[Ask]) -> Wanted {
     Wanted {
         uids: group.iter().map(|ask| ask.uid.clone()).collect(),
-        keys: group.iter().map(Ask::key).collect(),
+        keys: group.iter().filter_map(Ask::key).collect(),
         idempotency: group
             .iter()
             .filter_map(|ask| ask.idempotency.as_ref().map(|i| i.key.clone()))
@@ -101,27 +114,58 @@ async fn proven(authority: &Authority, books: &Books, ask: Ask) -> Option<Ask> {
 
 fn decide_one(
     authority: &Authority,
+    installation: &Installation,
     books: &Books,
     ask: Ask,
 ) -> Result<Decision, Box<(Ask, Refusal, u64)>> {
-    let row = books.identities.get(&ask.uid);
-    let known_key = books.keys.get(&ask.key());
+    let before = books.identities.get(&ask.uid);
+    let known_key = ask.key().and_then(|key| books.keys.get(&key));
     let state = State {
-        installation: authority.installation(),
-        identity: row.map(|row| row.identity.clone()),
+        installation,
+        identity: before.map(|row| row.identity.clone()),
         key_use: known_key.map_or(KeyUse::Unknown, |key| KeyUse::Known { by: key.uid.clone() }),
     };
     let now_ms = authority.clock().now_ms();
-    match policy::decide(&state, &ask.request(), &ask.facts, Time::at_ms(now_ms)) {
+    let time = Time::at_ms(now_ms);
+    let decided = weighed(installation, &ask, time)
+        .and_then(|facts| policy::decide(&state, &ask.request(), &facts, time));
+    match decided {
         Ok(approved) => Ok(Decision {
             approved,
             now_ms,
-            known: row.map(|row| row.created_ms),
-            new_key: known_key.is_none() && matches!(ask.action, Action::Certify(_)),
+            before: before.cloned(),
+            known_key: known_key.cloned(),
             ask,
         }),
         Err(refusal) => Err(Box::new((ask, refusal, now_ms))),
     }
+}
+
+/// The facts; those that time makes and unmakes are weighed now.
+fn weighed<'a>(
+    installation: &Installation,
+    ask: &'a Ask,
+    time: Time,
+) -> Result<Cow<'a, [Fact]>, Refusal> {
+    if !ask.is_timely() {
+        return Ok(Cow::Borrowed(&ask.facts));
+    }
+    let csr = match &ask.action {
+        Action::Certify(csr) => Some(&**csr),
+        Action::Intent { brings: Some(Brings::Request(csr)), .. } => Some(&**csr),
+        _ => None,
+    };
+    let spki_of = |hash: Hash32| ask.signers.get(&hash).cloned();
+    dossier::facts_at(installation, csr, ask.intent.as_deref(), &ask.evidence, &spki_of, time)
+        .map(Cow::Owned)
+        .map_err(|error| Refusal {
+            code: ProblemCode::EvidenceRefused,
+            rule: "evidence",
+            detail: error.to_string(),
+            expected: "evidence that holds now".to_owned(),
+            found: "evidence that does not".to_owned(),
+            remedy: "send evidence that was made for exactly this request",
+        })
 }
 
 /// Keeps refusals for the histories, then answers.
@@ -137,7 +181,7 @@ async fn answer_refused(authority: &Authority, refused: Vec<(Ask, Refusal, u64)>
                 uid: ask.uid.clone(),
                 at_ms: *at_ms,
                 verb: ask.verb().to_owned(),
-                key: Some(ask.key()),
+                key: ask.key(),
                 code: refusal.code.slug().to_owned(),
                 detail: refusal.detail.clone(),
                 vouched: ask.vouched(),

@@ -5,9 +5,8 @@ use tlog::Edge;
 use tlog::note::{Checkpoint, LogKey, NoteError, SignedCheckpoint};
 use wire::Hash32;
 use wire::genesis::KeyPurpose;
-use wire::problem::{Problem, ProblemCode};
 
-use super::Reply;
+use super::Caller;
 use super::record::{Recorded, What};
 use crate::authority::Authority;
 use crate::store::rows::CheckpointRow;
@@ -53,7 +52,7 @@ impl TreeHead {
 pub(crate) struct Logged {
     pub(super) leaf_index: u64,
     pub(super) what: What,
-    pub(super) reply: Option<Reply>,
+    pub(super) caller: Option<Caller>,
 }
 
 /// A group with the signed checkpoint that covers it.
@@ -61,6 +60,8 @@ pub(crate) struct Logged {
 pub(crate) struct LoggedGroup {
     pub(super) checkpoint: CheckpointRow,
     pub(super) entries: Vec<Logged>,
+    /// Whether a key was revoked, so that CRLs are to be made.
+    pub(super) revokes: bool,
 }
 
 /// The log's key on the token.
@@ -133,17 +134,16 @@ pub(crate) async fn log(
         Err(error) => {
             tracing::error!(%error, size = head.size, "recorded, but the checkpoint is not signed");
             authority.finish_later();
-            for Recorded { leaf_index, reply, .. } in recorded {
-                let detail = format!("recorded as leaf {leaf_index}, not signed yet: {error}");
-                if let Some(reply) = reply {
-                    reply.send(Err(Problem::new(ProblemCode::Pending, detail).retry_after(2)));
-                }
+            for caller in recorded.into_iter().filter_map(|entry| entry.caller) {
+                caller.pending(&format!("not signed yet: {error}"));
             }
             return None;
         }
     };
     let mut entries = Vec::with_capacity(recorded.len());
-    for Recorded { leaf_index, leaf_hash, what, reply } in recorded {
+    let mut revokes = false;
+    for Recorded { leaf_index, leaf_hash, what, revokes: also, caller } in recorded {
+        revokes |= also;
         if leaf_index >= head.size {
             let TreeHead { size, root } = head;
             authority.alarm(format!(
@@ -151,7 +151,7 @@ pub(crate) async fn log(
             ));
             continue;
         }
-        entries.push(Logged { leaf_index, what, reply });
+        entries.push(Logged { leaf_index, what, caller });
     }
-    Some(LoggedGroup { checkpoint, entries })
+    Some(LoggedGroup { checkpoint, entries, revokes })
 }

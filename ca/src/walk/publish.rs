@@ -3,85 +3,99 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use wire::UserId;
 use wire::problem::{Problem, ProblemCode};
 
+use super::ask::Done;
 use super::sign::{Signed, SignedGroup};
-use super::{Answer, Reply};
+use super::{Answer, Caller, Reply};
 use crate::authority::Authority;
-use crate::store::rows::Publication;
+use crate::store::rows::{CertificateRow, Publication};
+use crate::store::{Store, StoreError};
 
 /// Stores a group's checkpoint and certificates, and answers from the store.
 pub(crate) async fn publish(authority: &Arc<Authority>, group: SignedGroup) {
-    let SignedGroup { checkpoint, entries, .. } = group;
+    let SignedGroup { checkpoint, entries, revokes, .. } = group;
     let mut publication = Publication {
         checkpoint: Some(checkpoint),
         certificates: Vec::with_capacity(entries.len()),
     };
-    let mut replies = Vec::with_capacity(entries.len());
+    let mut callers = Vec::with_capacity(entries.len());
     let mut revocations = Vec::new();
     for entry in entries {
         match entry {
-            Signed::Certificate { leaf_index, der, reply } => {
+            Signed::Certificate { leaf_index, der, caller } => {
                 publication.certificates.push((leaf_index, der));
-                replies.push((leaf_index, reply));
+                callers.extend(caller.map(|caller| (Some(leaf_index), caller)));
             }
-            Signed::Nothing { about, reply } => revocations.push((about, reply)),
+            Signed::Nothing { about: None, caller } => {
+                callers.extend(caller.map(|caller| (None, caller)));
+            }
+            Signed::Nothing { about: Some(about), caller } => {
+                revocations.extend(caller.map(|caller| (about, caller)));
+            }
         }
     }
-    let stored = match authority.store().publish(&publication).await {
-        Ok(stored) => stored,
-        Err(error) => {
-            tracing::error!(%error, "signed, but not stored");
-            authority.finish_later();
-            Vec::new()
-        }
-    };
+    let stored = authority.store().publish(&publication).await;
+    let published = stored.is_ok();
+    let stored = stored.unwrap_or_else(|error| {
+        tracing::error!(%error, "signed, but not stored");
+        authority.finish_later();
+        Vec::new()
+    });
     for row in &stored {
         authority.metrics().issued(row.kind.name());
     }
     let mut rows: HashMap<_, _> = stored.into_iter().map(|row| (row.leaf_index, row)).collect();
     authority.published();
-    for (leaf_index, reply) in replies {
-        let Some(reply) = reply else { continue };
-        match rows.remove(&leaf_index) {
-            Some(row) => reply.send(Ok(Answer { row, created: true })),
-            None => reply.send(Err(pending(leaf_index))),
+    for (certificate, caller) in callers {
+        match certificate {
+            None if published => caller.answer(None),
+            None => caller.pending("the checkpoint is not stored yet"),
+            Some(leaf_index) => match rows.remove(&leaf_index) {
+                Some(row) => caller.answer(Some(row)),
+                None => caller.pending("the certificate is not stored yet"),
+            },
         }
     }
-    if !revocations.is_empty() {
+    if revokes || !revocations.is_empty() {
         let authority = Arc::clone(authority);
         tokio::spawn(async move {
             authority.refresh_crls().await;
-            for (about, reply) in revocations {
-                publish_one(&authority, about, reply).await;
+            for (about, caller) in revocations {
+                revoked(&authority, about, caller).await;
             }
         });
     }
 }
 
-/// Answers with the certificate of a leaf as it is stored now.
-async fn publish_one(authority: &Authority, leaf_index: u64, reply: Option<Reply>) {
-    let Some(reply) = reply else { return };
+/// Answers with the revoked certificate as it is stored now.
+async fn revoked(authority: &Authority, leaf_index: u64, caller: Caller) {
     match authority.store().certificate(leaf_index).await {
-        Ok(Some(row)) => reply.send(Ok(Answer { row, created: true })),
-        Ok(None) | Err(_) => reply.send(Err(pending(leaf_index))),
+        Ok(Some(row)) => caller.answer(Some(row)),
+        Ok(None) | Err(_) => caller.pending("the certificate cannot be read"),
     }
 }
 
-/// Answers a repeated request once the certificate it led to is stored.
-pub(super) fn answer_when_published(authority: &Authority, leaf_index: u64, reply: Reply) {
+/// Answers a repeated request once what it led to is stored.
+pub(super) fn answer_when_published(
+    authority: &Authority,
+    uid: UserId,
+    leaf_index: u64,
+    reply: Reply,
+) {
     let mut publications = authority.publications();
     let store = authority.shared_store();
     let deadline = authority.answer_deadline();
     tokio::spawn(async move {
         let waiting = async {
             loop {
-                match store.certificate(leaf_index).await {
-                    Ok(Some(row)) if row.certificate.is_some() => {
-                        return Ok(Answer { row, created: false });
+                match published(&*store, &uid, leaf_index).await {
+                    Ok(Some((done, certificate))) => {
+                        return Ok(Answer { done, certificate, created: false });
                     }
-                    Ok(_) if publications.changed().await.is_ok() => {}
-                    Ok(_) | Err(_) => return Err(pending(leaf_index)),
+                    Ok(None) if publications.changed().await.is_ok() => {}
+                    Ok(None) | Err(_) => return Err(pending(leaf_index)),
                 }
             }
         };
@@ -90,7 +104,29 @@ pub(super) fn answer_when_published(authority: &Authority, leaf_index: u64, repl
     });
 }
 
+/// What a leaf did, once it is in a signed checkpoint and its certificate, if it has one, is stored.
+async fn published(
+    store: &dyn Store,
+    uid: &UserId,
+    leaf_index: u64,
+) -> Result<Option<(Done, Option<CertificateRow>)>, StoreError> {
+    let row = store.certificate(leaf_index).await?;
+    let events = store.events_of(uid).await?;
+    let Some(event) = events.into_iter().find(|row| row.leaf_index == leaf_index) else {
+        return Ok(None);
+    };
+    let done = Done::of(&event.event, leaf_index, event.leaf.leaf_hash());
+    match row {
+        Some(row) if row.certificate.is_some() => Ok(Some((done, Some(row)))),
+        Some(_) => Ok(None),
+        None => {
+            let covered = store.checkpoint(None).await?.map_or(0, |row| row.size);
+            Ok((covered > leaf_index).then_some((done, None)))
+        }
+    }
+}
+
 fn pending(leaf_index: u64) -> Problem {
-    let detail = format!("recorded as leaf {leaf_index}; the certificate is not stored yet");
+    let detail = format!("recorded as leaf {leaf_index}; it is not published yet");
     Problem::new(ProblemCode::Pending, detail).retry_after(2)
 }

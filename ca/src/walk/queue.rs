@@ -4,16 +4,32 @@ use std::collections::{HashSet, VecDeque};
 
 use tokio::sync::mpsc;
 
-use super::Ask;
+use super::{Ask, ChangeAsk};
+
+/// Changes of the installation that may wait.
+const CHANGES: usize = 16;
 
 /// Where requests are put.
 #[derive(Debug, Clone)]
-pub(crate) struct QueueSender(mpsc::Sender<Ask>);
+pub(crate) struct QueueSender {
+    asks: mpsc::Sender<Ask>,
+    changes: mpsc::Sender<ChangeAsk>,
+}
+
+/// What walks together.
+#[derive(Debug)]
+pub(crate) enum Group {
+    /// Requests about identities.
+    Identities(Vec<Ask>),
+    /// A change of the installation.
+    Installation(ChangeAsk),
+}
 
 /// Where groups are taken from.
 #[derive(Debug)]
 pub(crate) struct Queue {
     incoming: mpsc::Receiver<Ask>,
+    changes: mpsc::Receiver<ChangeAsk>,
     /// Requests that may not walk together with one that was before them.
     held: VecDeque<Ask>,
     group: usize,
@@ -25,35 +41,57 @@ pub(crate) struct Full;
 
 /// A queue for `capacity` requests that leave in groups of at most `group`.
 pub(crate) fn queue(capacity: usize, group: usize) -> (QueueSender, Queue) {
-    let (sender, incoming) = mpsc::channel(capacity);
-    (QueueSender(sender), Queue { incoming, held: VecDeque::new(), group })
+    let (asks, incoming) = mpsc::channel(capacity);
+    let (sender, changes) = mpsc::channel(CHANGES);
+    let queue = Queue { incoming, changes, held: VecDeque::new(), group };
+    (QueueSender { asks, changes: sender }, queue)
 }
 
 impl QueueSender {
     /// Requests that wait here.
     pub(crate) fn len(&self) -> usize {
-        self.0.max_capacity() - self.0.capacity()
+        self.asks.max_capacity() - self.asks.capacity()
     }
 
     /// Puts a request in.
     pub(crate) fn put(&self, ask: Ask) -> Result<(), Full> {
-        self.0.try_send(ask).map_err(|_| Full)
+        self.asks.try_send(ask).map_err(|_| Full)
+    }
+
+    /// Puts a change of the installation in.
+    pub(crate) fn put_change(&self, ask: ChangeAsk) -> Result<(), Full> {
+        self.changes.try_send(ask).map_err(|_| Full)
     }
 }
 
 impl Queue {
-    /// The next group, as soon as there is a request; `None` once every sender is gone.
+    /// The next group, as soon as there is a request; `None` once every sender is gone. Changes of
+    /// the installation go first.
+    pub(crate) async fn next(&mut self) -> Option<Group> {
+        if let Ok(change) = self.changes.try_recv() {
+            return Some(Group::Installation(change));
+        }
+        if self.held.is_empty() {
+            let Self { incoming, changes, group, held } = self;
+            let mut waiting = Vec::new();
+            tokio::select! {
+                biased;
+                Some(change) = changes.recv() => return Some(Group::Installation(change)),
+                received = incoming.recv_many(&mut waiting, *group) => if received == 0 {
+                    return None;
+                },
+            }
+            held.extend(waiting);
+        }
+        Some(Group::Identities(self.group()))
+    }
+
+    /// Requests that may walk together.
     ///
     /// No identity, key or idempotency key is in a group twice, so each request of a group can be
     /// decided on the state before the group. Later ones wait for the next group, in order.
-    pub(crate) async fn next_group(&mut self) -> Option<Vec<Ask>> {
+    fn group(&mut self) -> Vec<Ask> {
         let mut waiting: Vec<Ask> = self.held.drain(..).collect();
-        if waiting.is_empty() {
-            let received = self.incoming.recv_many(&mut waiting, self.group).await;
-            if received == 0 {
-                return None;
-            }
-        }
         while waiting.len() < self.group
             && let Ok(ask) = self.incoming.try_recv()
         {
@@ -66,14 +104,14 @@ impl Queue {
             let once = ask.idempotency.as_ref().map(|i| i.key.clone());
             let alone = group.len() < self.group
                 && !uids.contains(&ask.uid)
-                && !keys.contains(&ask.key())
+                && ask.key().is_none_or(|key| !keys.contains(&key))
                 && once.as_ref().is_none_or(|key| !idempotency.contains(key));
             // One that waits keeps those behind it, which share a name with it, waiting too.
             uids.insert(ask.uid.clone());
-            keys.insert(ask.key());
+            keys.extend(ask.key());
             idempotency.extend(once);
             if alone { group.push(ask) } else { self.held.push_back(ask) }
         }
-        Some(group)
+        group
     }
 }

@@ -1,6 +1,6 @@
 //! A history put away, to go on from later: a contact as a client remembers it.
 
-use policy::{Details, DetailsError, Identity, Installation, Key, Status};
+use policy::{Details, DetailsError, Identity, Key, Status};
 use serde::{Deserialize, Serialize};
 use wire::{Hash32, UserId};
 use x509::{Csr, CsrError, KeyRules};
@@ -54,7 +54,7 @@ impl Snapshot {
     }
 }
 
-impl<'a> History<'a> {
+impl History {
     /// The history so far; none before the first event.
     #[must_use]
     pub fn snapshot(&self) -> Option<Snapshot> {
@@ -78,15 +78,11 @@ impl<'a> History<'a> {
         })
     }
 
-    /// Goes on from a snapshot.
+    /// Goes on from a snapshot. `rules` are for the request of a pending switch.
     ///
     /// # Errors
     /// Refuses what [`History::snapshot`] does not make.
-    pub fn resume(
-        installation: &'a Installation,
-        rules: &'a KeyRules,
-        snapshot: &Snapshot,
-    ) -> Result<Self, SnapshotError> {
+    pub fn resume(rules: &KeyRules, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
         let status = match snapshot.status {
             0 => Status::Active,
             1 => Status::Suspended,
@@ -111,8 +107,6 @@ impl<'a> History<'a> {
         let requested =
             snapshot.requested.as_ref().map(|der| Csr::parse(der, rules)).transpose()?;
         Ok(Self {
-            installation,
-            rules,
             uid: snapshot.uid.clone(),
             identity: Some(identity),
             keys,

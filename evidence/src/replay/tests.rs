@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use policy::{Request, Status};
+use policy::{Installation, Request, Status};
 use wire::event::{Certified, EvidenceKind};
 use wire::genesis::{Genesis, InstallationKey, KeyPurpose, Keyholder, Protection};
 use wire::intent::Intent;
@@ -20,9 +20,24 @@ fn holder(name: &str, signer: &Signer) -> Keyholder {
     Keyholder { name: name.into(), spki: octets(&signer.spki), scope: vec![] }
 }
 
+/// A certificate that can issue, and its SubjectPublicKeyInfo, both DER; by openssl.
+fn issuing_certificate() -> (Vec<u8>, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        let command = command.args(arguments.split(' ')).current_dir(folder.path());
+        assert!(command.stderr(std::process::Stdio::null()).status().unwrap().success());
+    };
+    run("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem \
+         -outform DER -out cert.der -days 36500 -subj /CN=issuing -addext \
+         keyUsage=critical,keyCertSign,cRLSign");
+    run("pkey -in key.pem -pubout -outform DER -out spki.der");
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    (read("cert.der"), read("spki.der"))
+}
+
 struct World {
-    installation: Installation,
-    rules: KeyRules,
+    era: Era,
     officers: [Signer; 3],
     agent: Signer,
     now_ms: u64,
@@ -78,11 +93,12 @@ impl World {
             token_serial: String::new(),
             software_token: false,
         };
+        let (certificate, spki) = issuing_certificate();
         let key = |purpose| InstallationKey {
             purpose,
             id: octets(b""),
-            spki: octets(&[purpose as u8]),
-            certificate: octets(b""),
+            spki: octets(&spki),
+            certificate: octets(&certificate),
             protection: protection.clone(),
         };
         let body = Genesis {
@@ -120,8 +136,7 @@ impl World {
             body: octets(&body.to_canonical()),
         };
         Self {
-            installation: Installation::from_genesis(&event).unwrap(),
-            rules: KeyRules::identity(std::sync::Arc::default()),
+            era: Era::of(Installation::from_genesis(&event).unwrap()).unwrap(),
             officers,
             agent,
             now_ms: NOON_MS,
@@ -142,7 +157,7 @@ impl World {
             new_spki: Some(Hash32::of(&key.signer.spki)),
             names: vec![],
             profile: "person".into(),
-            policy: self.installation.rules_hash(),
+            policy: self.era.installation().rules_hash(),
             recovery_commitment: None,
             body: None,
             nonce: octets(&[u8::try_from(self.log.len()).unwrap(); 16]),
@@ -151,7 +166,8 @@ impl World {
     }
 
     fn says(&self, verb: EventKind, role: Role, signer: &Signer, intent: &Intent) -> Piece {
-        let statement = Statement::new(self.installation.genesis(), verb, role, intent.hash());
+        let statement =
+            Statement::new(self.era.installation().genesis(), verb, role, intent.hash());
         let mut signed = if role == Role::Officer {
             signer.sign(statement.with_remark("in person"))
         } else {
@@ -163,14 +179,14 @@ impl World {
 
     fn act(&mut self, request: &Request, intent: Option<&Intent>, evidence: Vec<Piece>) {
         let der = intent.map(Encoded::to_canonical);
-        let csr = dossier::csr(&evidence, &self.rules).unwrap();
+        let csr = dossier::csr(&evidence, self.era.issuance().key_rules()).unwrap();
         let time = Time::at_ms(self.now_ms);
         let spki_of = |hash: Hash32| self.keys.get(&hash).cloned();
-        let (at, pieces) = (&self.installation, &evidence);
+        let (at, pieces) = (self.era.installation(), &evidence);
         let facts =
             dossier::facts_at(at, csr.as_ref(), der.as_deref(), pieces, &spki_of, time).unwrap();
         let state = State {
-            installation: &self.installation,
+            installation: self.era.installation(),
             identity: self.identity.clone(),
             key_use: KeyUse::Unknown,
         };
@@ -202,9 +218,9 @@ impl World {
 
     fn replay(&self) -> Result<Identity, HistoryError> {
         let uid = UserId::parse("alice").unwrap();
-        let mut history = History::new(&self.installation, &self.rules, uid);
+        let mut history = History::new(uid);
         for (event, evidence) in &self.log {
-            history.apply(event, event.hash(), evidence, |_| None)?;
+            history.apply(&self.era, event, event.hash(), evidence, |_| None)?;
         }
         Ok(history.identity().unwrap().clone())
     }

@@ -9,6 +9,7 @@ use wire::{Encoded, Hash32, UserId};
 use super::Approved;
 use super::guard::{self, Act, unsigned};
 use super::particulars::channels_of;
+use crate::identity::besides_the_id;
 use crate::{Fact, Identity, Key, KeyUse, Refusal, State, Status, Time};
 
 pub(super) fn decide(
@@ -87,7 +88,7 @@ fn enrol(
     identity.details.binding = person;
     let commitment = intent.and_then(|intent| intent.recovery_commitment);
     if let Some(intent) = intent {
-        identity.details.names.clone_from(&intent.names);
+        identity.details.names = besides_the_id(&intent.names);
         identity.recovery_commitment = commitment;
         if intent.body.is_some() {
             identity.details.channels = channels_of(intent)?.channels;

@@ -142,6 +142,14 @@ pub(crate) struct Announced {
     wait: u64,
 }
 
+impl Announced {
+    /// When it can take effect at the earliest under a policy with this wait in seconds,
+    /// milliseconds since 1970.
+    pub(crate) fn due_ms(&self, wait: u64) -> u64 {
+        self.announced_ms.saturating_add(self.wait.max(wait).saturating_mul(1000))
+    }
+}
+
 fn effect(
     installation: &Installation,
     kind: EventKind,

@@ -8,7 +8,7 @@ use wire::{Encoded, Hash32};
 
 use super::guard::{self, Case, Freshness, unsigned};
 use super::{Approved, active, living, named_key, no_new_key};
-use crate::identity::{Identity, Key, Standing, StillWins};
+use crate::identity::{Identity, Key, Standing, StillWins, besides_the_id};
 use crate::{Fact, Refusal, State, Time};
 
 /// None → active: a key that exists already, from a list that the officers' threshold signed.
@@ -38,7 +38,7 @@ pub(super) fn adopt(
     Case::new(state, facts, EventKind::Adopt, intent.hash(), time).threshold()?;
     let key = Key { spki, number: 0, possession_proven: false };
     let mut approved = Approved::begin(state, uid, EventKind::Adopt, key).over(Some(intent));
-    approved.after.identity.details.names.clone_from(&intent.names);
+    approved.after.identity.details.names = besides_the_id(&intent.names);
     Ok(approved)
 }
 

@@ -10,7 +10,7 @@ use wire::statement::Role;
 use super::guard::{self, Case, Freshness, unsigned};
 use super::moves::{commit_at_once, commit_later};
 use super::{Approved, active, living, suspended};
-use crate::identity::{Identity, Standing};
+use crate::identity::{Identity, Standing, besides_the_id};
 use crate::{Fact, Refusal, State, Time};
 
 /// The holder of an active identity on its very head, or the threshold of officers. Says whether
@@ -48,18 +48,19 @@ pub(super) fn rename(
         return Err(suspended());
     };
     guard::same("intent.new-spki", Some(key.spki), intent.new_spki)?;
-    if intent.names == identity.details.names {
+    let names = besides_the_id(&intent.names);
+    if names == identity.details.names {
         return Err(Refusal {
             code: ProblemCode::AlreadyDone,
             rule: "rename-to-other-names",
             detail: "the names are the same".to_owned(),
             expected: "other names".to_owned(),
-            found: format!("{} names as before", intent.names.len()),
+            found: format!("{} names as before", names.len()),
             remedy: "renew instead",
         });
     }
     let approved = Approved::step(state, identity, EventKind::Rename, |next| {
-        next.details.names.clone_from(&intent.names);
+        next.details.names = names;
     });
     Ok(approved.over(Some(intent)).certifies(None).anchors(by_officers))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wire::event::{EventKind, RevocationReason, Revoked};
+use wire::event::{Event, EventKind, RevocationReason, Revoked};
 use wire::problem::ProblemCode;
 use wire::statement::Role;
 use wire::{Encoded, Hash32, SerialNumber, UserId, octets};
@@ -11,6 +11,25 @@ use super::guard::{self, Act};
 use super::{Approved, Follows};
 use crate::identity::{Standing, Suspender};
 use crate::{Fact, Refusal, State, Time};
+
+/// The key that an event takes from its identity, and why: every certificate over it is revoked
+/// by the event. Given are SHA-256 of the SubjectPublicKeyInfo of the key before and after it.
+#[must_use]
+pub fn key_taken(
+    event: &Event,
+    before: Option<Hash32>,
+    after: Option<Hash32>,
+) -> Option<(Hash32, RevocationReason)> {
+    let key = before.filter(|key| after != Some(*key))?;
+    let reason = match event.kind {
+        EventKind::Revoke => Revoked::from_canonical(event.body.as_bytes()).ok()?.reason,
+        EventKind::Retire => RevocationReason::CessationOfOperation,
+        // The enrolment was somebody else's.
+        EventKind::Void => RevocationReason::KeyCompromise,
+        _ => RevocationReason::Superseded,
+    };
+    Some((key, reason))
+}
 
 pub(super) fn decide(
     state: &State<'_>,

@@ -12,7 +12,7 @@ use wire::{Encoded, Hash32};
 use super::guard::{self, Case, Freshness, unsigned};
 use super::moves::{commit_at_once, commit_later, new_key};
 use super::{Approved, NOT_YET_LOGGED, living, named_key};
-use crate::identity::{Identity, Pending, Standing, Suspender};
+use crate::identity::{Identity, Pending, Standing, Suspender, besides_the_id};
 use crate::{Fact, Installation, Refusal, State, Time};
 
 /// Asks for a switch. The new key counter-signs; officers may approve along with it.
@@ -46,7 +46,7 @@ pub(super) fn request(
         spki,
         csr,
         commitment: intent.recovery_commitment,
-        names: intent.names.clone(),
+        names: besides_the_id(&intent.names),
         leaf: NOT_YET_LOGGED,
         requested_ms: time.upper_ms(),
         expires_ms: request_expiry.min(intent.expiry.saturating_mul(1000)),

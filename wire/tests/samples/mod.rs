@@ -288,7 +288,15 @@ pub(crate) fn bundle() -> Bundle {
         uid: uid(),
         certificate: Some(Blob(opaque("certificate"))),
         chain: vec![Blob(opaque("issuing certificate"))],
-        genesis: Blob(genesis_event().to_canonical()),
+        installation: vec![BundleEvent {
+            leaf_index: 0,
+            leaf: Blob(map_root_leaf().to_canonical()),
+            salt: Blob(SALT.to_vec()),
+            event: Blob(genesis_event().to_canonical()),
+            evidence: Vec::new(),
+            proof: vec![Hash32::of(b"right")],
+        }],
+        installation_proof: Blob(opaque("map proof")),
         blinding_key: Blob(identity_key().to_vec()),
         events: vec![BundleEvent {
             leaf_index: 7,

@@ -174,6 +174,7 @@ impl Author {
             blinding_key,
             created_ms: known.map_or(self.now_ms, |row| row.created_ms),
             updated_ms: self.now_ms,
+            due_ms: None,
         });
         if let Some(row) = &identity {
             self.identities.insert(row.identity.uid.clone(), row.clone());
@@ -190,6 +191,7 @@ impl Author {
             new_key: None,
             certificate: None,
             revocation: None,
+            proposal: None,
             idempotency: None,
         });
         group.events.last_mut().unwrap()

@@ -1,0 +1,166 @@
+//! What waits takes effect by itself when its guards hold: switches, retirements, changes of the
+//! installation. Rows only say when to ask; the policy decides on what the log proves.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use policy::ChangeRequest;
+use wire::event::EventKind;
+use wire::problem::{Problem, ProblemCode};
+use wire::{Hash32, UserId};
+use x509::Csr;
+
+use crate::authority::{Authority, Fatal};
+use crate::store::StoreError;
+use crate::store::rows::EventRow;
+use crate::walk::{Action, Ask, ChangeAsk, Reply};
+
+/// Identities asked about at once.
+const BATCH: u32 = 64;
+
+/// Longest time between two looks at what waits, milliseconds.
+const LOOK_MS: u64 = 30_000;
+
+/// The same where the clock is a test's, which jumps.
+const LOOK_TEST_MS: u64 = 200;
+
+/// How long what was refused is left alone, milliseconds: whoever changes something asks at once.
+const REFUSED_MS: u64 = 60_000;
+
+/// What may take effect.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Waiting {
+    Identity(UserId),
+    Installation(EventKind),
+}
+
+/// Has what waits take effect, until the authority stops.
+///
+/// # Errors
+/// [`Fatal`] when the store is not whole.
+pub(crate) async fn run(authority: Arc<Authority>) -> Result<(), Fatal> {
+    let mut refused: HashMap<Waiting, u64> = HashMap::new();
+    loop {
+        let look = if authority.clock().test_file().is_some() { LOOK_TEST_MS } else { LOOK_MS };
+        let next_ms = match take_effect(&authority, &mut refused).await {
+            Ok(next_ms) => next_ms,
+            Err(StoreError::Engine(error)) => {
+                tracing::warn!(%error, "what waits cannot be read");
+                0
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let sleep = next_ms.saturating_sub(authority.clock().now_ms()).clamp(LOOK_TEST_MS, look);
+        tokio::select! {
+            () = authority.effects() => refused.clear(),
+            () = tokio::time::sleep(Duration::from_millis(sleep)) => {}
+            () = authority.stopping().cancelled() => return Ok(()),
+        }
+    }
+}
+
+/// Asks for everything that is due; returns when the next is, milliseconds since 1970.
+async fn take_effect(
+    authority: &Authority,
+    refused: &mut HashMap<Waiting, u64>,
+) -> Result<u64, StoreError> {
+    let identities = authority.store().due(BATCH).await?;
+    let identities = identities.into_iter().map(|(due, uid)| (due, Waiting::Identity(uid)));
+    let installation = authority.installation();
+    let changes = installation.due().map(|(kind, due)| (due, Waiting::Installation(kind)));
+    let mut next_ms = u64::MAX;
+    for (due_ms, waiting) in identities.chain(changes) {
+        let now_ms = authority.clock().now_ms();
+        let due_ms = due_ms.max(refused.get(&waiting).copied().unwrap_or(0));
+        if due_ms > now_ms {
+            next_ms = next_ms.min(due_ms);
+            continue;
+        }
+        let outcome = match &waiting {
+            Waiting::Identity(uid) => of_identity(authority, uid).await?,
+            Waiting::Installation(kind) => of_installation(authority, *kind).await,
+        };
+        match outcome {
+            Ok(()) => drop(refused.remove(&waiting)),
+            Err(problem) => {
+                tracing::info!(?waiting, detail = %problem.detail, "it does not take effect yet");
+                refused.insert(waiting, now_ms + REFUSED_MS);
+                next_ms = next_ms.min(now_ms + REFUSED_MS);
+            }
+        }
+    }
+    Ok(next_ms)
+}
+
+async fn of_identity(
+    authority: &Authority,
+    uid: &UserId,
+) -> Result<Result<(), Problem>, StoreError> {
+    let Some(row) = authority.store().identity(uid).await? else { return Ok(Ok(())) };
+    let installation = authority.installation();
+    let action = match policy::due(&installation, &row.identity) {
+        None => return Ok(Ok(())),
+        Some((EventKind::SwitchComplete, _)) => {
+            let events = authority.store().events_of(uid).await?;
+            let intent = row.identity.pending().map(policy::Pending::intent);
+            let request = intent.and_then(|intent| requested(authority, &events, intent));
+            let Some(csr) = request else {
+                let detail = "the certification request of the switch is not there";
+                return Ok(Err(Problem::new(ProblemCode::Internal, detail)));
+            };
+            Action::CompleteSwitch(Box::new(csr))
+        }
+        Some(_) => Action::CompleteRetire,
+    };
+    let (reply, answer) = Reply::channel();
+    let ask = Ask {
+        uid: uid.clone(),
+        installation,
+        action,
+        evidence: Vec::new(),
+        facts: Vec::new(),
+        signers: HashMap::new(),
+        intent: None,
+        idempotency: None,
+        reply,
+    };
+    if let Err(problem) = authority.submit(ask) {
+        return Ok(Err(*problem));
+    }
+    Ok(answered(answer.await))
+}
+
+/// The certification request that came with the switch-request of this intent.
+fn requested(authority: &Authority, events: &[EventRow], intent: Hash32) -> Option<Csr> {
+    let asked = events.iter().rev().find(|row| {
+        row.event.kind == EventKind::SwitchRequest
+            && row.event.intent.as_ref().is_some_and(|i| Hash32::of(i.as_bytes()) == intent)
+    })?;
+    evidence::dossier::csr(&asked.evidence, authority.certificates().key_rules()).ok().flatten()
+}
+
+async fn of_installation(authority: &Authority, kind: EventKind) -> Result<(), Problem> {
+    let (reply, answer) = Reply::channel();
+    let ask = ChangeAsk {
+        installation: authority.installation(),
+        request: ChangeRequest::Effect(kind),
+        evidence: Vec::new(),
+        facts: Vec::new(),
+        reply,
+    };
+    authority.submit_change(ask).map_err(|problem| *problem)?;
+    answered(answer.await)
+}
+
+fn answered<T, E>(answer: Result<Result<T, Problem>, E>) -> Result<(), Problem> {
+    match answer {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(problem)) if problem.code == ProblemCode::Pending => Ok(()),
+        Ok(Err(problem)) => Err(problem),
+        Err(_) => {
+            let detail = "the authority stopped before it answered";
+            Err(Problem::new(ProblemCode::AuthorityUnavailable, detail))
+        }
+    }
+}

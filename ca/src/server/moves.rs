@@ -1,0 +1,133 @@
+//! Requests that move, stop or end an identity, and those that change the installation: parsed,
+//! then put at the beginning of their walk.
+
+use std::sync::Arc;
+
+use evidence::dossier;
+use policy::ChangeRequest;
+use wire::event::EvidenceKind;
+use wire::intent::Intent;
+use wire::problem::{Problem, ProblemCode};
+use wire::rest;
+use wire::socket::{ResponseBody, Signed};
+use wire::{Encoded, Hash32, IdempotencyKey, UserId};
+use x509::PublicKey;
+
+use super::handle::{self, Result, awaited, can_sign, names_only_the_id, put, request_hash, weigh};
+use crate::authority::Authority;
+use crate::queries;
+use crate::switches::proposed;
+use crate::walk::{Action, Answer, Brings, ChangeAsk, Idempotency, Reply};
+
+/// What somebody says of a proposal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    Approve,
+    Veto,
+}
+
+/// What an intent asks for by its verb.
+pub(super) async fn ask(
+    authority: &Arc<Authority>,
+    uid: UserId,
+    csr: Option<&[u8]>,
+    signed: Signed,
+    idempotency_key: Option<IdempotencyKey>,
+) -> Result<ResponseBody> {
+    let intent = intent(&signed)?;
+    if intent.subject.as_ref() != Some(&uid) {
+        let found = intent.subject.as_ref().map_or("the installation", UserId::as_str);
+        return Err(Box::new(
+            Problem::new(ProblemCode::EvidenceRefused, "the intent is about somebody else")
+                .rule("intent.subject")
+                .expected(uid.as_str(), found)
+                .remedy("make the intent for the identity that is asked about"),
+        ));
+    }
+    names_only_the_id(&signed)?;
+    if intent.verb.certifies() {
+        can_sign(authority)?;
+    }
+    let mut evidence = Vec::new();
+    let csr = csr.map(|csr| handle::parse(authority, &uid, csr)).transpose()?;
+    let request = request_hash(&uid, csr.as_ref().map_or(&[], |csr| csr.der()), &signed);
+    if let Some(csr) = &csr {
+        evidence.push(dossier::piece(EvidenceKind::Csr, csr.der().to_vec()));
+    }
+    let adopted = signed.public_keys.iter().find(|der| Some(Hash32::of(der)) == intent.new_spki);
+    let adopted = adopted.filter(|_| csr.is_none()).map(|der| {
+        PublicKey::parse(der, authority.certificates().key_rules()).map_err(|error| {
+            let code = ProblemCode::from_slug(error.code()).unwrap_or(ProblemCode::WeakKey);
+            Box::new(Problem::new(code, error.to_string()).rule("adopted-key"))
+        })
+    });
+    let adopted = adopted.transpose()?;
+    let weighed = weigh(authority, Some(&uid), csr.as_ref(), evidence, signed).await?;
+    let brings = csr
+        .map(|csr| Brings::Request(Box::new(csr)))
+        .or_else(|| adopted.map(|key| Brings::Key(Box::new(key))));
+    let action = Action::Intent { intent: Box::new(intent), brings };
+    let idempotency = idempotency_key.map(|key| Idempotency { key, request });
+    let answer = put(authority, uid, action, weighed, idempotency).await?;
+    Ok(done(authority, answer))
+}
+
+/// An approval of, or an objection to, what was proposed with an intent.
+pub(super) async fn about(
+    authority: &Arc<Authority>,
+    switch: Hash32,
+    about: About,
+    mut signed: Signed,
+) -> Result<ResponseBody> {
+    let (uid, event) = proposed(authority, switch).await?;
+    // Statements name the intent's hash, so it makes no difference who brings the intent.
+    signed.intent = event.event.intent.map(|intent| intent.as_bytes().to_vec().into());
+    let weighed = weigh(authority, Some(&uid), None, Vec::new(), signed).await?;
+    let action = match about {
+        About::Approve => Action::Approve { switch },
+        About::Veto => Action::Veto { switch },
+    };
+    let answer = put(authority, uid, action, weighed, None).await?;
+    Ok(done(authority, answer))
+}
+
+/// A change of the installation.
+pub(super) async fn change(authority: &Arc<Authority>, signed: Signed) -> Result<ResponseBody> {
+    let intent = intent(&signed)?;
+    let weighed = weigh(authority, None, None, Vec::new(), signed).await?;
+    let (reply, answer) = Reply::channel();
+    authority.submit_change(ChangeAsk {
+        installation: weighed.installation,
+        request: ChangeRequest::Intent(Box::new(intent)),
+        evidence: weighed.evidence,
+        facts: weighed.facts,
+        reply,
+    })?;
+    let answer = awaited(answer).await?;
+    Ok(done(authority, answer))
+}
+
+fn intent(signed: &Signed) -> Result<Intent> {
+    let malformed = |detail: String| {
+        Box::new(
+            Problem::new(ProblemCode::MalformedRequest, detail)
+                .rule("intent")
+                .remedy("send the intent that the statements sign, DER"),
+        )
+    };
+    let der = signed.intent.as_ref().ok_or_else(|| malformed("there is no intent".to_owned()))?;
+    Intent::from_canonical(der).map_err(|error| malformed(error.to_string()))
+}
+
+fn done(authority: &Authority, answer: Answer) -> ResponseBody {
+    let Answer { done, certificate, .. } = answer;
+    ResponseBody::Done(Box::new(rest::Done {
+        uid: done.uid,
+        event: done.kind.name().to_owned(),
+        sequence: done.sequence,
+        leaf_index: done.leaf_index,
+        head: done.leaf_hash,
+        announced: done.announced,
+        certificate: certificate.map(|row| queries::certificate(authority, &row)),
+    }))
+}
