@@ -188,6 +188,7 @@ pub(crate) fn policy(authority: &Authority) -> Policy {
         let one = |holder: &genesis::Keyholder| Keyholder {
             name: holder.name.clone(),
             key: Hash32::of(holder.spki.as_bytes()),
+            public_key: STANDARD.encode(holder.spki.as_bytes()),
             scope: holder.scope.clone(),
         };
         holders.iter().map(one).collect()
@@ -199,7 +200,7 @@ pub(crate) fn policy(authority: &Authority) -> Policy {
         agents: shown(installation.agents()),
         providers: installation.providers().iter().map(|p| p.issuer.clone()).collect(),
         sequence: installation.sequence(),
-        head: installation.head().unwrap_or(Hash32::from_bytes([0; 32])),
+        head: installation.head(),
         announced: installation.waiting().map(|kind| kind.name().to_owned()).collect(),
     }
 }

@@ -370,8 +370,8 @@ pub struct Policy {
     pub providers: Vec<String>,
     /// Number of the installation's latest event; an intent to change it names the next one.
     pub sequence: u64,
-    /// Leaf hash of the installation's latest event; such an intent names it as its head. `null`
-    /// while nothing has happened since genesis.
+    /// Leaf hash of the installation's latest event; such an intent names it as its head. At
+    /// first that is the genesis event's.
     pub head: Option<Hash32>,
     /// Kinds of change that are announced and wait.
     pub announced: Vec<String>,
