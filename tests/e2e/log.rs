@@ -51,7 +51,11 @@ fn a_bundle_is_verified_offline_and_every_part_of_it_counts() {
     // One character of each part is changed in turn.
     let parts = [
         "/certificate",
-        "/genesis",
+        "/installation/0/leaf",
+        "/installation/0/salt",
+        "/installation/0/event",
+        "/installation/0/proof/0",
+        "/installation_proof",
         "/blinding_key",
         "/events/0/leaf",
         "/events/0/salt",
