@@ -11,6 +11,7 @@ mod identity;
 mod issue;
 mod lint;
 mod log;
+mod moves;
 mod observe;
 mod people;
 mod refuse;

@@ -12,6 +12,7 @@ pub mod database;
 mod http;
 mod installation;
 pub mod openssl;
+pub mod people;
 pub mod pkilint;
 mod processes;
 pub mod schemathesis;

@@ -1,0 +1,205 @@
+//! Lawful lives: what people and officers can do, and in what time.
+
+use avouch_tests::patiently;
+use avouch_tests::people::{Holder, Town};
+use wire::Encoded;
+use wire::event::EventKind as K;
+use wire::problem::ProblemCode;
+use wire::rest::{IdentityStatus, SwitchStatus};
+use wire::socket::{RequestBody, ResponseBody};
+use wire::statement::Role;
+
+use super::refused;
+
+const DAY: u64 = 86_400;
+
+/// The key of an identity, once it is this one.
+fn becomes(town: &Town, uid: &str, key: &Holder) {
+    patiently("the switch to take effect", || (town.key(uid) == Some(key.hash())).then_some(()));
+}
+
+#[test]
+fn whoever_lost_every_key_gets_the_identity_back_by_officers_and_a_wait() {
+    let town = Town::new();
+    let (old, new) = (Holder::new(), Holder::new());
+    town.enrol("alice", &old, None);
+    let switch = town.request_switch("alice", &new);
+    assert_eq!(town.key("alice"), Some(old.hash()), "a request locks nobody out");
+    town.approve(&switch, &town.officers[0]).unwrap();
+    refused(
+        town.approve(&switch, &town.officers[0]),
+        ProblemCode::AlreadyDone,
+        "one-officer-counts-once",
+    );
+    town.approve(&switch, &town.officers[2]).unwrap();
+    let shown = |town: &Town| match town
+        .gateway()
+        .ask(RequestBody::Switch { switch: switch.hash() })
+        .result
+    {
+        Ok(ResponseBody::Switch(shown)) => *shown,
+        other => panic!("{other:?}"),
+    };
+    let seen = shown(&town);
+    assert_eq!((seen.status, seen.approvals.len()), (SwitchStatus::Waiting, 2), "{seen:?}");
+    assert_eq!(seen.approvals[0].remark.as_deref(), Some("met in person, passport seen"));
+    assert_eq!((seen.old_key, seen.new_key), (Some(old.hash()), new.hash()));
+    assert_eq!(town.key("alice"), Some(old.hash()), "the wait is not over");
+    town.clock_at(3 * DAY + 60);
+    becomes(&town, "alice", &new);
+    let seen = shown(&town);
+    assert_eq!(seen.status, SwitchStatus::Completed, "{seen:?}");
+    let identity = town.identity("alice");
+    assert_eq!(identity.key.map(|key| key.number), Some(1));
+    let serial = identity.serial.expect("a certificate over the new key");
+    let crl = town.installation.stranger();
+    let page: wire::rest::Page<wire::rest::Certificate> =
+        crl.get("/api/v1/identities/alice/certificates").json(200);
+    let old_ones = page.items.iter().filter(|c| c.serial != serial);
+    for certificate in old_ones {
+        assert_eq!(certificate.revocation_reason.as_deref(), Some("superseded"));
+    }
+}
+
+#[test]
+fn the_old_key_rekeys_and_the_recovery_key_recovers_at_once() {
+    let town = Town::new();
+    let keys: Vec<Holder> = (0..4).map(|_| Holder::new()).collect();
+    let recovery: Vec<Holder> = (0..2).map(|_| Holder::new()).collect();
+    town.enrol("alice", &keys[0], Some(&recovery[0]));
+
+    let (intent, csr) = town.move_to(K::Rekey, "alice", &keys[1]);
+    let by_old = town.signed(&intent, Role::CurrentKey, &keys[0]);
+    let by_new = town.signed(&intent, Role::NewKey, &keys[1]);
+    let unsigned = town.ask(&intent, Some(csr.clone()), vec![by_new.clone()], &[]);
+    refused(unsigned, ProblemCode::EvidenceRequired, "only-signed-statements-decide");
+    let done = town.ask(&intent, Some(csr), vec![by_old, by_new], &[]).unwrap();
+    let certificate = done.certificate.expect("a certificate over the new key");
+    assert_eq!(certificate.spki_sha256, keys[1].hash());
+
+    let (mut intent, csr) = town.move_to(K::Recover, "alice", &keys[2]);
+    intent.recovery_commitment = Some(recovery[1].commitment());
+    let statements = |intent: &wire::intent::Intent| {
+        vec![
+            town.signed(intent, Role::RecoveryKey, &recovery[0]),
+            town.signed(intent, Role::NewKey, &keys[2]),
+        ]
+    };
+    let unrevealed = town.ask(&intent, Some(csr.clone()), statements(&intent), &[]);
+    assert_eq!(unrevealed.unwrap_err().code, ProblemCode::EvidenceRefused);
+    town.ask(&intent, Some(csr), statements(&intent), &[&recovery[0]]).unwrap();
+    assert_eq!(town.key("alice"), Some(keys[2].hash()));
+
+    // Used once: the same recovery key does nothing any more.
+    let (mut intent, csr) = town.move_to(K::Recover, "alice", &keys[3]);
+    intent.recovery_commitment = Some(recovery[0].commitment());
+    let statements = vec![
+        town.signed(&intent, Role::RecoveryKey, &recovery[0]),
+        town.signed(&intent, Role::NewKey, &keys[3]),
+    ];
+    let again = town.ask(&intent, Some(csr), statements, &[&recovery[0]]);
+    assert_eq!(again.unwrap_err().code, ProblemCode::EvidenceRefused);
+
+    // A key once left is not taken up again.
+    let (intent, csr) = town.move_to(K::Rekey, "alice", &keys[0]);
+    let statements = vec![
+        town.signed(&intent, Role::CurrentKey, &keys[2]),
+        town.signed(&intent, Role::NewKey, &keys[0]),
+    ];
+    let back = town.ask(&intent, Some(csr), statements, &[]);
+    assert_eq!(back.unwrap_err().code, ProblemCode::KeyWasUsed);
+}
+
+#[test]
+fn an_officer_suspends_and_the_threshold_resumes_and_retires() {
+    let town = Town::new();
+    let key = Holder::new();
+    town.enrol("alice", &key, None);
+    let suspend = town.intent(K::Suspend, "alice");
+    let by_one = vec![town.signed(&suspend, Role::Officer, &town.officers[0])];
+    town.ask(&suspend, None, by_one, &[]).unwrap();
+    assert_eq!(town.identity("alice").status, IdentityStatus::Suspended);
+
+    let resume = town.intent(K::Resume, "alice");
+    let officers = |n: usize| -> Vec<_> {
+        town.officers.iter().take(n).map(|o| town.signed(&resume, Role::Officer, o)).collect()
+    };
+    let alone = town.ask(&resume, None, officers(1), &[]);
+    refused(alone, ProblemCode::EvidenceRequired, "threshold-of-officers");
+    let by_key = vec![town.signed(&resume, Role::CurrentKey, &key)];
+    assert!(town.ask(&resume, None, by_key, &[]).is_err(), "a current key lifts nothing");
+    town.ask(&resume, None, officers(2), &[]).unwrap();
+    assert_eq!(town.identity("alice").status, IdentityStatus::Active);
+
+    let retire = town.intent(K::Retire, "alice");
+    let statements = town.officers.iter().map(|o| town.signed(&retire, Role::Officer, o)).collect();
+    let done = town.ask(&retire, None, statements, &[]).unwrap();
+    assert!(done.announced, "it waits: {done:?}");
+    assert_eq!(town.identity("alice").status, IdentityStatus::Active);
+    town.clock_at(3 * DAY + 60);
+    patiently("the retirement to take effect", || {
+        (town.identity("alice").status == IdentityStatus::Retired).then_some(())
+    });
+    // The id is never used again.
+    let csr = Holder::new();
+    let (intent, request) = {
+        let request = csr.csr("alice");
+        let mut intent = town.first_intent(K::Enrol, Some("alice"));
+        intent.csr = Some(wire::Hash32::of(&request));
+        intent.new_spki = Some(csr.hash());
+        (intent, request)
+    };
+    let statements = vec![town.signed(&intent, Role::Officer, &town.officers[0])];
+    let signed = wire::socket::Signed {
+        intent: avouch_tests::people::der(&intent),
+        statements,
+        ..Default::default()
+    };
+    let body = RequestBody::Issue {
+        uid: avouch_tests::people::id("alice"),
+        csr: request.into(),
+        idempotency_key: None,
+        signed,
+    };
+    let again = town.gateway().ask(body).result.expect_err("the id has ended");
+    assert_eq!(again.code, ProblemCode::IdentityRetired, "{again:?}");
+}
+
+#[test]
+fn what_loosens_waits_and_what_tightens_holds_at_once_and_both_outlast_a_restart() {
+    use wire::rules::Rules;
+    let mut town = Town::new();
+    let key = Holder::new();
+    town.enrol("alice", &key, None);
+    let present = |town: &Town| match town.gateway().ask(RequestBody::Policy).result {
+        Ok(ResponseBody::Policy(policy)) => *policy,
+        other => panic!("{other:?}"),
+    };
+    let before = present(&town);
+    let dev =
+        Rules { allow_transport_evidence: true, allow_software_token: true, ..Rules::standard() };
+    assert_eq!(dev.hash(), before.hash, "the rules of `avouch dev`");
+
+    let tighter = Rules { approvals: 2, cooldown: 30 * DAY, ..dev.clone() };
+    let intent = town.change_intent(K::PolicyChange, &tighter.to_canonical());
+    refused(town.change(&intent, 1), ProblemCode::EvidenceRequired, "threshold-of-officers");
+    assert!(!town.change(&intent, 2).unwrap().announced);
+    assert_eq!(present(&town).hash, tighter.hash());
+
+    let looser = Rules { cooldown: 0, ..tighter.clone() };
+    let intent = town.change_intent(K::PolicyChange, &looser.to_canonical());
+    assert!(town.change(&intent, 2).unwrap().announced);
+    assert_eq!(present(&town).hash, tighter.hash(), "not before the wait is over");
+    assert_eq!(present(&town).announced, ["policy-change"]);
+    town.installation.restart(true);
+    assert_eq!(present(&town).announced, ["policy-change"], "the log tells of it");
+    town.clock_at(3 * DAY + 60);
+    patiently("the policy to take effect", || (present(&town).hash == looser.hash()).then_some(()));
+    // What was decided under other rules is still proven.
+    town.installation.stop();
+    let config = town.installation.file("avouch.toml");
+    let config = config.to_str().expect("a plain path");
+    let verified = town.installation.avouch(&["log", "verify", "--config", config]);
+    let said = String::from_utf8_lossy(&[verified.stdout, verified.stderr].concat()).into_owned();
+    assert!(verified.status.success(), "{said}");
+}
