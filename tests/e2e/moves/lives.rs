@@ -203,3 +203,50 @@ fn what_loosens_waits_and_what_tightens_holds_at_once_and_both_outlast_a_restart
     let said = String::from_utf8_lossy(&[verified.stdout, verified.stderr].concat()).into_owned();
     assert!(verified.status.success(), "{said}");
 }
+
+/// Neither key nor officers nor recovery key move an identity here, and all are told why.
+fn nothing_moves(town: &Town, key: &Holder, recovery: &Holder) {
+    let new = Holder::new();
+    for verb in [K::Rekey, K::Recover, K::SwitchRequest] {
+        let (mut intent, csr) = town.move_to(verb, "alice", &new);
+        intent.recovery_commitment = (verb == K::Recover).then(|| Holder::new().commitment());
+        let statements = vec![
+            town.signed(&intent, Role::NewKey, &new),
+            town.signed(&intent, Role::CurrentKey, key),
+            town.signed(&intent, Role::RecoveryKey, recovery),
+        ];
+        let answer = town.ask(&intent, Some(csr), statements, &[recovery]);
+        refused(answer, ProblemCode::HsmRequired, "no-hsm-no-move");
+    }
+    assert_eq!(town.key("alice"), Some(key.hash()));
+}
+
+#[test]
+fn no_identity_moves_while_the_issuing_key_is_in_software() {
+    let town = Town::with(&["--software"]);
+    let (key, recovery) = (Holder::new(), Holder::new());
+    town.enrol("alice", &key, Some(&recovery));
+    nothing_moves(&town, &key, &recovery);
+}
+
+#[test]
+fn no_identity_moves_by_a_software_token_that_the_policy_does_not_let_count() {
+    use wire::rules::Rules;
+    let town = Town::new();
+    let (key, recovery) = (Holder::new(), Holder::new());
+    town.enrol("alice", &key, Some(&recovery));
+    let switch = town.request_switch("alice", &Holder::new());
+    for officer in &town.officers[..2] {
+        town.approve(&switch, officer).unwrap();
+    }
+    let strict = Rules { allow_transport_evidence: true, ..Rules::standard() };
+    let intent = town.change_intent(K::PolicyChange, &strict.to_canonical());
+    assert!(!town.change(&intent, 2).unwrap().announced, "it tightens");
+    nothing_moves(&town, &key, &recovery);
+    // Not even what was approved before.
+    town.clock_at(4 * DAY);
+    patiently("the authority to try and refuse", || {
+        town.installation.log().contains("it does not take effect yet").then_some(())
+    });
+    assert_eq!(town.key("alice"), Some(key.hash()));
+}
