@@ -222,13 +222,20 @@ impl Crl {
         &self.fingerprint
     }
 
-    /// What the list says of this serial number of this issuer.
-    pub(crate) fn find(&self, issuer: &Name, serial: &[u8]) -> Option<Revocation> {
+    /// What the list says of this serial number of this issuer. `effort` counts the entries looked
+    /// at, of which an indirect list may have many with one number.
+    pub(crate) fn find(
+        &self,
+        issuer: &Name,
+        serial: &[u8],
+        effort: &mut usize,
+    ) -> Option<Revocation> {
         let key = |entry: &Entry| &self.der[entry.serial.clone()];
         let start = self.entries.partition_point(|entry| key(entry) < serial);
         self.entries[start..]
             .iter()
             .take_while(|entry| key(entry) == serial)
+            .inspect(|_| *effort += 1)
             .find(|entry| match entry.issuer {
                 Some(index) => self.entry_issuers[index] == *issuer,
                 None => self.issuer == *issuer,

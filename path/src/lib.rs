@@ -51,8 +51,9 @@ pub use ocsp::{MAX_OCSP, NonceMatch, OcspResponse, ocsp_request};
 pub use options::{Options, Purpose, Revocation};
 pub use profile::Profile;
 pub use report::{Check, Class, Failure, Outcome, PathEntry, Report};
-pub use search::{Given, verify};
+pub use search::{Given, MAX_CERTIFICATES, verify};
 pub use sig::{
     Curve, MAX_RSA_BITS, MIN_OBSOLETE_RSA_BITS, MIN_RSA_BITS, PublicKey, SignatureError,
 };
 pub use time::rfc3339;
+pub use work::Done;

@@ -326,6 +326,14 @@ impl PointName {
         }
     }
 
+    /// Its size, in units of one small comparison.
+    pub(crate) fn effort(&self) -> usize {
+        match self {
+            Self::Full(names) => names.iter().map(|name| 1 + name.len() / 64).sum(),
+            Self::Relative(set) => 1 + set.len() / 64,
+        }
+    }
+
     /// All names this point goes by, given the issuer of the CRL.
     pub(crate) fn names(&self, issuer: &Name) -> Vec<GeneralName> {
         match self {
@@ -369,7 +377,9 @@ impl AuthorityKeyId {
         };
         let by_serial = match (&self.issuer, self.serial.as_deref()) {
             (Some(names), Some(serial)) => {
-                let named = names.contains(&GeneralName::Directory(issuer.issuer.clone()));
+                let named = names
+                    .iter()
+                    .any(|n| matches!(n, GeneralName::Directory(name) if *name == issuer.issuer));
                 Some(named && serial == issuer.serial())
             }
             _ => None,

@@ -10,6 +10,7 @@ use crate::profile::Profile;
 use crate::sig::SignatureError;
 use crate::time::rfc3339;
 use crate::verdict::Verdict;
+use crate::work::Done;
 
 /// The kind of a refusal; each has its own exit code on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -65,6 +66,12 @@ pub enum Failure {
         signatures: usize,
         /// Certificates visited.
         steps: usize,
+    },
+    /// More certificates to choose from than are taken.
+    #[error("more than {max} certificates to find a path with")]
+    TooMany {
+        /// The most that are taken.
+        max: usize,
     },
     /// Longer than the caller allows.
     #[error("every path is longer than the {max} certificates allowed")]
@@ -192,6 +199,7 @@ impl Failure {
         match self {
             Self::NoIssuer { .. } => "no-issuer",
             Self::TooMuchWork { .. } => "too-much-work",
+            Self::TooMany { .. } => "too-many-certificates",
             Self::TooDeep { .. } => "too-deep",
             Self::Signature(SignatureError::Invalid { .. }) => "bad-signature",
             Self::Signature(SignatureError::Obsolete(_)) => "obsolete-algorithm",
@@ -306,7 +314,7 @@ pub struct Report {
     failure: Option<Failure>,
     #[serde(skip)]
     fingerprints: Vec<[u8; 32]>,
-    signatures: usize,
+    work: Done,
 }
 
 impl Report {
@@ -314,7 +322,7 @@ impl Report {
         options: &Options,
         path: &[&Certificate],
         verdict: Verdict,
-        signatures: usize,
+        work: Done,
     ) -> Self {
         let Verdict { checks, failure, .. } = verdict;
         let refusal = failure.as_ref().map(|(certificate, failure)| Refusal {
@@ -334,7 +342,7 @@ impl Report {
             checks,
             refusal,
             failure: failure.map(|(_, failure)| failure),
-            signatures,
+            work,
         }
     }
 
@@ -373,9 +381,9 @@ impl Report {
         &self.checks
     }
 
-    /// How many signatures were verified in the search.
-    pub fn signatures(&self) -> usize {
-        self.signatures
+    /// What the search took.
+    pub fn work(&self) -> Done {
+        self.work
     }
 }
 

@@ -5,7 +5,7 @@ mod ocsp;
 use crate::cert::{Certificate, key_usage};
 use crate::crl::{Crl, Revocation};
 use crate::extensions::DistributionPoint;
-use crate::name::{GeneralName, Name};
+use crate::name::{GeneralName, Name, PointName};
 use crate::options::Options;
 use crate::report::{Class, Failure};
 use crate::search::Pool;
@@ -52,6 +52,7 @@ impl Question<'_, '_> {
         let points = certificate.extensions.distribution_points.iter().chain([&implied]);
         for point in points {
             for (index, crl) in self.pool.crls.iter().enumerate() {
+                work.spend(effort(crl, point))?;
                 if crl.is_delta() || !concerns(crl, point, certificate) {
                     continue;
                 }
@@ -66,7 +67,7 @@ impl Question<'_, '_> {
                     continue;
                 }
                 let fresh = fresh(crl, options);
-                let listed = self.listed(crl, work);
+                let listed = self.listed(crl, work)?;
                 match listed {
                     // A list past its time still proves a revocation, unless that can be lifted.
                     Some(found) if fresh.is_ok() || outlasts(crl, found, options) => {
@@ -90,8 +91,10 @@ impl Question<'_, '_> {
     }
 
     /// What a complete list says, and the deltas to it that count.
-    fn listed(&self, complete: &Crl, work: &mut Work) -> Option<Revocation> {
-        let find = |crl: &Crl| crl.find(&self.certificate.issuer, self.certificate.serial());
+    fn listed(&self, complete: &Crl, work: &mut Work) -> Result<Option<Revocation>, Failure> {
+        let mut effort = self.pool.crls.len();
+        let mut find =
+            |crl: &Crl| crl.find(&self.certificate.issuer, self.certificate.serial(), &mut effort);
         let mut listed = find(complete);
         let mut newest = complete.this_update;
         for (index, delta) in self.pool.crls.iter().enumerate() {
@@ -111,7 +114,8 @@ impl Question<'_, '_> {
                 None => {}
             }
         }
-        listed
+        work.spend(effort)?;
+        Ok(listed)
     }
 
     /// Steps (f) and (g) of 6.3.3: signed by one who may, and nothing in it that is not
@@ -205,6 +209,13 @@ impl Obstacles {
             },
         }
     }
+}
+
+/// What it may cost to hold the names of a point against those of a CRL.
+fn effort(crl: &Crl, point: &DistributionPoint) -> usize {
+    let of = |name: Option<&PointName>| 1 + name.map_or(0, PointName::effort);
+    let issuers = point.crl_issuer.as_ref().map_or(0, Vec::len);
+    of(crl.point.as_ref().and_then(|p| p.name.as_ref())) * (of(point.name.as_ref()) + issuers)
 }
 
 /// Steps (b) (1) and (2) of RFC 5280 6.3.3: the CRL is one for this point and this certificate.

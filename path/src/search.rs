@@ -1,6 +1,7 @@
 //! Finding a path (RFC 4158): from the leaf upwards, likely issuers first, within a budget.
 
-use std::collections::{HashMap, HashSet};
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::cert::Certificate;
 use crate::crl::Crl;
@@ -12,6 +13,10 @@ use crate::validate;
 use crate::verdict::Verdict;
 use crate::work::{Fingerprint, Work};
 
+/// The most roots and other certificates that one verification is given: more than all public
+/// ones together.
+pub const MAX_CERTIFICATES: usize = 20_000;
+
 /// Looks for a path from `leaf` over `untrusted` to one of `roots` on which every check passes.
 ///
 /// The report shows that path, or of those refused the one that came closest. The order of the
@@ -19,8 +24,14 @@ use crate::work::{Fingerprint, Work};
 /// Never more than 200 signatures are verified, 2,000 certificates visited and two million small
 /// comparisons made, whatever is given.
 pub fn verify(leaf: &Certificate, given: &Given<'_>, options: &Options) -> Report {
-    let pool = Pool::new(given);
     let mut work = Work::new(options.profile);
+    if given.roots.len() + given.untrusted.len() > MAX_CERTIFICATES {
+        let mut verdict = Verdict::new();
+        let failure = Failure::TooMany { max: MAX_CERTIFICATES };
+        verdict.record(0, "path-building", "6.1", Err(failure));
+        return Report::new(options, &[leaf], verdict, work.done());
+    }
+    let pool = Pool::new(given);
     let anchors = given.roots.iter().map(|root| *root.fingerprint()).collect();
     let mut search = Search::new(&pool, anchors, options, &mut work);
     let mut path = vec![leaf];
@@ -28,7 +39,7 @@ pub fn verify(leaf: &Certificate, given: &Given<'_>, options: &Options) -> Repor
         Some(verdict) => (path, verdict),
         None => search.refusal(leaf),
     };
-    Report::new(options, &path, verdict, work.signatures())
+    Report::new(options, &path, verdict, work.done())
 }
 
 /// What there is to verify with. Nothing of it is believed but the roots.
@@ -49,6 +60,10 @@ pub(crate) struct Pool<'a> {
     by_subject: HashMap<&'a Name, Vec<&'a Certificate>>,
     pub(crate) crls: &'a [Crl],
     pub(crate) ocsp: &'a [OcspResponse],
+    roots: &'a [Certificate],
+    /// By how many certificates each subject is away from a root, going by names alone; made when
+    /// there is something to choose.
+    distances: OnceCell<HashMap<&'a Name, u8>>,
 }
 
 impl<'a> Pool<'a> {
@@ -60,7 +75,33 @@ impl<'a> Pool<'a> {
                 by_subject.entry(&certificate.subject).or_default().push(certificate);
             }
         }
-        Self { by_subject, crls: given.crls, ocsp: given.ocsp }
+        let Given { crls, ocsp, roots, .. } = *given;
+        Self { by_subject, crls, ocsp, roots, distances: OnceCell::new() }
+    }
+
+    /// How far this certificate is from a root by the way of its own issuer; 255 when no way leads
+    /// there.
+    fn distance(&self, issuer: &Certificate) -> u8 {
+        let distances = self.distances.get_or_init(|| {
+            let mut below: HashMap<&Name, Vec<&Name>> = HashMap::new();
+            for certificate in self.by_subject.values().flatten() {
+                below.entry(&certificate.issuer).or_default().push(&certificate.subject);
+            }
+            let mut distances: HashMap<&Name, u8> =
+                self.roots.iter().map(|root| (&root.subject, 0)).collect();
+            let mut queue: VecDeque<&Name> = distances.keys().copied().collect();
+            while let Some(name) = queue.pop_front() {
+                let next = distances[name].saturating_add(1);
+                for subject in below.remove(name).unwrap_or_default() {
+                    distances.entry(subject).or_insert_with(|| {
+                        queue.push_back(subject);
+                        next
+                    });
+                }
+            }
+            distances
+        });
+        distances.get(&issuer.issuer).map_or(u8::MAX, |above| above.saturating_add(1))
     }
 
     /// All certificates with this subject.
@@ -147,12 +188,15 @@ impl<'a, 's> Search<'a, 's> {
             self.note_refused(path, verdict);
             return None;
         }
+        self.work.spend(last.effort()).ok()?;
         if path.len() == self.options.max_depth {
-            self.note_dead_end(path, Failure::TooDeep { max: self.options.max_depth });
+            let max = self.options.max_depth;
+            self.note_dead_end(path, || Failure::TooDeep { max });
             return None;
         }
         let candidates = self.pool.named(&last.issuer);
-        let mut effort = candidates.len() * (1 + path.len());
+        let sizes: usize = candidates.iter().map(|c| 1 + c.effort() / 8).sum();
+        let mut effort = sizes + candidates.len() * path.len();
         let mut issuers: Vec<_> = candidates
             .iter()
             .copied()
@@ -160,13 +204,15 @@ impl<'a, 's> Search<'a, 's> {
             .collect();
         self.work.spend(effort).ok()?;
         if issuers.is_empty() {
-            self.note_dead_end(path, Failure::NoIssuer { issuer: last.issuer.to_string() });
+            self.note_dead_end(path, || Failure::NoIssuer { issuer: last.issuer.to_string() });
         }
-        issuers.sort_by_cached_key(|issuer| self.unlikeliness(last, issuer));
+        if issuers.len() > 1 {
+            issuers.sort_by_cached_key(|issuer| self.unlikeliness(last, issuer));
+        }
         for issuer in issuers {
             if let Err(failure) = self.work.signature(last, issuer) {
                 path.push(issuer);
-                self.note_dead_end(path, failure);
+                self.note_dead_end(path, || failure);
                 path.pop();
                 continue;
             }
@@ -182,10 +228,12 @@ impl<'a, 's> Search<'a, 's> {
         None
     }
 
-    /// Smaller is tried earlier: key identifiers that match, then anchors, then what is valid now.
+    /// Smaller is tried earlier: key identifiers that match, then anchors and what is near one, then
+    /// what is valid now.
     fn unlikeliness(&self, certificate: &Certificate, issuer: &Certificate) -> [u8; 4] {
         let key_id = certificate.extensions.authority_key_id.distance(issuer);
-        let anchor = u8::from(!self.anchors.contains(issuer.fingerprint()));
+        let is_anchor = self.anchors.contains(issuer.fingerprint());
+        let anchor = if is_anchor { 0 } else { self.pool.distance(issuer).max(1) };
         let valid = (issuer.not_before..=issuer.not_after).contains(&self.options.at);
         [key_id, anchor, u8::from(!valid), u8::from(!issuer.is_ca())]
     }
@@ -201,10 +249,10 @@ impl<'a, 's> Search<'a, 's> {
         }
     }
 
-    fn note_dead_end(&mut self, path: &[&'a Certificate], failure: Failure) {
+    fn note_dead_end(&mut self, path: &[&'a Certificate], failure: impl FnOnce() -> Failure) {
         let longer = |(seen, _): &(Vec<&Certificate>, Failure)| path.len() > seen.len();
         if self.dead_end.as_ref().is_none_or(longer) {
-            self.dead_end = Some((path.to_vec(), failure));
+            self.dead_end = Some((path.to_vec(), failure()));
         }
     }
 

@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
+
 use crate::cert::Certificate;
 use crate::crl::Crl;
 use crate::ocsp::Basic;
@@ -22,6 +24,17 @@ pub(crate) const MAX_STEPS: usize = 2_000;
 pub(crate) const MAX_EFFORT: usize = 2_000_000;
 
 pub(crate) type Fingerprint = [u8; 32];
+
+/// What a verification took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Done {
+    /// Signatures verified; at most 200.
+    pub signatures: usize,
+    /// Certificates visited in the search; at most 2,000.
+    pub certificates: usize,
+    /// Small comparisons of names, policies, candidates and entries of lists; at most 2,000,000.
+    pub comparisons: usize,
+}
 
 /// What may still be spent.
 pub(crate) struct Work {
@@ -60,9 +73,13 @@ impl Work {
         }
     }
 
-    /// How many signatures were verified.
-    pub(crate) fn signatures(&self) -> usize {
-        self.signatures
+    /// What was done so far.
+    pub(crate) fn done(&self) -> Done {
+        Done {
+            signatures: self.signatures,
+            certificates: self.steps,
+            comparisons: MAX_EFFORT - self.effort,
+        }
     }
 
     /// Something is used up; nothing more is tried.
@@ -77,9 +94,10 @@ impl Work {
 
     /// Counts a certificate visited.
     pub(crate) fn step(&mut self) -> Result<(), Failure> {
-        self.steps += 1;
-        if self.steps > MAX_STEPS {
+        if self.steps == MAX_STEPS {
             self.exhausted = true;
+        } else {
+            self.steps += 1;
         }
         if self.exhausted { Err(self.spent()) } else { Ok(()) }
     }
