@@ -469,3 +469,6 @@ fn verify_rsa(
         .verify(parameters, message, signature)
         .map_err(drop)
 }
+
+#[cfg(test)]
+mod tests;
