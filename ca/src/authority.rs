@@ -20,6 +20,7 @@ use crate::certificates::{Certificates, CertificatesError};
 use crate::clock::Clock;
 use crate::heads::{Heads, HeadsError};
 use crate::metrics::Metrics;
+use crate::notices::{self, AddressKey, NoticeSettings, Notices};
 use crate::store::rows::Publication;
 use crate::store::{Store, StoreError};
 use crate::token::Token;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub metrics: Metrics,
     /// Hash of the genesis event, known from elsewhere than the database.
     pub genesis: Option<Hash32>,
+    /// How people are told of what happens to their identity.
+    pub notices: NoticeSettings,
 }
 
 /// Why an installation cannot be opened.
@@ -176,6 +179,7 @@ pub struct Authority {
     published: watch::Sender<u64>,
     unfinished: Notify,
     effects: Notify,
+    notices: Notices,
     crls: mpsc::Sender<crl::Refresh>,
     revocations: crl::Revocations,
     alarms: std::sync::Mutex<Vec<String>>,
@@ -212,7 +216,7 @@ impl Authority {
         settings: Settings,
         stop: CancellationToken,
     ) -> Result<Running, OpenError> {
-        let Settings { limits, blocklist, metrics, genesis } = settings;
+        let Settings { limits, blocklist, metrics, genesis, notices } = settings;
         let row = store.genesis().await?.ok_or(OpenError::Empty)?;
         if walk::leaf_of(&row.event, &[0; 32], &row.salt) != row.leaf {
             return Err(OpenError::GenesisLeaf);
@@ -227,6 +231,7 @@ impl Authority {
         if blinding_commitment(&secret) != installation.blinding() {
             return Err(OpenError::Secret);
         }
+        let notices = Notices::new(notices, AddressKey::derive(&secret));
         let token = Token::new(hsm, metrics.clone());
         let (edge, checkpoint) = signed_edge(&*store, &token, &log).await?;
         let head = TreeHead::of_edge(&edge);
@@ -253,6 +258,7 @@ impl Authority {
             published: watch::Sender::new(0),
             unfinished: Notify::new(),
             effects: Notify::new(),
+            notices,
             crls,
             revocations: crl::Revocations::since(head.size()),
             alarms: std::sync::Mutex::default(),
@@ -266,6 +272,7 @@ impl Authority {
         tasks.spawn(reopen::run(Arc::clone(&authority)));
         tasks.spawn(crl::run(Arc::clone(&authority), refreshes));
         tasks.spawn(effects::run(Arc::clone(&authority)));
+        tasks.spawn(notices::run(Arc::clone(&authority)));
         Ok(Running { authority, tasks })
     }
 
@@ -329,6 +336,11 @@ impl Authority {
     /// Requests that wait to be decided.
     pub(crate) fn queue_length(&self) -> usize {
         self.queue.len()
+    }
+
+    /// What people are told.
+    pub(crate) fn notices(&self) -> &Notices {
+        &self.notices
     }
 
     pub(crate) fn clock(&self) -> &Clock {

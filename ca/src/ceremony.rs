@@ -402,6 +402,7 @@ fn leaf_zero(event: Event, secret: [u8; 32]) -> RecordGroup {
         revocation: None,
         proposal: None,
         idempotency: None,
+        addresses: Vec::new(),
     };
     RecordGroup {
         expected_size: 0,

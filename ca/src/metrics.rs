@@ -49,6 +49,12 @@ struct What {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Told {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Shard {
     shard: u32,
 }
@@ -78,6 +84,8 @@ pub struct Metrics {
     sign_errors: Family<What, Counter>,
     store: StoreMetrics,
     alarms: Counter,
+    notices: Family<Told, Counter>,
+    notices_waiting: Gauge<u64, AtomicU64>,
     connections: Family<What, Gauge>,
     crl_this_update: Family<Shard, Gauge<u64, AtomicU64>>,
     crl_next_update: Family<Shard, Gauge<u64, AtomicU64>>,
@@ -135,6 +143,8 @@ impl Metrics {
             sign_errors: Family::default(),
             store,
             alarms: Counter::default(),
+            notices: Family::default(),
+            notices_waiting: Gauge::default(),
             connections: Family::default(),
             crl_this_update: Family::default(),
             crl_next_update: Family::default(),
@@ -207,6 +217,17 @@ impl Metrics {
             "alarms",
             "Things that cannot be explained; each needs an operator",
             self.alarms.clone(),
+        );
+        all.register(
+            "notices",
+            "Tries to tell somebody of an event, by kind of channel and outcome: sent, failed (and \
+             tried again), given-up",
+            self.notices.clone(),
+        );
+        all.register(
+            "notices_waiting",
+            "Notices that are not sent and not given up",
+            self.notices_waiting.clone(),
         );
         all.register("connections", "Open connections, by socket", self.connections.clone());
         all.register_with_unit(
@@ -289,6 +310,16 @@ impl Metrics {
     /// Something cannot be explained.
     pub(crate) fn alarm(&self) {
         self.alarms.inc();
+    }
+
+    /// A notice was sent, or not.
+    pub(crate) fn notice(&self, kind: &'static str, outcome: &'static str) {
+        self.notices.get_or_create(&Told { kind, outcome }).inc();
+    }
+
+    /// So many notices wait.
+    pub(crate) fn notices_waiting(&self, waiting: u64) {
+        self.notices_waiting.set(waiting);
     }
 
     /// A shard's current CRL.

@@ -272,6 +272,7 @@ pub(crate) fn installation(authority: &Authority) -> Installation {
             "allow_transport_evidence is on: an agent's TLS certificate alone may enrol".to_owned(),
         );
     }
+    warnings.extend(authority.notices().warnings());
     if let Some(file) = authority.clock().test_file() {
         warnings.push(format!(
             "test_clock is on: waits are over when {} says so, and mean nothing",
@@ -341,6 +342,7 @@ pub(crate) async fn health(authority: &Authority) -> Health {
     let mut parts = vec![
         part("store", store.err().map(|error| error.to_string())),
         part("hsm", hsm.err()),
+        part("notices", authority.notices().trouble()),
         part("record", (!alarms.is_empty()).then(|| alarms.join("; "))),
     ];
     if authority.clock().test_file().is_some() {
@@ -351,5 +353,10 @@ pub(crate) async fn health(authority: &Authority) -> Health {
             detail: "a test clock: waits mean nothing".to_owned(),
         });
     }
-    Health { ready: parts.iter().all(|part| part.ok || part.name == "record"), parts }
+    Health {
+        ready: parts
+            .iter()
+            .all(|part| part.ok || ["notices", "record"].contains(&part.name.as_str())),
+        parts,
+    }
 }

@@ -259,4 +259,4 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 }
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;

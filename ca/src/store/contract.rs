@@ -13,7 +13,7 @@ pub(super) mod writing;
 use super::engine::{Engine, Mode, NOTHING, Session};
 use super::{Store, StoreError};
 
-pub(super) use author::{Author, certificates, key, refused, uid};
+pub(crate) use author::{Author, certificates, key, refused, uid};
 
 /// Makes stores of one kind.
 pub(super) trait Harness {

@@ -232,7 +232,6 @@ pub(super) async fn forget<E: Engine>(engine: &E, now_ms: u64, given_up_before: 
     Ok(())
 }
 
-#[allow(dead_code, reason = "the sender comes next")]
 /// The stable name of a notice: the same event to the same place has the same one.
 pub(crate) fn notice_id(leaf: Hash32, to: &Destination) -> Hash32 {
     let to = match to {

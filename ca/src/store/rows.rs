@@ -93,6 +93,8 @@ pub struct NewEvent {
     pub revocation: Option<Revocation>,
     /// Hash of the intent that this event proposes, which approvals and vetoes name.
     pub proposal: Option<Hash32>,
+    /// Addresses of channels that came with the request.
+    pub addresses: Vec<Address>,
     /// The caller's idempotency key with the hash of its request.
     pub idempotency: Option<(IdempotencyKey, Hash32)>,
 }

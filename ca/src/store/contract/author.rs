@@ -193,6 +193,7 @@ impl Author {
             revocation: None,
             proposal: None,
             idempotency: None,
+            addresses: Vec::new(),
         });
         group.events.last_mut().unwrap()
     }
