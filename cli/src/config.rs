@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use check::{Config, HsmConfig, StoreConfig};
 pub(crate) use keys::{
-    Raw, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog, RawMetrics, RawSockets,
-    RawStore,
+    Raw, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog, RawMetrics, RawNotices,
+    RawSockets, RawStore,
 };
 pub(crate) use read::{Fault, Origin, Source};
-pub(crate) use values::{Address, Count, LogFormat};
+pub(crate) use values::{Address, Count, LogFormat, SmtpTls};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]

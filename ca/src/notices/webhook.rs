@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url};
-use secrecy::{ExposeSecret, SecretSlice};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::Sha256;
 
 use super::compose::payload;
@@ -25,7 +25,7 @@ const PREFIX: &str = "whsec_";
 /// Where webhooks may go and how they are signed.
 pub struct WebhookSettings {
     /// `whsec_` and the secret in base64.
-    pub secret: String,
+    pub secret: SecretString,
     /// The only hosts that are called.
     pub hosts: Vec<String>,
     /// The only CAs that they may have their certificates from, PEM; the system's where there are
@@ -66,7 +66,12 @@ impl Caller {
     /// # Errors
     /// [`WebhookError`].
     pub fn new(settings: WebhookSettings) -> Result<Self, WebhookError> {
-        let text = settings.secret.trim().strip_prefix(PREFIX).ok_or(WebhookError::Secret)?;
+        let text = settings
+            .secret
+            .expose_secret()
+            .trim()
+            .strip_prefix(PREFIX)
+            .ok_or(WebhookError::Secret)?;
         let secret = STANDARD.decode(text).map_err(|_| WebhookError::Secret)?;
         if !(24..=64).contains(&secret.len()) {
             return Err(WebhookError::Secret);

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use ca::clock::Clock;
 use ca::store::postgres;
 use pkcs11::{Pin, TokenConfig, TokenSelector};
+use wire::address::{Address, SALT};
+use wire::body::ChannelKind;
 
-use super::keys::{RawHsm, RawLimits, RawStore};
+use super::keys::{RawHsm, RawLimits, RawNotices, RawStore};
 use super::read::{Fault, Source};
-use super::values::LogFormat;
+use super::values::{LogFormat, SmtpTls};
 use super::{ConfigError, Origin};
 
 /// A checked configuration; all paths are absolute.
@@ -23,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) run: PathBuf,
     pub(crate) limits: RawLimits,
     pub(crate) blocklist: Option<PathBuf>,
+    pub(crate) notices: RawNotices,
     pub(crate) metrics: MetricsSection,
     pub(crate) test_clock: Option<PathBuf>,
     pub(crate) log: LogSection,
@@ -206,6 +209,7 @@ fn values(source: &Source, dir: &Path) -> Result<Config, Wrong> {
         run: dir.join(raw.sockets.dir),
         limits: raw.limits,
         blocklist: raw.keys.blocklist.map(|path| dir.join(path)),
+        notices: notices(raw.notices, dir)?,
         metrics: MetricsSection {
             authority: raw.metrics.authority_listen.map(|address| address.0),
             gateway: raw.metrics.gateway_listen.map(|address| address.0),
@@ -233,6 +237,44 @@ fn store(raw: RawStore, dir: &Path) -> Result<StoreConfig, Wrong> {
             Err(("store", "path", what.to_owned()))
         }
     }
+}
+
+fn notices(mut raw: RawNotices, dir: &Path) -> Result<RawNotices, Wrong> {
+    let wrong = |key, what: &str| Err(("notices", key, what.to_owned()));
+    match (&raw.smtp_server, &raw.from) {
+        (Some(_), None) => return wrong("from", "give the sender of mails"),
+        (None, Some(_)) => return wrong("smtp_server", "give the mail server"),
+        _ => {}
+    }
+    match (&raw.smtp_user, &raw.smtp_password_file) {
+        (Some(_), None) => return wrong("smtp_password_file", "give the user's password"),
+        (None, Some(_)) => return wrong("smtp_user", "give the user whose password it is"),
+        (Some(_), Some(_)) if raw.smtp_tls == SmtpTls::None => {
+            return wrong("smtp_tls", "a password does not go out without encryption");
+        }
+        _ => {}
+    }
+    if raw.webhook_secret_file.is_some() == raw.webhook_hosts.is_empty() {
+        let what = "give both the secret for webhooks and the hosts that may be called";
+        return wrong("webhook_hosts", what);
+    }
+    for officer in &raw.officers {
+        if let Err(error) = Address::new(ChannelKind::Mail, [0; SALT], officer) {
+            return wrong("officers", &format!("{officer:?}: {error}"));
+        }
+    }
+    for path in [
+        &mut raw.smtp_ca,
+        &mut raw.smtp_password_file,
+        &mut raw.webhook_secret_file,
+        &mut raw.webhook_ca,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        *path = dir.join(&path);
+    }
+    Ok(raw)
 }
 
 fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, Wrong> {

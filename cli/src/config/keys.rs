@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use toml::{Table, Value};
 
-use super::values::{Address, Count, Described, LogFilter, LogFormat, Span};
+use super::values::{Address, Count, Described, LogFilter, LogFormat, SmtpTls, Span};
 
 /// A key as documented and checked.
 #[derive(Debug)]
@@ -56,7 +56,8 @@ fn take<T: Described>(table: &Table, name: &'static str, default: Option<T>) -> 
 /// A value as it would be written; none for what is absent or empty.
 fn shown<T: Described>(value: Option<T>) -> Option<Value> {
     let value = Value::try_from(value?).ok()?;
-    let empty = value.as_table().is_some_and(Table::is_empty);
+    let empty = value.as_table().is_some_and(Table::is_empty)
+        || value.as_array().is_some_and(Vec::is_empty);
     (!empty).then_some(value)
 }
 
@@ -209,6 +210,46 @@ sections! {
         /// `openssl-blacklist`) or of 64 (SHA-256 of a SubjectPublicKeyInfo). Read at the start.
         blocklist: Option<PathBuf>;
     }
+    /// How people are told of what happens to their identity ([more](notices.md)). Without
+    /// `smtp_server` no mail goes out, without `webhook_secret_file` no webhook is called; what
+    /// would have been sent waits in the database until `give_up`.
+    RawNotices {
+        /// Host name of the mail server, which its certificate names too.
+        smtp_server: Option<String>;
+        /// Its port.
+        smtp_port: Count<1, 65_535> = Count(587);
+        /// Encryption of the way there. `none` is for a relay on this machine.
+        smtp_tls: SmtpTls = SmtpTls::StartTls;
+        /// The only CAs that the mail server may have its certificate from, PEM; the system's where
+        /// it is not given.
+        smtp_ca: Option<PathBuf>;
+        /// User at the mail server, if it wants one.
+        smtp_user: Option<String>;
+        /// That user's password is in this file, which only this user of the machine can read. A
+        /// line end after it is left out.
+        smtp_password_file: Option<PathBuf>;
+        /// The sender, such as `Avouch <avouch@example.org>`. Must be given with `smtp_server`.
+        from: Option<String>;
+        /// Where people turn to with questions; stands in every mail.
+        help: Option<String>;
+        /// Mail addresses of officers: they are told of switches, vetoes, suspensions and changes of
+        /// the installation.
+        officers: Vec<String>;
+        /// The secret that signs webhooks is in this file, which only this user can read: `whsec_`
+        /// and 24 to 64 random bytes in base64.
+        webhook_secret_file: Option<PathBuf>;
+        /// The only hosts whose webhooks are called.
+        webhook_hosts: Vec<String>;
+        /// The only CAs that these hosts may have their certificates from, PEM; the system's where
+        /// it is not given.
+        webhook_ca: Option<PathBuf>;
+        /// Lets these hosts be on this machine or in a private network.
+        webhook_private: bool = false;
+        /// Time after the first try that failed; twice as long after each more, up to an hour.
+        first_retry: Span<100, { 3600 * S }> = Span(ca::notices::NoticeSettings::default().first_retry);
+        /// How long a notice is tried. Then it is given up, with an alarm.
+        give_up: Span<{ 60 * S }, { 30 * 86_400 * S }> = Span(ca::notices::NoticeSettings::default().give_up);
+    }
     /// Metrics for Prometheus, on listeners of their own: they tell how much goes on, so let
     /// nobody but the scraper reach them. Off unless an address is given.
     RawMetrics {
@@ -248,7 +289,7 @@ macro_rules! optional {
     )+};
 }
 
-optional!(RawSockets RawLimits RawKeys RawMetrics RawDevelopment RawLog);
+optional!(RawSockets RawLimits RawKeys RawNotices RawMetrics RawDevelopment RawLog);
 
 /// The file as written, with its defaults.
 #[derive(Debug, Clone)]
@@ -260,6 +301,7 @@ pub(crate) struct Raw {
     pub(crate) sockets: RawSockets,
     pub(crate) limits: RawLimits,
     pub(crate) keys: RawKeys,
+    pub(crate) notices: RawNotices,
     pub(crate) metrics: RawMetrics,
     pub(crate) development: RawDevelopment,
     pub(crate) log: RawLog,
@@ -289,6 +331,7 @@ impl Raw {
             sockets: RawSockets::read(table("sockets")).map_err(at("sockets"))?,
             limits: RawLimits::read(table("limits")).map_err(at("limits"))?,
             keys: RawKeys::read(table("keys")).map_err(at("keys"))?,
+            notices: RawNotices::read(table("notices")).map_err(at("notices"))?,
             metrics: RawMetrics::read(table("metrics")).map_err(at("metrics"))?,
             development: RawDevelopment::read(table("development")).map_err(at("development"))?,
             log: RawLog::read(table("log")).map_err(at("log"))?,
@@ -304,6 +347,7 @@ impl Raw {
             ("sockets", self.sockets.write()),
             ("limits", self.limits.write()),
             ("keys", self.keys.write()),
+            ("notices", self.notices.write()),
             ("metrics", self.metrics.write()),
             ("development", self.development.write()),
             ("log", self.log.write()),
@@ -353,6 +397,7 @@ pub(crate) fn sections() -> Vec<Section> {
         RawSockets::describe("sockets", false),
         RawLimits::describe("limits", false),
         RawKeys::describe("keys", false),
+        RawNotices::describe("notices", false),
         RawMetrics::describe("metrics", false),
         RawDevelopment::describe("development", false),
         RawLog::describe("log", false),

@@ -57,6 +57,34 @@ impl Described for BTreeMap<String, String> {
     }
 }
 
+impl Described for Vec<String> {
+    fn expected() -> String {
+        "a list of texts".to_owned()
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self::new())
+    }
+}
+
+/// Whether and how the way to the mail server is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SmtpTls {
+    /// STARTTLS, and nothing without it.
+    StartTls,
+    /// From the first byte.
+    Tls,
+    /// Not at all.
+    None,
+}
+
+impl Described for SmtpTls {
+    fn expected() -> String {
+        "\"starttls\", \"tls\" or \"none\"".to_owned()
+    }
+}
+
 /// An address and a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

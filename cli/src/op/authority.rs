@@ -61,7 +61,9 @@ pub(super) fn settings(config: &Config) -> Result<Settings, Failure> {
             x509::Blocklist::parse(&text).map_err(|e| wrong(&e))?
         }
     };
-    Ok(Settings { limits, blocklist: Arc::new(blocklist), metrics: Metrics::new(), genesis: None })
+    let notices = super::notices::settings(&config.notices)?;
+    let (blocklist, metrics) = (Arc::new(blocklist), Metrics::new());
+    Ok(Settings { limits, blocklist, metrics, genesis: None, notices })
 }
 
 /// Which installation it is to be. Whoever writes to the database does not write to this file.

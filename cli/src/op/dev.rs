@@ -17,7 +17,7 @@ use super::init::{self, KeyKind};
 use super::{authority, serve, tls};
 use crate::config::{
     self, Address, Count, Raw, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog,
-    RawMetrics, RawSockets, RawStore,
+    RawMetrics, RawNotices, RawSockets, RawStore,
 };
 use crate::exit::Failure;
 use crate::files;
@@ -215,6 +215,7 @@ fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
         sockets: RawSockets::default(),
         limits: RawLimits::default(),
         keys: RawKeys::default(),
+        notices: RawNotices::default(),
         metrics: RawMetrics::default(),
         development: RawDevelopment::default(),
         log: RawLog::default(),

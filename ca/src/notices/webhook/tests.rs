@@ -2,7 +2,7 @@ use super::*;
 
 fn caller(hosts: &[&str], private: bool) -> Caller {
     Caller::new(WebhookSettings {
-        secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(),
+        secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned().into(),
         hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
         ca: None,
         private,
@@ -88,8 +88,12 @@ async fn a_name_of_this_machine_is_not_resolved() {
 #[test]
 fn weak_secrets_are_refused() {
     for secret in ["", "whsec_", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_!"] {
-        let settings =
-            WebhookSettings { secret: secret.into(), hosts: vec![], ca: None, private: false };
+        let settings = WebhookSettings {
+            secret: secret.to_owned().into(),
+            hosts: vec![],
+            ca: None,
+            private: false,
+        };
         assert!(matches!(Caller::new(settings), Err(WebhookError::Secret)), "{secret:?}");
     }
     assert!(!format!("{:?}", caller(&[], false)).contains("MfKQ"));
