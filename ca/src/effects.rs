@@ -122,6 +122,7 @@ async fn of_identity(
         facts: Vec::new(),
         signers: HashMap::new(),
         intent: None,
+        addresses: Vec::new(),
         idempotency: None,
         reply,
     };

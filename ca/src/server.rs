@@ -1,5 +1,6 @@
 //! The sockets: typed, versioned, bounded in size and time. Each is a hostile boundary.
 
+mod addresses;
 mod connection;
 mod handle;
 mod moves;

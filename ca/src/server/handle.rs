@@ -7,6 +7,7 @@ use evidence::dossier::{self, DossierError, Piece};
 use policy::{Fact, Installation};
 use serde_bytes::ByteBuf;
 use tokio::sync::oneshot;
+use wire::address::Address;
 use wire::event::{EvidenceKind, RevocationReason, TransportSource, TransportWord};
 use wire::intent::{Intent, NameKind};
 use wire::problem::{Problem, ProblemCode};
@@ -15,8 +16,8 @@ use wire::statement::SignedStatement;
 use wire::{Encoded, Hash32, IdempotencyKey, UserId};
 use x509::Csr;
 
-use super::Door;
 use super::moves::{self, About};
+use super::{Door, addresses};
 use crate::authority::Authority;
 use crate::store::Wanted;
 use crate::walk::{Action, Answer, Ask, Idempotency, Reply};
@@ -219,6 +220,7 @@ pub(super) struct Weighed {
     pub(super) facts: Vec<Fact>,
     pub(super) signers: HashMap<Hash32, Vec<u8>>,
     pub(super) intent: Option<Vec<u8>>,
+    pub(super) addresses: Vec<Address>,
 }
 
 /// Collects the evidence and what it proves. `uid` is whose keys may have signed.
@@ -229,9 +231,12 @@ pub(super) async fn weigh(
     mut evidence: Vec<Piece>,
     signed: Signed,
 ) -> Result<Weighed> {
-    let signers = match uid {
-        Some(uid) => signers(authority, uid, &signed).await?,
-        None => HashMap::new(),
+    let (signers, addresses) = match uid {
+        Some(uid) => (
+            signers(authority, uid, &signed).await?,
+            addresses::open(authority, uid, &signed).await?,
+        ),
+        None => (HashMap::new(), Vec::new()),
     };
     let pieces = |kind: EvidenceKind, data: Vec<ByteBuf>| {
         data.into_iter().map(move |data| dossier::piece(kind, data.into_vec()))
@@ -248,7 +253,7 @@ pub(super) async fn weigh(
     let facts =
         dossier::facts(&installation, csr, intent.as_deref(), &evidence[..timeless], &spki_of)
             .map_err(|error| evidence_problem(&error))?;
-    Ok(Weighed { installation, evidence, facts, signers, intent })
+    Ok(Weighed { installation, evidence, facts, signers, intent, addresses })
 }
 
 /// Collects the evidence and what it proves, then lets the request walk.
@@ -276,7 +281,7 @@ pub(super) async fn put(
     weighed: Weighed,
     idempotency: Option<Idempotency>,
 ) -> Result<Answer> {
-    let Weighed { installation, evidence, facts, signers, intent } = weighed;
+    let Weighed { installation, evidence, facts, signers, intent, addresses } = weighed;
     let (reply, answer) = Reply::channel();
     authority.submit(Ask {
         uid,
@@ -286,6 +291,7 @@ pub(super) async fn put(
         facts,
         signers,
         intent,
+        addresses,
         idempotency,
         reply,
     })?;

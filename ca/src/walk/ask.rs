@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use policy::{Fact, Installation, Request};
 use tokio::sync::oneshot;
+use wire::address::Address;
 use wire::body::{Changed, Ended, Phase};
 use wire::event::{Event, EventKind, EvidenceKind, EvidenceRef, RevocationReason};
 use wire::intent::Intent;
@@ -164,6 +165,8 @@ pub(crate) struct Ask {
     pub(crate) signers: HashMap<Hash32, Vec<u8>>,
     /// The signed intent, DER.
     pub(crate) intent: Option<Vec<u8>>,
+    /// Addresses of the channels that the intent sets, as far as they came with it.
+    pub(crate) addresses: Vec<Address>,
     pub(crate) idempotency: Option<Idempotency>,
     pub(crate) reply: Reply,
 }

@@ -87,6 +87,7 @@ pub(crate) async fn change(
         certificate: None,
         revocation: None,
         proposal: None,
+        addresses: Vec::new(),
         idempotency: None,
     };
     let caller = Some(Caller { reply, done });

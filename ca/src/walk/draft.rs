@@ -25,7 +25,7 @@ pub(super) fn draft(
     decision: Decision,
 ) -> Result<(NewEvent, Recorded), Failed> {
     let Decision { ask, approved, now_ms, before, known_key } = decision;
-    let Ask { uid, action, evidence, intent, idempotency, reply, .. } = ask;
+    let Ask { uid, action, evidence, intent, addresses, idempotency, reply, .. } = ask;
     let references: Vec<EvidenceRef> = evidence.iter().map(|(r, _)| r.clone()).collect();
 
     let at = At { leaf_index, now_ms, vouched: vouched(references.iter()) };
@@ -90,6 +90,7 @@ pub(super) fn draft(
         new_key,
         certificate,
         revocation,
+        addresses,
         idempotency: idempotency.map(|i| (i.key, i.request)),
         event,
     };

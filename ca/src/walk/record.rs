@@ -138,6 +138,13 @@ impl Drafts {
     }
 }
 
+/// What people are told of these events.
+fn notices(authority: &Authority, events: &[NewEvent]) -> NoticeRows {
+    let installation = authority.installation();
+    let wait = installation.rules().wait;
+    authority.notices().rows(installation.realm().as_str(), wait, events)
+}
+
 fn revocations(group: &RecordGroup) -> impl Iterator<Item = Revocation> {
     group.events.iter().filter(|new| new.revocation.is_some()).filter_map(|new| {
         let (leaf_index, leaf) = (new.leaf_index, new.leaf.leaf_hash());
@@ -175,14 +182,8 @@ impl Ledger {
         let staged = stage(authority, changes).await?;
         let map_root = root_leaf(staged.root());
         hashes.extend(edge.append(map_root.leaf_hash()).stored);
-        let group = RecordGroup {
-            expected_size,
-            events,
-            map_root,
-            hashes,
-            secret: None,
-            notices: NoticeRows::default(),
-        };
+        let notices = notices(authority, &events);
+        let group = RecordGroup { expected_size, events, map_root, hashes, secret: None, notices };
         match authority.store().record(&group).await {
             Ok(()) => {
                 authority.heads().commit(staged, edge.size());
@@ -194,6 +195,9 @@ impl Ledger {
                     |new: &NewEvent| new.identity.as_ref().is_none_or(|row| row.due_ms.is_some());
                 if group.events.iter().any(waits) {
                     authority.effects_changed();
+                }
+                if !group.notices.outbox.is_empty() {
+                    authority.notices().written();
                 }
                 if let Err(error) = authority.heads().flush(authority.store(), false).await {
                     tracing::warn!(%error, "the map is flushed later");
