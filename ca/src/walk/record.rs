@@ -215,6 +215,8 @@ impl Ledger {
                 // The transaction may have been kept though the answer was lost: the log tells.
                 self.reload(authority).await?;
                 authority.catch_up().await?;
+                // What was kept follows from its evidence, so it is the log now.
+                authority.note_tree_head(self.tree_head());
                 authority.finish_later();
                 Ok(Vec::new())
             }

@@ -1,0 +1,176 @@
+//! A store that fails where it is told to, once: before it did what it was asked, or after, so that
+//! the answer is lost. Then it either goes on, or the whole process is as good as dead.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use avouch_ca::store::rows::{
+    Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EntryRow,
+    EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch,
+    LeafRow, MovedRow, Proposal, Publication, RecordGroup, Refused, RevokedRow, Unfinished,
+};
+use avouch_ca::store::sqlite::Sqlite;
+use avouch_ca::store::{Store, StoreError, Wanted};
+use tlog::map::PageId;
+use tlog::{Edge, StoredHash};
+use wire::{Hash32, UserId};
+
+/// When a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Nothing was done.
+    Before,
+    /// It was done: failed but persisted.
+    After,
+}
+
+/// What comes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// The caller is told of an error, and later calls work.
+    Error,
+    /// Nobody is told of anything any more.
+    Death,
+}
+
+/// One fault: the `nth` call (from 0) of a method.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    pub(crate) method: &'static str,
+    pub(crate) nth: usize,
+    pub(crate) when: When,
+    pub(crate) then: Then,
+}
+
+/// The store with its fault, if there is one.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    store: Sqlite,
+    fault: Option<Fault>,
+    /// Counts only once it is armed: a start reads and writes, too.
+    armed: AtomicBool,
+    calls: AtomicUsize,
+    met: AtomicBool,
+    dead: AtomicBool,
+}
+
+impl Faulty {
+    pub(crate) fn new(store: Sqlite, fault: Option<Fault>) -> Self {
+        Self {
+            store,
+            fault,
+            armed: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+            met: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
+        }
+    }
+
+    /// From here on calls count.
+    pub(crate) fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// From here on nothing fails any more.
+    pub(crate) fn disarm(&self) {
+        self.armed.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the fault was met.
+    pub(crate) fn met(&self) -> bool {
+        self.met.load(Ordering::SeqCst)
+    }
+
+    /// Whether nobody is told of anything any more.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::SeqCst)
+    }
+
+    async fn around<T>(
+        &self,
+        method: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if self.is_dead() {
+            std::future::pending::<()>().await;
+        }
+        let Some(fault) = self.fault.filter(|fault| fault.method == method) else {
+            return call.await;
+        };
+        let armed = self.armed.load(Ordering::SeqCst);
+        if !armed || self.calls.fetch_add(1, Ordering::SeqCst) != fault.nth {
+            return call.await;
+        }
+        if fault.when == When::After {
+            call.await?;
+        }
+        self.met.store(true, Ordering::SeqCst);
+        if fault.then == Then::Death {
+            self.dead.store(true, Ordering::SeqCst);
+            std::future::pending::<()>().await;
+        }
+        Err(StoreError::Engine(sqlx::Error::WorkerCrashed))
+    }
+}
+
+/// Every method, handed on through [`Faulty::around`].
+macro_rules! handed_on {
+    ($($name:ident($($argument:ident: $ty:ty),*) -> $out:ty;)+) => {
+        #[async_trait]
+        impl Store for Faulty {
+            $(
+                async fn $name(&self, $($argument: $ty),*) -> Result<$out, StoreError> {
+                    self.around(stringify!($name), self.store.$name($($argument),*)).await
+                }
+            )+
+
+            async fn close(&self) {
+                self.store.close().await;
+            }
+        }
+    };
+}
+
+handed_on! {
+    genesis() -> Option<GenesisRow>;
+    edge() -> Edge;
+    books(wanted: &Wanted) -> Books;
+    record(group: &RecordGroup) -> ();
+    refuse(refusals: &[Refused]) -> ();
+    publish(publication: &Publication) -> Vec<CertificateRow>;
+    checkpoint(size: Option<u64>) -> Option<CheckpointRow>;
+    stored_hashes(indexes: &[u64]) -> Vec<StoredHash>;
+    leaves(from: u64, to: u64) -> Vec<LeafRow>;
+    entries(from: u64, to: u64, with_evidence: bool) -> Vec<EntryRow>;
+    secret() -> Option<[u8; 32]>;
+    map_size() -> u64;
+    map_pages(ids: &[PageId]) -> Vec<(PageId, Option<Vec<u8>>)>;
+    put_map_pages(pages: &[(PageId, Vec<u8>)], size: u64) -> ();
+    unfinished(after: Option<u64>, limit: u32) -> Vec<Unfinished>;
+    events_of(uid: &UserId) -> Vec<EventRow>;
+    installation_events() -> Vec<EventRow>;
+    proposal(intent: Hash32) -> Option<Proposal>;
+    pending(after: Option<&UserId>, limit: u32) -> Vec<UserId>;
+    due(limit: u32) -> Vec<(u64, UserId)>;
+    moved(after: Option<u64>, limit: u32) -> Vec<MovedRow>;
+    identity(uid: &UserId) -> Option<IdentityRow>;
+    certificate(leaf_index: u64) -> Option<CertificateRow>;
+    certificates_of(uid: &UserId, before: Option<u64>, limit: u32) -> Vec<CertificateRow>;
+    search_certificates(
+        search: &CertificateSearch, after: Option<&CertificateCursor>, limit: u32
+    ) -> Vec<CertificateRow>;
+    search_identities(
+        search: &IdentitySearch, after: Option<&UserId>, limit: u32
+    ) -> Vec<FoundIdentity>;
+    history(
+        uid: &UserId, before: Option<HistoryCursor>, limit: u32
+    ) -> Vec<(HistoryCursor, HistoryRow)>;
+    revoked(issuer: Hash32, shard: u32, until: u64) -> Vec<RevokedRow>;
+    crl(issuer: Hash32, shard: u32) -> Option<CrlRow>;
+    put_crl(row: &CrlRow) -> bool;
+    known_channels(uid: &UserId) -> Vec<wire::address::Address>;
+    outbox(now_ms: u64, limit: u32) -> avouch_ca::store::rows::Outbox;
+    settle(settled: &[avouch_ca::store::rows::Settled]) -> ();
+    forget(now_ms: u64, given_up_before: u64) -> ();
+    ping() -> ();
+}
