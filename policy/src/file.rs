@@ -100,6 +100,7 @@ impl Preset {
                 cooldown: 14 * DAY,
                 max_status_age: HOUR,
                 min_rsa_bits: 3072,
+                certificates_per_day: 4,
                 allow_unwitnessed: false,
                 ..standard
             },
@@ -140,6 +141,11 @@ const FIELDS: &[(&str, Field, &str)] = &[
     ),
     ("leaves_per_crl", Field::Number(|r| &mut r.leaves_per_crl), "leaves that share one CRL"),
     ("min_rsa_bits", Field::Count(|r| &mut r.min_rsa_bits), "least size of RSA keys, in bits"),
+    (
+        "certificates_per_day",
+        Field::Count(|r| &mut r.certificates_per_day),
+        "certificates that the current key alone may bring about on one day",
+    ),
     (
         "allow_transport_evidence",
         Field::Switch(|r| &mut r.allow_transport_evidence),

@@ -195,6 +195,8 @@ pub struct Details {
     pub(crate) former_channels: Option<(Vec<Channel>, u64)>,
     pub(crate) binding: Option<Binding>,
     pub(crate) switched_ms: Option<u64>,
+    /// A day (since 1970, UTC), and how many certificates the current key alone brought about on it.
+    pub(crate) certified: Option<(u64, u32)>,
     /// When each officer last suspended it.
     pub(crate) officers_suspended: BTreeMap<Hash32, u64>,
 }

@@ -120,7 +120,7 @@ problems! {
     UnsupportedMediaType = "unsupported-media-type", 415, "The body's media type is not taken here",
         "The detail lists what is.";
     TooManyRequests = "too-many-requests", 429, "Too many requests",
-        "Wait as long as Retry-After says.";
+        "Wait as long as Retry-After says; where the policy refuses, until the time that the problem expects.";
     Pending = "pending", 503, "Recorded, not signed yet",
         "The request is recorded and will be finished. Ask again with the same Idempotency-Key after Retry-After.";
     HsmUnavailable = "hsm-unavailable", 503, "The HSM is not available",

@@ -32,6 +32,8 @@ pub struct Rules {
     pub leaves_per_crl: u64,
     /// Least size of RSA keys, in bits.
     pub min_rsa_bits: u32,
+    /// Certificates that the current key alone may bring about on one day (UTC).
+    pub certificates_per_day: u32,
     /// Whether the word of a transport alone may enrol (development only).
     pub allow_transport_evidence: bool,
     /// Whether known software tokens count as HSMs (development only).
@@ -61,6 +63,7 @@ impl Rules {
             max_status_age: 24 * HOUR,
             leaves_per_crl: 1 << 16,
             min_rsa_bits: 2048,
+            certificates_per_day: 12,
             allow_transport_evidence: false,
             allow_software_token: false,
             allow_unwitnessed: true,
@@ -97,7 +100,8 @@ impl Rules {
         within("backdate", self.backdate, 0, HOUR)?;
         within("max_status_age", self.max_status_age, 5 * MINUTE, 31 * DAY)?;
         within("leaves_per_crl", self.leaves_per_crl, 1 << 10, 1 << 20)?;
-        within("min_rsa_bits", self.min_rsa_bits.into(), 2048, 4096)
+        within("min_rsa_bits", self.min_rsa_bits.into(), 2048, 4096)?;
+        within("certificates_per_day", self.certificates_per_day.into(), 1, 1000)
     }
 }
 encoded!(Rules, "rules", limit = 4096, check = Rules::within_bounds);

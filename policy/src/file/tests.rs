@@ -38,6 +38,7 @@ fn each_field_is_set_by_its_own_key() {
         ("max_status_age", "\"1h\""),
         ("leaves_per_crl", "1024"),
         ("min_rsa_bits", "3072"),
+        ("certificates_per_day", "7"),
         ("allow_transport_evidence", "true"),
         ("allow_software_token", "true"),
         ("allow_unwitnessed", "false"),

@@ -123,10 +123,12 @@ fn renew(
             "sign the renewal with the key itself",
         ));
     }
+    let certified = guard::one_more_today(state, identity, time)?;
     let approved = Approved::step(state, identity, EventKind::Renew, |next| {
         next.key = Some(Key { possession_proven: true, ..key });
+        next.details.certified = certified;
     });
-    // A thief may renew as often as he likes: that moves no anchor.
+    // A thief may renew too: that moves no anchor.
     Ok(approved.over(signed).request(csr).certifies(None).anchors(false))
 }
 

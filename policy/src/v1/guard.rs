@@ -80,6 +80,34 @@ pub(super) fn signed<'a>(
     refused.map_or(Ok(None), Err)
 }
 
+/// Whether the current key alone may bring about one more certificate today; what to remember of
+/// it. Without a limit a thief could make a history that nobody can replay in time.
+pub(super) fn one_more_today(
+    state: &State<'_>,
+    identity: &Identity,
+    time: Time,
+) -> Result<Option<(u64, u32)>, Refusal> {
+    const DAY: u64 = 24 * 60 * 60;
+    let today = time.lower_ms() / 1000 / DAY;
+    // A clock that went back begins no new day.
+    let (day, before) = match identity.details.certified {
+        Some((day, count)) if today <= day => (day, count),
+        _ => (today, 0),
+    };
+    let limit = state.installation.rules().certificates_per_day;
+    if before < limit {
+        return Ok(Some((day, before + 1)));
+    }
+    Err(Refusal {
+        code: ProblemCode::TooManyRequests,
+        rule: "certificates-per-day",
+        detail: format!("the identity's key brought about {before} certificates today"),
+        expected: format!("{} s since 1970 or later; {limit} a day are allowed", (day + 1) * DAY),
+        found: format!("{} s", time.lower_ms() / 1000),
+        remedy: "use the latest certificate, and ask again on the next day (UTC)",
+    })
+}
+
 fn stated(
     installation: &Installation,
     statement: &Statement,

@@ -159,6 +159,7 @@ fn rules_loosen(old: &Rules, new: &Rules) -> bool {
         max_status_age,
         leaves_per_crl: _,
         min_rsa_bits,
+        certificates_per_day,
         allow_transport_evidence,
         allow_software_token,
         allow_unwitnessed,
@@ -173,6 +174,7 @@ fn rules_loosen(old: &Rules, new: &Rules) -> bool {
         || *backdate > old.backdate
         || *max_status_age > old.max_status_age
         || *min_rsa_bits < old.min_rsa_bits
+        || *certificates_per_day > old.certificates_per_day
         || (*allow_transport_evidence && !old.allow_transport_evidence)
         || (*allow_software_token && !old.allow_software_token)
         || (*allow_unwitnessed && !old.allow_unwitnessed)

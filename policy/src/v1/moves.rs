@@ -77,7 +77,9 @@ pub(super) fn rekey(
             format!("a statement by key {}", key.spki),
         ));
     }
+    let certified = guard::one_more_today(state, identity, time)?;
     let approved = Approved::step(state, identity, EventKind::Rekey, |next| {
+        next.details.certified = certified;
         next.stand(Standing::Active(new_key(identity, spki)));
         // Whoever moves the identity with its own key has answered the request, as by a veto.
         next.details.pending = None;

@@ -59,7 +59,13 @@ pub(super) fn rename(
             remedy: "renew instead",
         });
     }
+    let certified = if by_officers {
+        identity.details.certified
+    } else {
+        guard::one_more_today(state, identity, time)?
+    };
     let approved = Approved::step(state, identity, EventKind::Rename, |next| {
+        next.details.certified = certified;
         next.details.names = names;
     });
     Ok(approved.over(Some(intent)).certifies(None).anchors(by_officers))

@@ -87,6 +87,8 @@ fn each_loosening_of_the_policy_waits_and_each_tightening_does_not() {
         ("older status", true, |r| r.max_status_age += 1),
         ("younger status", false, |r| r.max_status_age -= 1),
         ("bigger keys", false, |r| r.min_rsa_bits = 3072),
+        ("more certificates a day", true, |r| r.certificates_per_day += 1),
+        ("fewer certificates a day", false, |r| r.certificates_per_day -= 1),
         ("transport", true, |r| r.allow_transport_evidence = true),
         ("software", true, |r| r.allow_software_token = true),
         ("no clock", false, |r| r.allow_unwitnessed = false),

@@ -149,3 +149,18 @@ fn no_hsm_no_move() {
         assert_eq!(rekey(&mut world, "k0", "k1").unwrap_err().code, ProblemCode::HsmRequired);
     }
 }
+
+#[test]
+fn a_day_of_rekeys_ends_and_the_recovery_key_is_not_counted() {
+    use wire::rules::Rules;
+    let rules = Rules { certificates_per_day: 2, ..Rules::standard() };
+    let mut world = World::with(installed(&genesis_body(rules, &hsm())));
+    rekey(&mut world, "k0", "k1").unwrap();
+    rekey(&mut world, "k1", "k2").unwrap();
+    let refusal = rekey(&mut world, "k2", "k3").unwrap_err();
+    assert_eq!(
+        (refusal.code, refusal.rule),
+        (ProblemCode::TooManyRequests, "certificates-per-day",)
+    );
+    assert_eq!(recover(&mut world, "r0", "k3", Some("r1")), Ok(K::Recover));
+}

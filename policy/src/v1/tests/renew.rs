@@ -22,6 +22,40 @@ fn the_current_key_renews_itself() {
 }
 
 #[test]
+fn the_current_key_renews_so_often_a_day_and_again_on_the_next() {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    let installation = installation(|rules| rules.certificates_per_day = 3);
+    let mut alice = alice(&installation);
+    let ask = |alice: &Identity, now_ms: u64| {
+        let intent =
+            intent(&installation, EventKind::Renew, "alice", Some(alice.head), alice.sequence + 1);
+        let intent = wire::intent::Intent { expiry: now_ms / 1000 + 60, ..over_key(intent, "k0") };
+        let facts = [possession("k0"), signed(&installation, Role::CurrentKey, "k0", &intent)];
+        let state = on(&installation, alice, known("alice"));
+        let at = Time::at_ms(now_ms);
+        decide(&state, &certify("alice", "k0"), &facts, at).map(|approved| {
+            let head = h(&format!("leaf {}", approved.sequence()));
+            approved.into_event(now_ms, evidence(), None, &certified("k0")).outcome.with_head(head)
+        })
+    };
+    let midnight = NOON_MS - NOON_MS % DAY_MS + DAY_MS;
+    for day in [NOON_MS, midnight] {
+        for _ in 0..3 {
+            alice = ask(&alice, day).unwrap();
+        }
+        let refusal = ask(&alice, day + 1).map(|_| ()).unwrap_err();
+        assert_eq!(
+            (refusal.code, refusal.rule),
+            (ProblemCode::TooManyRequests, "certificates-per-day",)
+        );
+        let next = (day - day % DAY_MS + DAY_MS) / 1000;
+        assert!(refusal.expected.contains(&next.to_string()), "{}", refusal.expected);
+    }
+    // A clock that is put back gives no more.
+    assert!(ask(&alice, NOON_MS).is_err());
+}
+
+#[test]
 fn nobody_renews_for_the_holder() {
     let installation = installation(|_| {});
     let alice = alice(&installation);
