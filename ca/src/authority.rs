@@ -567,6 +567,8 @@ impl Running {
         let outcome = tokio::select! {
             () = self.authority.stop.cancelled() => Ok(()),
             ended = self.tasks.join_next() => match ended {
+                // A loop that was waiting when it was told to stop.
+                Some(Ok(Err(Fatal::Cancelled))) => Ok(()),
                 Some(Ok(Err(fatal))) => Err(fatal),
                 Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
                 Some(Ok(Ok(()))) | None => Ok(()),

@@ -28,9 +28,10 @@ impl Ledger {
     /// # Errors
     /// When the store cannot be read or its tree is not whole.
     pub(crate) async fn open(authority: &Authority) -> Result<Self, Fatal> {
-        let edge = authority.store().edge().await?;
-        authority.note_tree_head(TreeHead::of_edge(&edge));
-        Ok(Self { edge })
+        let mut ledger = Self { edge: Edge::empty() };
+        ledger.reload(authority).await?;
+        authority.note_tree_head(ledger.tree_head());
+        Ok(ledger)
     }
 
     /// The log's size and root, durable.

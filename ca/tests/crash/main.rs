@@ -110,7 +110,6 @@ impl Base {
         process.store.disarm();
         let met = process.store.met();
         if process.store.is_dead() {
-            assert!(matches!(first, Came::Nothing), "{fault:?}: the dead say {first:?}");
             process.kill();
             process = Process::start(copy.path(), None);
         }
