@@ -21,6 +21,7 @@ mod search;
 mod socket;
 mod tamper;
 mod token;
+mod told;
 
 use avouch_tests::Installation;
 use avouch_tests::openssl::Key;

@@ -15,6 +15,7 @@ pub mod openssl;
 pub mod people;
 pub mod pkilint;
 mod processes;
+pub mod receivers;
 pub mod schemathesis;
 mod socket;
 

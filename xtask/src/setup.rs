@@ -15,6 +15,8 @@ struct Tool {
     program: &'static str,
     /// Tells the tests the folder of its programs.
     variable: &'static str,
+    /// All that is installed with SHA-256 of each wheel; empty: what pip finds for the version.
+    wheels: &'static [(&'static str, &'static str)],
 }
 
 const TOOLS: &[Tool] = &[
@@ -23,12 +25,25 @@ const TOOLS: &[Tool] = &[
         version: "0.13.3",
         program: "lint_pkix_cert",
         variable: "AVOUCH_PKILINT_BIN",
+        wheels: &[],
     },
     Tool {
         name: "schemathesis",
         version: "4.32.5",
         program: "schemathesis",
         variable: "AVOUCH_SCHEMATHESIS_BIN",
+        wheels: &[],
+    },
+    Tool {
+        name: "aiosmtpd",
+        version: "1.4.6",
+        program: "aiosmtpd",
+        variable: "AVOUCH_AIOSMTPD_BIN",
+        wheels: &[
+            ("aiosmtpd==1.4.6", "72c99179ba5aa9ae0abbda6994668239b64a5ce054471955fe75f581d2592475"),
+            ("atpublic==9.0.0", "449c3c4f0c74df79749d6fe225ba55e2a2fce34b303f0329211e4d6989ed6f6e"),
+            ("attrs==26.1.0", "c647aa4a12dfbad9333ca4e71fe62ddc36f4e63b2d260a37a8b83d2f043ac309"),
+        ],
     },
 ];
 
@@ -97,7 +112,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "curl", what_for: "the quick start", present: || runs("curl", &["--version"]) },
     Package {
         name: "python3-venv",
-        what_for: "the certificate linter, and requests made from the API's description",
+        what_for: "the certificate linter, a mail server, and requests made from the API's description",
         present: || runs("python3", &["-c", "import venv, ensurepip"]),
     },
     Package {
@@ -190,7 +205,17 @@ impl Tool {
         println!("installing {wanted} into {}", venv.display());
         output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv))?;
         let mut pip = Command::new(bin.join("pip"));
-        pip.args(["install", "--quiet", "--disable-pip-version-check", &wanted]);
+        pip.args(["install", "--quiet", "--disable-pip-version-check"]);
+        if self.wheels.is_empty() {
+            pip.arg(&wanted);
+        } else {
+            let list = venv.join("requirements.txt");
+            let lines =
+                self.wheels.iter().map(|(name, sha)| format!("{name} --hash=sha256:{sha}\n"));
+            std::fs::write(&list, lines.collect::<String>())
+                .map_err(|e| format!("{}: {e}", list.display()))?;
+            pip.args(["--require-hashes", "--no-deps", "-r"]).arg(list);
+        }
         output(&mut pip)?;
         std::fs::write(&mark, &wanted).map_err(|e| format!("{}: {e}", mark.display()))
     }
