@@ -14,6 +14,8 @@ mod certificates;
 pub mod clock;
 mod crl;
 mod effects;
+#[cfg(test)]
+mod fill;
 mod heads;
 mod issue;
 pub mod metrics;

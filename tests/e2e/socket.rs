@@ -1,8 +1,12 @@
 //! A fully compromised gateway: whoever holds its socket says to the authority what he likes.
 
+use avouch_tests::openssl::Key;
 use avouch_tests::{Installation, Socket, load_csr, load_key};
+use client::keys::PrivateKey;
+use client::statement::{On, renewal};
 use serde_bytes::ByteBuf;
 use wire::problem::ProblemCode;
+use wire::rest::Identity;
 use wire::socket::{Hello, Peer, RequestBody, ResponseBody, Signed, VERSION, Welcome};
 use wire::{UserId, frame};
 
@@ -94,4 +98,43 @@ fn nonsense_ends_the_connection_and_nothing_else() {
     let answer = sound.ask(RequestBody::Health);
     assert!(matches!(answer.result, Ok(ResponseBody::Health(h)) if h.ready));
     let _ = enrolled(&installation, "alice", &load_csr("alice", &load_key()));
+}
+
+/// A statement that another identity's key signed stands beside a request that would be granted
+/// without it. It counts for nothing, and it does not get into the log, where whoever replays the
+/// event could not tell whose it is: the authority would never start again.
+#[test]
+fn a_stray_statement_by_another_identitys_key_spoils_nothing() {
+    let mut installation = Installation::start();
+    let (alice, bob) = (Key::p256(), Key::p256());
+    let csr = alice.csr("/CN=alice", &[]);
+    let _ = enrolled(&installation, "alice", &csr);
+    let _ = enrolled(&installation, "bob", &bob.csr("/CN=bob", &[]));
+    let agent = installation.agent();
+    let identity: Identity = agent.get("/api/v1/identities/alice").json(200);
+    let trust: wire::rest::Installation = agent.get("/api/v1/trust").json(200);
+    let on = On { genesis: trust.genesis, policy: trust.policy, identity: &identity, now: now() };
+    let signer = PrivateKey::load(&bob.path()).expect("bob's key");
+    let stray = renewal(&signer, &on, &csr).expect("a statement");
+    let mut socket = Socket::open(&gateway(&installation));
+    socket.peer = Some(self::agent(&installation));
+    for intent in [Some(ByteBuf::from(stray.intent.clone())), None] {
+        let statements = vec![ByteBuf::from(stray.statement.clone())];
+        let signed = Signed { intent, statements, ..Signed::default() };
+        let refused = socket.ask(issue("alice", &csr, signed)).result.expect_err("a stray");
+        assert_eq!(refused.code, ProblemCode::EvidenceRefused, "{refused:?}");
+    }
+    // The same without it is granted, and the authority comes back and replays.
+    let _ = enrolled(&installation, "alice", &csr);
+    installation.restart(true);
+    let _ = enrolled(&installation, "alice", &csr);
+    let config = installation.file("avouch.toml");
+    let config = avouch_tests::openssl::text(&config);
+    let verified = installation.avouch(&["log", "verify", "--config", config]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+}
+
+fn now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("after 1970").as_secs()
 }
