@@ -161,7 +161,7 @@ fn each_event_of_an_identity_is_told_by_mail() {
     let switch = town.request_switch("alice", &keys[1]);
     let asked = awaits("A switch to another key was asked for");
     let content = asked["content"].as_str().expect("text").replace("=\r\n", "");
-    let veto = format!("avouch veto {} --key KEY", switch.hash());
+    let veto = format!("avouch veto alice --id {} --key KEY", switch.hash());
     assert!(content.contains(&veto), "{content}");
     assert!(content.contains("ask at the town hall"), "{content}");
     mail.awaits("the officers", mail_to("olga@town.example", "A switch to another key"));

@@ -65,6 +65,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("cryptoki-sys", &["avouch-pkcs11"], "the worker alone loads a PKCS#11 module"),
     ("libloading", &["avouch-pkcs11"], "the worker alone loads a PKCS#11 module"),
     ("sqlx", &["avouch-ca"], "the authority alone has a database"),
+    ("lettre", &["avouch-ca"], "the authority alone sends mail"),
     ("axum", &["avouch-api"], "HTTP is served by the gateway alone"),
 ];
 

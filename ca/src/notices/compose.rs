@@ -101,8 +101,10 @@ struct Words {
 fn words(notice: &Notice) -> Words {
     let uid = notice.uid.as_ref().map(|uid| quoted(uid.as_str())).unwrap_or_default();
     let suspend = format!("avouch suspend {uid} --key KEY");
-    let switch = notice.switch.map(|id| format!("avouch switch show {id}"));
-    let veto = notice.switch.map(|id| format!("avouch veto {id} --key KEY"));
+    let recover =
+        format!("avouch recover {uid} --recovery-key KEY --new-key FILE --new-recovery-key FILE");
+    let switch = notice.switch.map(|id| format!("avouch switch status {uid} --id {id}"));
+    let veto = notice.switch.map(|id| format!("avouch veto {uid} --id {id} --key KEY"));
     let commands = |list: Vec<Option<String>>| list.into_iter().flatten().collect::<Vec<_>>();
     let (headline, then, against) = match (notice.event.as_str(), notice.announced) {
         ("enrol" | "adopt", _) => (
@@ -124,7 +126,7 @@ fn words(notice: &Notice) -> Words {
         ("switch-complete", _) => (
             "The switch to another key took effect",
             "The former key is not used any more. People who share with you are told, and stop once.",
-            vec![format!("avouch recover {uid}"), suspend],
+            vec![recover, suspend],
         ),
         ("veto", true) => (
             "The current key objected to the switch",
@@ -140,7 +142,7 @@ fn words(notice: &Notice) -> Words {
         ("rekey", _) => (
             "The key was changed by the key before it",
             "The new key holds from now on. The recovery key can take the identity back.",
-            vec![format!("avouch recover {uid}"), suspend],
+            vec![recover, suspend],
         ),
         ("recover", _) => (
             "The identity was taken back with the recovery key",
@@ -158,7 +160,7 @@ fn words(notice: &Notice) -> Words {
         ("revoke", _) => (
             "The certificate was revoked",
             "The identity has no key any more. A new one comes by the recovery key or by a switch.",
-            vec![format!("avouch recover {uid}")],
+            vec![recover],
         ),
         ("void", _) => (
             "The enrolment was declared false",
@@ -179,7 +181,7 @@ fn words(notice: &Notice) -> Words {
         ("recovery-commitment-change", _) => (
             "The recovery key was changed",
             "If the current key did this, the recovery key before it wins until the time above.",
-            vec![format!("avouch recover {uid}"), suspend],
+            vec![recover, suspend],
         ),
         ("rename", _) => {
             ("The names in the certificate were changed", "The key is the same.", vec![suspend])

@@ -208,9 +208,11 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
         return is_public_v4(Ipv4Addr::new(a, b, c, d));
     }
     // Only 2000::/3 is given out; documentation, benchmarks and Teredo are in it.
-    let is_special = (parts[0] == 0x2001 && parts[1] < 0x200)
-        || (parts[0] == 0x2001 && parts[1] == 0xdb8)
-        || (parts[0] == 0x3fff && parts[1] < 0x1000);
+    let is_special = match parts[0] {
+        0x2001 => parts[1] < 0x200 || parts[1] == 0xdb8,
+        0x3fff => parts[1] < 0x1000,
+        _ => false,
+    };
     parts[0] & 0xe000 == 0x2000 && !is_special
 }
 

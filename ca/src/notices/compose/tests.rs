@@ -31,7 +31,7 @@ fn a_request_for_a_switch_says_how_to_stop_it() {
         "2026-11-18T11:06:40Z",
         "not before 2026-11-21T11:06:40Z",
         &id,
-        &format!("avouch veto {id} --key KEY"),
+        &format!("avouch veto alice --id {id} --key KEY"),
         "call 1234",
         "0 of 2 officers",
     ] {
