@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use avouch_tests::openssl::text;
 use avouch_tests::people::{Holder, Town, der, id};
 use avouch_tests::receivers::{Receiver, Tls, free_port};
 use avouch_tests::{Role as Process, patiently};
@@ -238,7 +239,8 @@ fn neither_a_server_that_is_down_nor_a_kill_loses_a_notice() {
     told.suspend(&key);
     told.town.installation.kill(Process::Authority);
     told.town.installation.restart(true);
-    let doctor = told.town.installation.avouch(&["doctor", "--config", "data/avouch.toml"]);
+    let config = told.town.installation.file("avouch.toml");
+    let doctor = told.town.installation.avouch(&["doctor", "--config", text(&config)]);
     let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(!doctor.contains("no mail server is configured"), "{doctor}");
 
@@ -246,6 +248,36 @@ fn neither_a_server_that_is_down_nor_a_kill_loses_a_notice() {
     mail.awaits("the enrolment", mail_to(ALICE, "Your identity was enrolled"));
     mail.awaits("the suspension", mail_to(ALICE, "The identity was suspended"));
     assert!(!told.town.installation.log().contains(ALICE), "addresses are in no log");
+}
+
+/// Nobody takes it for days: an operator hears of it, and nothing names the user.
+#[test]
+fn a_notice_that_nobody_takes_is_given_up_with_an_alarm() {
+    let told = Told::new();
+    let channels = [told.sealed("alice", ChannelKind::Mail, ALICE)];
+    told.enrol(&Holder::new(), None, &channels);
+    let doctor = |word: &str| {
+        patiently(word, || {
+            let config = told.town.installation.file("avouch.toml");
+            let output = told.town.installation.avouch(&["doctor", "--config", text(&config)]);
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            said.contains(word).then_some(said)
+        })
+    };
+    let waits = doctor("notices wait");
+    assert!(waits.contains("no connection to the mail server"), "{waits}");
+    told.town.clock_at(4 * DAY);
+    let given_up = doctor("somebody was not told by mail of the event in leaf");
+    assert!(!given_up.contains("alice"), "{given_up}");
+    // It is not sent any more: somebody has to speak to her.
+    let mail = told.mail();
+    let key = Holder::new();
+    told.town.enrol("bob", &key, None);
+    let intent = told.town.intent(K::Suspend, "bob");
+    let statements = vec![told.town.signed(&intent, Role::CurrentKey, &key)];
+    told.town.ask(&intent, None, statements, &[]).expect("suspended");
+    mail.awaits("the officers", mail_to("olga@town.example", "The identity was suspended"));
+    assert!(!mail.received().iter().any(mail_to(ALICE, "")), "{:?}", mail.received());
 }
 
 /// Whoever takes a stolen key's notices elsewhere is told on by the address before.
