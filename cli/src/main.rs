@@ -42,6 +42,7 @@ enum Command {
     Db(op::db::Db),
     Log(op::log::LogArgs),
     Audit(op::log::AuditArgs),
+    Notices(op::notices::NoticesArgs),
     Key(people::key::KeyArgs),
     Csr(people::csr::Csr),
     #[command(visible_alias = "enroll")]
@@ -71,6 +72,7 @@ impl Command {
                 | Self::Db(_)
                 | Self::Log(_)
                 | Self::Audit(_)
+                | Self::Notices(_)
                 | Self::HsmWorker(_)
         )
     }
@@ -109,6 +111,7 @@ fn main() -> ExitCode {
         Command::Db(args) => op::db::run(args),
         Command::Log(args) => op::log::log(args),
         Command::Audit(args) => op::log::audit(args),
+        Command::Notices(args) => op::notices::run(args),
         Command::Key(args) => people::key::run(args),
         Command::Csr(args) => people::csr::run(args),
         Command::Enrol(args) => people::ask::enrol(args),

@@ -9,7 +9,7 @@ pub(crate) mod gateway;
 pub(crate) mod init;
 pub(crate) mod log;
 mod metrics;
-mod notices;
+pub(crate) mod notices;
 pub(crate) mod search;
 pub(crate) mod serve;
 mod supervise;

@@ -358,6 +358,21 @@ fn webhooks_are_signed_and_called_again_until_they_are_taken() {
     assert_eq!(json["data"]["uid"], "alice");
     assert_eq!(json["data"]["key"], key.hash().to_string());
     assert_eq!(header("content-type"), "application/json");
+
+    // What an operator tries arrives the same way; what may not be called is named.
+    let config = told.town.installation.file("avouch.toml");
+    let tries = |address: &str| {
+        told.town.installation.avouch(&["notices", "test", address, "--config", text(&config)])
+    };
+    assert_eq!(tries(&told.hook_address()).status.code(), Some(0));
+    hook.awaits("the test", |call| call["content"].as_str().is_some_and(|c| c.contains(".test")));
+    let elsewhere = tries("https://127.0.0.1/");
+    assert_eq!(elsewhere.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&elsewhere.stderr).into_owned();
+    assert!(said.contains("webhook_hosts"), "{said}");
+    // No mail server is there.
+    assert_eq!(tries(ALICE).status.code(), Some(2));
+    assert_eq!(tries("alice").status.code(), Some(1));
 }
 
 /// HMAC-SHA256 under the test's secret, in base64, by OpenSSL.

@@ -187,6 +187,11 @@ fn words(notice: &Notice) -> Words {
             ("The names in the certificate were changed", "The key is the same.", vec![suspend])
         }
         ("reissue", _) => ("The certificate was issued anew", "The key is the same.", Vec::new()),
+        ("test", _) => (
+            "This is a test of notices",
+            "Nothing has happened. Whoever looks after the installation tried whether notices arrive.",
+            Vec::new(),
+        ),
         (_, true) => (
             "A change of the installation was announced",
             "It takes effect when the wait is over.",

@@ -97,6 +97,26 @@ impl Notice {
         notice
     }
 
+    /// A notice that tells of nothing, to try whether notices arrive.
+    #[must_use]
+    pub fn test(now_ms: u64) -> Self {
+        Self {
+            realm: "a test".to_owned(),
+            uid: None,
+            event: "test".to_owned(),
+            at_ms: now_ms,
+            sequence: 0,
+            leaf_index: 0,
+            switch: None,
+            key: None,
+            not_before_ms: None,
+            until_ms: None,
+            by: None,
+            detail: None,
+            announced: false,
+        }
+    }
+
     fn fill(&mut self, event: &Event, body: &[u8], identity: Option<&Identity>) {
         use EventKind as K;
         match event.kind {

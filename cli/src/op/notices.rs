@@ -1,17 +1,60 @@
-//! What sends notices, as the configuration has it.
+//! `avouch notices`, and what sends notices, as the configuration has it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ca::notices::{
-    Caller, MailSettings, Mailer, NoticeSettings, Postman, SmtpTls, WebhookSettings,
+    Caller, MailSettings, Mailer, Notice, NoticeSettings, Parcel, Postman, SmtpTls, WebhookSettings,
 };
+use clap::{Args, Subcommand};
+use wire::Hash32;
+use wire::address::{Address, SALT};
 use wire::body::ChannelKind;
 
 use super::db::password;
 use crate::config::{self, RawNotices};
-use crate::exit::Failure;
-use crate::files;
+use crate::exit::{Exit, Failure};
+use crate::{files, output};
+
+/// Looks after what people are told.
+#[derive(Debug, Args)]
+pub(crate) struct NoticesArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sends a test message as the authority would, once, and says what came of it.
+    Test {
+        /// A mail address, or an https:// address of a webhook.
+        #[arg(value_name = "ADDRESS")]
+        address: String,
+        /// The configuration.
+        #[arg(long, value_name = "FILE", default_value = "avouch.toml")]
+        config: PathBuf,
+    },
+}
+
+pub(crate) fn run(args: &NoticesArgs) -> Result<(), Failure> {
+    let Command::Test { address, config } = &args.command;
+    let config = config::load(config).map_err(|e| Failure::local(e.to_string()))?;
+    let is_webhook = address.starts_with("https://");
+    let kind = if is_webhook { ChannelKind::Webhook } else { ChannelKind::Mail };
+    Address::new(kind, [0; SALT], address).map_err(|e| Failure::local(e.to_string()))?;
+    let now_ms = config.clock().now_ms();
+    let notice = Notice::test(now_ms);
+    // Nobody takes it for one that was sent before.
+    let id = Hash32::of(format!("test {now_ms} {address}").as_bytes());
+    let parcel = Parcel { id, kind, address, notice: &notice, now_ms };
+    let sent = crate::runtime()?.block_on(async {
+        let settings = settings(&config.notices)?;
+        Ok::<_, Failure>(settings.post.deliver(&parcel).await)
+    })?;
+    sent.map_err(|error| Failure::new(Exit::Remote, format!("it was not taken: {error}")))?;
+    output::talk("It was taken.");
+    Ok(())
+}
 
 /// Prepares to send; nothing is connected to yet.
 pub(super) fn settings(raw: &RawNotices) -> Result<NoticeSettings, Failure> {
