@@ -12,13 +12,14 @@ mod post;
 mod sender;
 mod webhook;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use wire::Encoded;
-use wire::body::{ChannelKind, Channels, Ended, Phase};
+use wire::body::{ChannelKind, Channels, Ended, Phase, SwitchRequested};
 use wire::event::EventKind;
+use wire::{Encoded, UserId};
 
 pub use compose::{Letter, letter, payload};
 pub use key::{AddressError, AddressKey};
@@ -34,6 +35,11 @@ use crate::store::rows::{Destination, NewEvent, NewNotice, NoticeRows};
 /// Addresses are kept beyond their last use for this, in milliseconds, so that nothing that may
 /// still be told to them is lost to a clock.
 const GRACE_MS: u64 = 86_400_000;
+
+/// Requests for a switch by nobody but the new key of which people are told within an hour, for each
+/// identity. Anybody can file one, and could fill mailboxes. Nothing is hidden by that: a request
+/// leads to nothing without officers, and every approval is told.
+const REQUESTS_TOLD: u32 = 5;
 
 /// How notices are sent.
 #[derive(Debug, Clone)]
@@ -68,13 +74,40 @@ pub(crate) struct Notices {
     settings: NoticeSettings,
     key: AddressKey,
     written: Notify,
+    requests: Mutex<Requests>,
     /// What is wrong with sending, in words.
     trouble: Mutex<Option<String>>,
 }
 
+/// Bare requests for a switch in one hour since 1970.
+#[derive(Debug, Default)]
+struct Requests {
+    hour: u64,
+    of: HashMap<UserId, u32>,
+}
+
+impl Requests {
+    /// The number of this one within its hour, from 1.
+    fn count(&mut self, uid: &UserId, at_ms: u64) -> u32 {
+        let hour = at_ms / 3_600_000;
+        if hour != self.hour {
+            *self = Self { hour, of: HashMap::new() };
+        }
+        let count = self.of.entry(uid.clone()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+}
+
 impl Notices {
     pub(crate) fn new(settings: NoticeSettings, key: AddressKey) -> Self {
-        Self { settings, key, written: Notify::new(), trouble: Mutex::default() }
+        Self {
+            settings,
+            key,
+            written: Notify::new(),
+            requests: Mutex::default(),
+            trouble: Mutex::default(),
+        }
     }
 
     pub(crate) fn settings(&self) -> &NoticeSettings {
@@ -143,6 +176,16 @@ impl Notices {
         rows.in_use.extend(stay.iter().map(|channel| (uid.clone(), channel.address)));
     }
 
+    /// The number within its hour of a request for a switch that no officer stands behind.
+    fn bare_request(&self, new: &NewEvent) -> Option<u32> {
+        let uid = new.event.subject.as_ref()?;
+        let asked = (new.event.kind == EventKind::SwitchRequest)
+            .then(|| SwitchRequested::from_canonical(new.event.body.as_bytes()))?;
+        let is_bare = asked.is_ok_and(|asked| asked.approved.is_empty());
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        is_bare.then(|| requests.count(uid, new.event.time_ms))
+    }
+
     fn outbox(&self, realm: &str, new: &NewEvent, rows: &mut NoticeRows) {
         let audience = notice::audience(new.event.kind);
         let mut to = Vec::new();
@@ -162,7 +205,15 @@ impl Notices {
             return;
         }
         let identity = new.identity.as_ref().map(|row| &row.identity);
-        let notice = Notice::of(&new.event, identity, realm, new.leaf_index).to_bytes();
+        let mut notice = Notice::of(&new.event, identity, realm, new.leaf_index);
+        match self.bare_request(new) {
+            Some(n) if n > REQUESTS_TOLD => return,
+            Some(REQUESTS_TOLD) => notice.add_detail(
+                "more requests within this hour are not told one by one; approvals are",
+            ),
+            _ => {}
+        }
+        let notice = notice.to_bytes();
         let leaf = new.leaf.leaf_hash();
         rows.outbox.extend(to.into_iter().map(|to| NewNotice {
             id: notice_id(leaf, &to),

@@ -170,6 +170,14 @@ impl Notice {
         }
     }
 
+    /// Adds to what else there is to say.
+    pub(crate) fn add_detail(&mut self, more: &str) {
+        self.detail = Some(match self.detail.take() {
+            Some(detail) => format!("{detail}; {more}"),
+            None => more.to_owned(),
+        });
+    }
+
     /// The bytes for the outbox.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

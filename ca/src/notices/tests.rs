@@ -81,6 +81,44 @@ fn a_change_of_channels_keeps_the_old_addresses_for_their_wait() {
     assert!(*until > at + 60_000, "at least the wait");
 }
 
+fn asked(approved: &[&str]) -> Vec<u8> {
+    let approval = |name: &&str| wire::body::Approval {
+        officer: wire::Hash32::of(name.as_bytes()),
+        remark: wire::Hash32::of(b"met"),
+    };
+    let body = SwitchRequested {
+        version: 1,
+        intent: wire::Hash32::of(b"intent"),
+        spki: wire::Hash32::of(b"key"),
+        approvals: 2,
+        wait: 60,
+        expires_ms: 0,
+        approved: approved.iter().map(approval).collect(),
+    };
+    body.to_canonical()
+}
+
+/// Strangers file as many as they like; whatever leads on is told.
+#[test]
+fn strangers_requests_do_not_fill_mailboxes_and_approvals_are_always_told() {
+    let notices = notices(&["olga@example.org"]);
+    let told = |kind, body: &[u8], later_ms: u64| {
+        let mut new = event(kind, body);
+        new.event.time_ms += later_ms;
+        let rows = notices.rows("example.org", 60, &[new]);
+        rows.outbox.iter().map(|new| String::from_utf8(new.notice.clone()).unwrap()).next()
+    };
+    for _ in 1..REQUESTS_TOLD {
+        assert!(!told(EventKind::SwitchRequest, &asked(&[]), 0).unwrap().contains("one by one"));
+    }
+    assert!(told(EventKind::SwitchRequest, &asked(&[]), 0).unwrap().contains("one by one"));
+    assert_eq!(told(EventKind::SwitchRequest, &asked(&[]), 0), None);
+    // With an officer behind it, or an approval afterwards: told.
+    assert!(told(EventKind::SwitchRequest, &asked(&["olga"]), 0).is_some());
+    assert!(told(EventKind::SwitchApprove, b"", 0).is_some());
+    assert!(told(EventKind::SwitchRequest, &asked(&[]), 3_600_000).is_some(), "the next hour");
+}
+
 /// An identity that has ended keeps no address.
 #[test]
 fn the_end_of_an_identity_is_the_end_of_its_addresses() {
