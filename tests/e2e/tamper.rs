@@ -114,6 +114,61 @@ fn a_page_of_the_map_that_was_edited_is_named() {
     assert!(said.contains("of the map"), "{said}");
 }
 
+/// What a crash left is not signed where its leaf was changed for another's; others are.
+#[test]
+fn what_a_crash_left_is_not_signed_at_a_swapped_leaf() {
+    let mut installation = Installation::start();
+    for uid in ["alice", "bob"] {
+        let _ = enrolled(&installation, uid, &Key::p256().csr(&format!("/CN={uid}"), &[]));
+    }
+    installation.restart(false);
+    installation.restart_after(|folder: &Path| {
+        let swap = "UPDATE event SET leaf = (SELECT leaf FROM event WHERE uid = 'bob') \
+                    WHERE uid = 'alice'";
+        let forget = "UPDATE certificate SET certificate = NULL";
+        tamper(&folder.join("avouch.db"), &[swap, forget]);
+    });
+    let config = installation.file("avouch.toml");
+    let said = until(|| {
+        let doctor = installation.avouch(&["doctor", "--config", config.to_str().expect("UTF-8")]);
+        let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+        (said.contains("will not be signed") && signed(&installation) == 1).then_some(said)
+    });
+    assert!(said.contains("its leaf does not commit to it"), "{said}");
+    let _ = enrolled(&installation, "carol", &Key::p256().csr("/CN=carol", &[]));
+}
+
+/// The map as it was stored once, put back: with the size that it had then it is brought up to the
+/// log again; under the size of today it is refused.
+#[test]
+fn a_map_that_was_rolled_back_is_made_good_or_refused() {
+    let mut installation = Installation::start();
+    let _ = enrolled(&installation, "alice", &Key::p256().csr("/CN=alice", &[]));
+    installation.restart(false);
+    let database = installation.file("avouch.db");
+    let page = tamper(&database, &["SELECT page FROM map_page WHERE length(prefix) = 0"]);
+    let size = tamper(&database, &["SELECT size FROM map_flush"]).remove(0).remove(0);
+    let page = format!(
+        "UPDATE map_page SET page = x'{}' WHERE length(prefix) = 0",
+        page.first().expect("a root page")[0]
+    );
+    let bob = Key::p256();
+    let _ = enrolled(&installation, "bob", &bob.csr("/CN=bob", &[]));
+    installation.restart(false);
+    installation.restart_after(|folder: &Path| {
+        let back = format!("UPDATE map_flush SET size = {size}");
+        tamper(&folder.join("avouch.db"), &[&page, &back]);
+    });
+    let _ = enrolled(&installation, "bob", &bob.csr("/CN=bob", &[]));
+    assert!(installation.stop().success());
+    tamper(&database, &[&page]);
+    let config = installation.file("avouch.toml");
+    let again = installation.avouch(&["authority", "--config", config.to_str().expect("UTF-8")]);
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert_eq!(again.status.code(), Some(1), "{said}");
+    assert!(said.contains("of the map"), "{said}");
+}
+
 #[test]
 fn without_its_trust_file_the_authority_does_not_start() {
     let installation = Installation::start();

@@ -7,13 +7,17 @@ use async_trait::async_trait;
 use avouch_ca::store::rows::{
     Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EntryRow,
     EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch,
-    LeafRow, MovedRow, Proposal, Publication, RecordGroup, Refused, RevokedRow, Unfinished,
+    LeafRow, MovedRow, NewEvent, NoticeRows, Proposal, Publication, RecordGroup, Refused,
+    RevokedRow, Unfinished,
 };
 use avouch_ca::store::sqlite::Sqlite;
 use avouch_ca::store::{Store, StoreError, Wanted};
-use tlog::map::PageId;
+use policy::Identity;
+use tlog::map::{Map, PageId};
 use tlog::{Edge, StoredHash};
-use wire::{Hash32, UserId};
+use wire::event::{Certified, Event};
+use wire::leaf::{Leaf, blinded_key, commitment};
+use wire::{Encoded, Hash32, UserId, octets};
 
 /// When a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub(crate) struct Faulty {
     calls: AtomicUsize,
     met: AtomicBool,
     dead: AtomicBool,
+    /// The next group that is recorded is forged, and then nobody is told of anything any more.
+    forges: AtomicBool,
 }
 
 impl Faulty {
@@ -63,7 +69,24 @@ impl Faulty {
             calls: AtomicUsize::new(0),
             met: AtomicBool::new(false),
             dead: AtomicBool::new(false),
+            forges: AtomicBool::new(false),
         }
+    }
+
+    /// From here on somebody who writes to the database puts a forged group in the next one's
+    /// place.
+    pub(crate) fn forge(&self) {
+        self.forges.store(true, Ordering::SeqCst);
+    }
+
+    async fn recorded(&self, group: &RecordGroup) -> Result<(), StoreError> {
+        if !self.forges.load(Ordering::SeqCst) {
+            return self.store.record(group).await;
+        }
+        let (edge, secret) = (self.store.edge().await?, self.store.secret().await?);
+        self.store.record(&forged(group, edge, &secret.unwrap_or_default())).await?;
+        self.dead.store(true, Ordering::SeqCst);
+        std::future::pending().await
     }
 
     /// From here on calls count.
@@ -115,9 +138,13 @@ impl Faulty {
 
 /// Every method, handed on through [`Faulty::around`].
 macro_rules! handed_on {
-    ($($name:ident($($argument:ident: $ty:ty),*) -> $out:ty;)+) => {
+    (record by $recorded:ident; $($name:ident($($argument:ident: $ty:ty),*) -> $out:ty;)+) => {
         #[async_trait]
         impl Store for Faulty {
+            async fn record(&self, group: &RecordGroup) -> Result<(), StoreError> {
+                self.around("record", self.$recorded(group)).await
+            }
+
             $(
                 async fn $name(&self, $($argument: $ty),*) -> Result<$out, StoreError> {
                     self.around(stringify!($name), self.store.$name($($argument),*)).await
@@ -132,10 +159,10 @@ macro_rules! handed_on {
 }
 
 handed_on! {
+    record by recorded;
     genesis() -> Option<GenesisRow>;
     edge() -> Edge;
     books(wanted: &Wanted) -> Books;
-    record(group: &RecordGroup) -> ();
     refuse(refusals: &[Refused]) -> ();
     publish(publication: &Publication) -> Vec<CertificateRow>;
     checkpoint(size: Option<u64>) -> Option<CheckpointRow>;
@@ -173,4 +200,48 @@ handed_on! {
     settle(settled: &[avouch_ca::store::rows::Settled]) -> ();
     forget(now_ms: u64, given_up_before: u64) -> ();
     ping() -> ();
+}
+
+/// The first enrolment of a log with another TBS's hash in its event, and all else made to fit:
+/// leaf, identity, map and tree.
+fn forged(group: &RecordGroup, mut edge: Edge, secret: &[u8; 32]) -> RecordGroup {
+    let [new] = &group.events[..] else { panic!("one enrolment") };
+    let mut body = Certified::from_canonical(new.event.body.as_bytes()).expect("it certifies");
+    body.tbs = Hash32::of(b"the TBS of mallory's certificate");
+    let event = Event { body: octets(&body.to_canonical()), ..new.event.clone() };
+    let leaf =
+        Leaf { commitment: commitment(&new.salt, &event.to_canonical()), ..new.leaf.clone() };
+    let mut identity = new.identity.clone().expect("somebody's");
+    let plain = Identity { head: leaf.leaf_hash(), ..identity.identity };
+    identity.identity = plain.with_details(None).expect("nothing beside the key");
+    let key = new.new_key.clone().expect("a new one");
+    let at = leaf.blinded_id;
+    let changes =
+        [(at, identity.identity.proven_head().hash()), (blinded_key(secret, key.hash), at)];
+    let root = Map::empty(64).stage(&changes).expect("an empty map is all there").root();
+    let map_root = Leaf { commitment: root, ..group.map_root.clone() };
+    let mut hashes = edge.append(leaf.leaf_hash()).stored;
+    hashes.extend(edge.append(map_root.leaf_hash()).stored);
+    let forged = NewEvent {
+        leaf_index: new.leaf_index,
+        leaf,
+        salt: new.salt,
+        event,
+        evidence: new.evidence.clone(),
+        identity: Some(identity),
+        new_key: Some(key),
+        certificate: new.certificate.clone(),
+        revocation: None,
+        proposal: None,
+        addresses: Vec::new(),
+        idempotency: new.idempotency.clone(),
+    };
+    RecordGroup {
+        expected_size: group.expected_size,
+        events: vec![forged],
+        map_root,
+        hashes,
+        secret: None,
+        notices: NoticeRows::default(),
+    }
 }

@@ -60,6 +60,8 @@ fn main() -> ExitCode {
             }
         }
     }
+    base.a_record_with_a_foreign_tbs_is_refused();
+    count += 1;
     println!("\ntest result: ok. {count} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
     ExitCode::SUCCESS
 }
@@ -93,15 +95,19 @@ impl Base {
         Self { folder, requests }
     }
 
-    /// Runs a request into a fault; whether it was met.
-    fn run(&self, fault: Fault) -> bool {
+    fn copy(&self) -> tempfile::TempDir {
         let copy = tempfile::tempdir().expect("a temporary folder");
         let copied = Command::new("cp")
             .arg("-a")
             .args([self.folder.path().join("."), copy.path().to_owned()])
             .status();
         assert!(copied.expect("cp runs").success());
+        copy
+    }
 
+    /// Runs a request into a fault; whether it was met.
+    fn run(&self, fault: Fault) -> bool {
+        let copy = self.copy();
         let mut process = Process::start(copy.path(), Some(fault));
         process.store.arm();
         let dead = || process.store.is_dead();
@@ -124,6 +130,32 @@ impl Base {
         process.stop();
         verified(copy.path(), fault);
         met
+    }
+}
+
+impl Base {
+    /// Somebody who writes to the database has a whole group in it that fits together, but for the
+    /// certificate that its event calls for: the start refuses, and nothing is signed.
+    fn a_record_with_a_foreign_tbs_is_refused(&self) {
+        let folder = self.copy();
+        let process = Process::start(folder.path(), None);
+        process.store.forge();
+        let dead = || process.store.is_dead();
+        let _ = Caller::connect(&process.admin()).enrol("alice", &self.requests[0], "once", dead);
+        assert!(process.store.is_dead(), "the forged group is there");
+        process.kill();
+        let refused = Process::try_start(folder.path(), None).map(|_| ()).expect_err("refused");
+        assert!(refused.contains("TBSCertificate is not what it would be"), "{refused}");
+        let runtime = Runtime::new().expect("a runtime");
+        let (audited, row) = runtime.block_on(async {
+            let store = Sqlite::open(&folder.path().join("db")).await.expect("it opens");
+            let audited = avouch_ca::audit::verify(&store).await;
+            let row = store.certificate(2).await.expect("it is read").expect("it was recorded");
+            store.close().await;
+            (audited, row)
+        });
+        assert!(row.certificate.is_none(), "it was signed");
+        assert!(audited.is_err(), "an auditor sees it, too");
     }
 }
 
@@ -160,9 +192,14 @@ struct Process {
 
 impl Process {
     fn start(folder: &Path, fault: Option<Fault>) -> Self {
+        Self::try_start(folder, fault).expect("the authority opens")
+    }
+
+    /// Starts one; or what its start says against it.
+    fn try_start(folder: &Path, fault: Option<Fault>) -> Result<Self, String> {
         let runtime = Runtime::new().expect("a runtime");
         let stop = tokio_util::sync::CancellationToken::new();
-        let (store, hsm, ended) = runtime.block_on(async {
+        let opened = runtime.block_on(async {
             let store = Sqlite::open(&folder.join("db")).await.expect("the database opens");
             let store = Arc::new(Faulty::new(store, fault));
             let hsm = hsm(folder).await;
@@ -175,15 +212,16 @@ impl Process {
                 Settings::default(),
                 stop.clone(),
             );
-            let running = opened.await.expect("the authority opens");
+            let running = opened.await.map_err(|error| error.to_string())?;
             let authority = running.authority();
             tokio::spawn(server.serve(authority));
             let ended = tokio::spawn(async move {
                 running.until_stopped().await.expect("a fault of the database ends nothing");
             });
-            (store, hsm, ended)
+            Ok::<_, String>((store, hsm, ended))
         });
-        Self { folder: folder.to_owned(), runtime, store, stop, ended, hsm }
+        let (store, hsm, ended) = opened?;
+        Ok(Self { folder: folder.to_owned(), runtime, store, stop, ended, hsm })
     }
 
     fn admin(&self) -> PathBuf {
