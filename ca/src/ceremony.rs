@@ -403,6 +403,7 @@ fn leaf_zero(event: Event, secret: [u8; 32]) -> RecordGroup {
         proposal: None,
         idempotency: None,
         addresses: Vec::new(),
+        completes: None,
     };
     RecordGroup {
         expected_size: 0,

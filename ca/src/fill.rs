@@ -160,6 +160,7 @@ fn enrolment(installation: &Installation, heads: &Heads, leaf_index: u64, n: u64
         revocation: None,
         proposal: None,
         addresses: Vec::new(),
+        completes: None,
         idempotency: None,
     }
 }

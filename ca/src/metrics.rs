@@ -157,6 +157,12 @@ impl Metrics {
             worker_ready: Family::default(),
             worker_starts: Family::default(),
         };
+        // Whoever waits for the first that is given up wants a line before it.
+        for kind in wire::body::ChannelKind::ALL {
+            for outcome in ["sent", "failed", "given-up"] {
+                drop(metrics.notices.get_or_create(&Told { kind: kind.name(), outcome }));
+            }
+        }
         metrics.registry = std::sync::Arc::new(metrics.register());
         metrics
     }

@@ -206,6 +206,7 @@ impl Notices {
         }
         let identity = new.identity.as_ref().map(|row| &row.identity);
         let mut notice = Notice::of(&new.event, identity, realm, new.leaf_index);
+        notice.switch = notice.switch.or(new.completes);
         match self.bare_request(new) {
             Some(n) if n > REQUESTS_TOLD => return,
             Some(REQUESTS_TOLD) => notice.add_detail(

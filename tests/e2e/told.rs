@@ -197,7 +197,10 @@ fn each_event_of_an_identity_is_told_by_mail() {
     town.approve(&switch, &town.officers[0]).expect("approved");
     town.approve(&switch, &town.officers[1]).expect("approved");
     town.clock_at(4 * DAY);
-    awaits("The switch to another key took effect");
+    let completed = awaits("The switch to another key took effect");
+    let content = completed["content"].as_str().expect("text").replace("=\r\n", "");
+    assert!(content.contains(&switch.hash().to_string()), "{content}");
+    assert!(content.contains(&keys[3].hash().to_string()), "{content}");
 
     revoke(town, &keys[3]);
     awaits("The certificate was revoked");

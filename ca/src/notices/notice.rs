@@ -139,11 +139,9 @@ impl Notice {
                 self.announced = vetoed.effect == VetoEffect::Slowed;
                 self.detail = Some(vetoed.effect.name().to_owned());
             }
-            K::SwitchComplete => {
-                self.switch = event.intent.as_ref().map(|intent| Hash32::of(intent.as_bytes()));
+            K::Enrol | K::Adopt | K::Reissue | K::Rekey | K::Recover | K::SwitchComplete => {
                 self.key = key_of(identity);
             }
-            K::Enrol | K::Adopt | K::Reissue | K::Rekey | K::Recover => self.key = key_of(identity),
             K::Suspend | K::Resume => {
                 self.by = Standing::from_canonical(body).ok().map(|s| s.by.name().to_owned());
             }

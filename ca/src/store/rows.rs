@@ -93,6 +93,8 @@ pub struct NewEvent {
     pub revocation: Option<Revocation>,
     /// Hash of the intent that this event proposes, which approvals and vetoes name.
     pub proposal: Option<Hash32>,
+    /// Hash of the intent of the switch that takes effect with it; people are told, nothing is kept.
+    pub completes: Option<Hash32>,
     /// Addresses of channels that came with the request.
     pub addresses: Vec<Address>,
     /// The caller's idempotency key with the hash of its request.

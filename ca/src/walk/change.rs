@@ -88,6 +88,7 @@ pub(crate) async fn change(
         revocation: None,
         proposal: None,
         addresses: Vec::new(),
+        completes: None,
         idempotency: None,
     };
     let caller = Some(Caller { reply, done });

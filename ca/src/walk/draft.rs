@@ -1,7 +1,7 @@
 //! The rows of one event, and what follows once they are durable.
 
 use evidence::issuance::PROFILE;
-use policy::{Approved, Identity};
+use policy::{Approved, Identity, Pending};
 use wire::event::{Certified, EventKind, EvidenceKind, EvidenceRef, Revoked};
 use wire::problem::{Problem, ProblemCode};
 use wire::{Encoded, Hash32, SerialNumber, UserId, octets};
@@ -71,6 +71,8 @@ pub(super) fn draft(
     let earlier = before.as_ref().and_then(|row| key_of(&row.identity));
     let revocation = policy::key_taken(&event, earlier, key_of(&identity))
         .map(|(key, reason)| Revocation { key, at_ms: now_ms, reason });
+    let pending = before.as_ref().and_then(|row| row.identity.pending()).map(Pending::intent);
+    let completes = pending.filter(|_| event.kind == EventKind::SwitchComplete);
     let done = Done::of(&event, leaf_index, leaf_hash);
     let proposes = event.kind == EventKind::SwitchRequest || done.announced;
     let proposal = event.intent.as_ref().filter(|_| proposes);
@@ -91,6 +93,7 @@ pub(super) fn draft(
         certificate,
         revocation,
         addresses,
+        completes,
         idempotency: idempotency.map(|i| (i.key, i.request)),
         event,
     };

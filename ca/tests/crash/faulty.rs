@@ -234,6 +234,7 @@ fn forged(group: &RecordGroup, mut edge: Edge, secret: &[u8; 32]) -> RecordGroup
         revocation: None,
         proposal: None,
         addresses: Vec::new(),
+        completes: None,
         idempotency: new.idempotency.clone(),
     };
     RecordGroup {

@@ -194,6 +194,7 @@ impl Author {
             proposal: None,
             idempotency: None,
             addresses: Vec::new(),
+            completes: None,
         });
         group.events.last_mut().unwrap()
     }
