@@ -1,0 +1,122 @@
+//! Why two verifiers part on a chain. Each reason has its paragraph in README.md, and is as narrow
+//! as the fault that it is about.
+
+use crate::spec::{Base, Chain, Fault, Kind, Purpose, Purposes, San, Subtree, Usage};
+use crate::verifiers::Opinion;
+
+/// The name of the reason, by which README.md explains it.
+pub(crate) type Explain = fn(&Chain, &Opinion, &Opinion) -> Option<&'static str>;
+
+fn is(opinion: &Opinion, text: &str) -> bool {
+    opinion.as_ref().is_err_and(|why| why.starts_with(text))
+}
+
+/// The root sets conditions on policies.
+fn root_sets_policy(chain: &Chain) -> bool {
+    chain.root.constraints.is_some() || chain.root.inhibit_any.is_some()
+}
+
+pub(crate) fn openssl(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<&'static str> {
+    let purposes = |wanted| chain.all().any(|c| c.purposes == Some(wanted));
+    if is(theirs, "no explicit policy") {
+        return Some("openssl: no user set");
+    }
+    if is(ours, "certificate-policies") {
+        if root_sets_policy(chain) {
+            return Some("openssl: the root's policies");
+        }
+        if chain.wanted_policy.is_some() {
+            return Some("openssl: no user set");
+        }
+    }
+    if chain.purpose != Purpose::Any
+        && purposes(Purposes::Any)
+        && is(theirs, "unsuitable certificate purpose")
+    {
+        return Some("anyExtendedKeyUsage");
+    }
+    if is(theirs, "unsuitable certificate purpose") || is(theirs, "unsupported certificate purpose")
+    {
+        let bits = |usage| chain.leaf.usage == usage;
+        if bits(Usage::CrlSignOnly) {
+            return Some("openssl: key usages of a purpose");
+        }
+    }
+    if theirs.is_ok()
+        && is(ours, "not-a-ca: not a certificate authority: no basic constraints")
+        && chain.all().any(|c| c.kind == Kind::Absent)
+    {
+        return Some("openssl: keyCertSign makes a CA");
+    }
+    if chain.namesake && theirs.is_err() {
+        return Some("openssl: no second try");
+    }
+    None
+}
+
+pub(crate) fn webpki(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<&'static str> {
+    let leaf_is_ca = matches!(chain.leaf.kind, Kind::PathLen0 | Kind::PathLen1);
+    if leaf_is_ca && is(theirs, "CaUsedAsEndEntity") {
+        return Some("webpki: a CA is no leaf");
+    }
+    if is(theirs, "RequiredEkuNotFound") {
+        if chain.purpose == Purpose::Any {
+            return Some("webpki: always a purpose");
+        }
+        if chain.all().any(|c| c.purposes == Some(Purposes::Any)) {
+            return Some("anyExtendedKeyUsage");
+        }
+    }
+    let policy = |c: &crate::spec::Certificate| {
+        c.mapping.is_some() || c.constraints.is_some() || c.inhibit_any.is_some()
+    };
+    if is(theirs, "UnsupportedCriticalExtension") && chain.cas().iter().any(policy) {
+        return Some("webpki: no policies");
+    }
+    if is(ours, "certificate-policies") {
+        return Some("webpki: no policies");
+    }
+    if is(ours, "key-usage") && chain.leaf.usage == Usage::CrlSignOnly {
+        return Some("webpki: the leaf's key usage");
+    }
+    // Of the root it takes name, key and name constraints.
+    let root = &chain.root;
+    if theirs.is_ok() {
+        let root_faults = [
+            ("expired", root.fault() == Fault::Expired),
+            ("not-yet-valid", root.fault() == Fault::Future),
+            ("not-a-ca", matches!(root.kind, Kind::CaFalse | Kind::Absent)),
+            ("path-length", matches!(root.kind, Kind::PathLen0 | Kind::PathLen1)),
+            ("key-usage", root.usage == Usage::CrlSignOnly),
+            ("unknown-critical-extension", root.fault() == Fault::UnknownCritical),
+            ("extended-key-usage", root.purposes.is_some()),
+        ];
+        if root_faults.iter().any(|(code, there)| *there && is(ours, code)) {
+            return Some("webpki: the root's own certificate");
+        }
+    }
+    let bases = || {
+        let with_root = std::iter::once(&chain.root).chain(chain.cas());
+        with_root.flat_map(|c| c.subtrees.iter().flatten())
+    };
+    let constrained = |wanted: fn(&Base) -> bool| {
+        bases().any(|subtree| match subtree {
+            Subtree::Permit(base) | Subtree::Exclude(base) => wanted(base),
+        })
+    };
+    if is(theirs, "NameConstraintViolation") {
+        if constrained(|b| matches!(b, Base::Email(_) | Base::EmailBelow(_) | Base::Mailbox(_))) {
+            return Some("webpki: no constraints on addresses");
+        }
+        if constrained(|b| matches!(b, Base::Organization(_))) {
+            return Some("webpki: no constraints on directory names");
+        }
+    }
+    let wildcard = |c: &crate::spec::Certificate| {
+        c.names.iter().flatten().any(|name| matches!(name, San::Wildcard(_)))
+    };
+    if constrained(|b| matches!(b, Base::Dns(_))) && chain.all().any(wildcard) {
+        return Some("wildcards and excluded names");
+    }
+    None
+}
