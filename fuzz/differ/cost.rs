@@ -53,7 +53,8 @@ fn main() {
     let by_root = Issuer::from_params(&root, &keys[0]);
     let ca_der = ca.signed_by(&keys[1], &by_root).expect("a CA").der().to_vec();
     let by_ca = Issuer::from_params(&ca, &keys[1]);
-    let leaf_der = params("leaf", false).signed_by(&keys[2], &by_ca).expect("a leaf").der().to_vec();
+    let leaf_der =
+        params("leaf", false).signed_by(&keys[2], &by_ca).expect("a leaf").der().to_vec();
 
     let read = |der: &[u8]| Certificate::from_der(der).expect("a certificate");
     let (leaf, untrusted, roots) = (read(&leaf_der), [read(&ca_der)], [read(&root_der)]);
@@ -94,8 +95,12 @@ fn main() {
         assert!(path::verify(&leaf, &given, &Options::at(AT)).is_valid());
     };
 
-    let tasks: [(&str, &dyn Fn()); 4] =
-        [("bare signatures", &bare), ("avouch", &ours), ("avouch, with parsing", &cold), ("openssl", &theirs)];
+    let tasks: [(&str, &dyn Fn()); 4] = [
+        ("bare signatures", &bare),
+        ("avouch", &ours),
+        ("avouch, with parsing", &cold),
+        ("openssl", &theirs),
+    ];
     let mut times = vec![Vec::new(); tasks.len()];
     for _ in 0..ROUNDS {
         for ((_, task), times) in tasks.iter().zip(&mut times) {

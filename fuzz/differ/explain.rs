@@ -59,10 +59,14 @@ pub(crate) fn webpki(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<
     if leaf_is_ca && is(theirs, "CaUsedAsEndEntity") {
         return Some("webpki: a CA is no leaf");
     }
+    // Where several candidates failed, the error it tells may be another one's.
+    let not_for_clients = |c: &crate::spec::Certificate| {
+        matches!(c.purposes, Some(Purposes::Email | Purposes::Server | Purposes::Any))
+    };
+    if chain.purpose == Purpose::Any && theirs.is_err() && chain.below_root().any(not_for_clients) {
+        return Some("webpki: always a purpose");
+    }
     if is(theirs, "RequiredEkuNotFound") {
-        if chain.purpose == Purpose::Any {
-            return Some("webpki: always a purpose");
-        }
         if chain.all().any(|c| c.purposes == Some(Purposes::Any)) {
             return Some("anyExtendedKeyUsage");
         }
@@ -76,8 +80,8 @@ pub(crate) fn webpki(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<
     if is(ours, "certificate-policies") {
         return Some("webpki: no policies");
     }
-    if is(ours, "key-usage") && chain.leaf.usage == Usage::CrlSignOnly {
-        return Some("webpki: the leaf's key usage");
+    if is(ours, "key-usage") && chain.below_root().any(|c| c.usage == Usage::CrlSignOnly) {
+        return Some("webpki: key usages");
     }
     // Of the root it takes name, key and name constraints.
     let root = &chain.root;

@@ -286,7 +286,9 @@ fn params(spec: &Certificate, name: &str, serial: usize, ca: bool) -> Certificat
             San::Email(host) => {
                 SanType::Rfc822Name(format!("user@{}", host.text()).try_into().expect("ASCII"))
             }
-            San::Ip(inside) => SanType::IpAddress(if *inside { [10, 0, 0, 1] } else { [11, 0, 0, 1] }.into()),
+            San::Ip(inside) => {
+                SanType::IpAddress(if *inside { [10, 0, 0, 1] } else { [11, 0, 0, 1] }.into())
+            }
             San::Uri(host) => {
                 SanType::URI(format!("https://{}/x", host.text()).try_into().expect("ASCII"))
             }

@@ -15,7 +15,8 @@ use crate::spec::{AT, Chain, Made, Purpose};
 pub(crate) type Opinion = Result<(), String>;
 
 pub(crate) fn ours(chain: &Chain, made: &Made, profile: path::Profile) -> Opinion {
-    let read = |der: &[u8]| path::Certificate::from_der(der).map_err(|e| format!("unreadable: {e}"));
+    let read =
+        |der: &[u8]| path::Certificate::from_der(der).map_err(|e| format!("unreadable: {e}"));
     let (leaf, root) = (read(&made.leaf)?, read(&made.root)?);
     let untrusted: Vec<_> = made.untrusted.iter().map(|c| read(c)).collect::<Result<_, _>>()?;
     let given = Given { roots: &[root], untrusted: &untrusted, ..Given::default() };

@@ -16,7 +16,11 @@ fuzz_target!(|chain: Chain| {
     let Some(made) = chain.make() else { return };
     let ours = verifiers::ours(&chain, &made, path::Profile::Rfc5280);
     for (who, theirs, reason) in [
-        ("openssl", verifiers::openssls(&chain, &made, false), explain::openssl as explain::Explain),
+        (
+            "openssl",
+            verifiers::openssls(&chain, &made, false),
+            explain::openssl as explain::Explain,
+        ),
         ("webpki", verifiers::webpkis(&chain, &made), explain::webpki),
     ] {
         if ours.is_ok() != theirs.is_ok() && reason(&chain, &ours, &theirs).is_none() {

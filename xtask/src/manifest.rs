@@ -70,7 +70,8 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Crates that decide or encode: no time, no randomness, no input or output may reach them.
-const PURE: &[&str] = &["avouch-wire", "avouch-policy", "avouch-x509", "avouch-evidence"];
+const PURE: &[&str] =
+    &["avouch-wire", "avouch-policy", "avouch-x509", "avouch-path", "avouch-evidence"];
 const IMPURE: &[&str] = &[
     "tokio",
     "async-trait",

@@ -116,6 +116,16 @@ const PACKAGES: &[Package] = &[
         present: || runs("python3", &["-c", "import venv, ensurepip"]),
     },
     Package {
+        name: "libssl-dev",
+        what_for: "second opinions on chains, in the fuzz target",
+        present: || Path::new("/usr/include/openssl/ssl.h").exists(),
+    },
+    Package {
+        name: "pkg-config",
+        what_for: "finding that library",
+        present: || runs("pkg-config", &["--version"]),
+    },
+    Package {
         name: "g++",
         what_for: "the fuzzing engine",
         present: || runs("c++", &["--version"]),
