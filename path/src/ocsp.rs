@@ -3,6 +3,7 @@
 //! Read with the reader of this crate, like certificates: an answer holds names, keys and times of
 //! anybody's, and the same leniencies are to apply to them.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use aws_lc_rs::digest;
@@ -344,22 +345,38 @@ impl CertId {
             serial: certificate.serial().to_vec(),
         }
     }
+}
 
-    /// Means this certificate by this issuer.
-    pub(crate) fn is(&self, certificate: &Certificate, issuer: &Certificate) -> bool {
-        if self.serial != certificate.serial() {
+/// The certificate that answers are looked through for, with the hashes of its issuer by each
+/// algorithm, made once: an answer may name a number as often as it likes.
+pub(crate) struct Sought<'a> {
+    certificate: &'a Certificate,
+    issuer: &'a Certificate,
+    hashes: [OnceCell<(digest::Digest, digest::Digest)>; 4],
+}
+
+impl<'a> Sought<'a> {
+    pub(crate) fn new(certificate: &'a Certificate, issuer: &'a Certificate) -> Self {
+        Self { certificate, issuer, hashes: Default::default() }
+    }
+
+    /// This is the one.
+    pub(crate) fn is(&self, id: &CertId) -> bool {
+        if id.serial != self.certificate.serial() {
             return false;
         }
-        let algorithm = match self.hash.as_bytes() {
-            oid::SHA1 => SHA1,
-            oid::SHA256 => &digest::SHA256,
-            oid::SHA384 => &digest::SHA384,
-            oid::SHA512 => &digest::SHA512,
+        let (index, algorithm) = match id.hash.as_bytes() {
+            oid::SHA1 => (0, SHA1),
+            oid::SHA256 => (1, &digest::SHA256),
+            oid::SHA384 => (2, &digest::SHA384),
+            oid::SHA512 => (3, &digest::SHA512),
             _ => return false,
         };
-        let hash = |bytes: &[u8]| digest::digest(algorithm, bytes);
-        self.name_hash == hash(certificate.issuer_der()).as_ref()
-            && self.key_hash == hash(issuer.key_bits()).as_ref()
+        let (name, key) = self.hashes[index].get_or_init(|| {
+            let hash = |bytes: &[u8]| digest::digest(algorithm, bytes);
+            (hash(self.certificate.issuer_der()), hash(self.issuer.key_bits()))
+        });
+        id.name_hash == name.as_ref() && id.key_hash == key.as_ref()
     }
 }
 

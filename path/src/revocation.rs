@@ -6,6 +6,7 @@ use crate::cert::{Certificate, key_usage};
 use crate::crl::{Crl, Revocation};
 use crate::extensions::DistributionPoint;
 use crate::name::{GeneralName, Name, PointName};
+use crate::ocsp::Sought;
 use crate::options::Options;
 use crate::report::{Class, Failure};
 use crate::search::Pool;
@@ -141,9 +142,13 @@ impl Question<'_, '_> {
             }
         }
         // Another key under the issuer's name, or the signer of an indirect CRL.
-        let mut others: Vec<_> = self.pool.named(&crl.issuer).to_vec();
+        let named = self.pool.named(&crl.issuer);
+        if work.spend(named.iter().map(|other| 1 + other.effort() / 8).sum()).is_err() {
+            return result;
+        }
+        let mut others: Vec<_> = named.to_vec();
         others.retain(|other| other.key != self.issuer.key || crl.issuer != self.issuer.subject);
-        others.sort_by_key(|other| crl.authority_key_id.distance(other));
+        others.sort_by_cached_key(|other| crl.authority_key_id.distance(other));
         for other in others {
             match signed_by(index, crl, other, &other.key, work) {
                 Ok(()) if self.pool.is_signer(other, self.anchor, self.options, work) => {
@@ -168,13 +173,17 @@ fn outlasts(crl: &Crl, found: Revocation, options: &Options) -> bool {
 
 /// Whether any CRL at hand might speak of certificates by this issuer, or any OCSP answer does of
 /// this one.
-pub(crate) fn known(certificate: &Certificate, issuer: &Certificate, pool: &Pool<'_>) -> bool {
-    pool.crls.iter().any(|crl| crl.issuer == certificate.issuer)
-        || pool
-            .ocsp
-            .iter()
-            .filter_map(|response| response.basic().ok())
-            .any(|basic| basic.singles.iter().any(|single| single.id.is(certificate, issuer)))
+pub(crate) fn known(
+    certificate: &Certificate,
+    issuer: &Certificate,
+    pool: &Pool<'_>,
+    work: &mut Work,
+) -> Result<bool, Failure> {
+    let basics = || pool.ocsp.iter().filter_map(|response| response.basic().ok());
+    work.spend(pool.crls.len() + basics().map(|basic| 1 + basic.singles.len()).sum::<usize>())?;
+    let sought = Sought::new(certificate, issuer);
+    Ok(pool.crls.iter().any(|crl| crl.issuer == certificate.issuer)
+        || basics().any(|basic| basic.singles.iter().any(|single| sought.is(&single.id))))
 }
 
 /// A reason why a CRL does not count, the more telling the later.

@@ -269,8 +269,13 @@ fn status<'a>(
         Revocation::Chain => None,
         Revocation::Leaf if index == 0 => None,
         Revocation::Leaf | Revocation::Known => {
-            let known = revocation::known(certificate, path[index + 1], pool);
-            (!known).then_some("no CRL by its issuer and no OCSP answer at hand")
+            match revocation::known(certificate, path[index + 1], pool, work) {
+                Ok(true) => None,
+                Ok(false) => Some("no CRL by its issuer and no OCSP answer at hand"),
+                Err(failure) => {
+                    return verdict.record(index, CHECK.0, CHECK.1, Err(failure));
+                }
+            }
         }
     };
     if let Some(why) = why {

@@ -278,3 +278,34 @@ fn keys_too_large_to_be_used() {
     let huge = Certificate::from_der(&tlv(0x30, &[&tbs, &der[tbs_end..]].concat())).unwrap();
     bounded(&ask(&leaf, &[], &[huge]), "weak-key");
 }
+
+#[test]
+fn an_answer_that_names_one_number_again_and_again() {
+    let root_key = key();
+    let root = signed(params("root", true), &root_key, ("root", &root_key));
+    let leaf = signed(params("leaf", false), &key(), ("root", &root_key));
+    // Ten thousand times the leaf's number, with hashes of another issuer.
+    let id = [
+        tlv(0x30, &[0x06, 5, 0x2b, 0x0e, 3, 2, 0x1a, 5, 0]),
+        tlv(0x04, &[1; 20]),
+        tlv(0x04, &[2; 20]),
+        tlv(0x02, leaf.serial()),
+    ]
+    .concat();
+    let time = tlv(0x18, b"20260531000000Z");
+    let single = tlv(0x30, &[tlv(0x30, &id), vec![0x80, 0], time.clone()].concat());
+    let key_hash = tlv(0xa2, &tlv(0x04, &[3; 20]));
+    let data = tlv(0x30, &[key_hash, time, tlv(0x30, &single.repeat(9_000))].concat());
+    let algorithm = tlv(0x30, &[0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]);
+    let basic = tlv(0x30, &[data, algorithm, tlv(0x03, &[0; 65])].concat());
+    let kind = [0x06, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1];
+    let bytes = tlv(0x30, &[&kind[..], &tlv(0x04, &basic)].concat());
+    let answer = tlv(0x30, &[&[0x0a, 1, 0][..], &tlv(0xa0, &bytes)].concat());
+    let answers = vec![OcspResponse::from_der(&answer).unwrap(); 300];
+    let options = Options::at(AT).revocation(Revocation::Leaf);
+    let given = Given { roots: &[root], ocsp: &answers[..20], ..Given::default() };
+    let report = verify(&leaf, &given, &options);
+    bounded(&report, "status-missing");
+    assert_eq!(report.work().signatures, 1, "{:?}", report.work());
+    bounded(&verify(&leaf, &Given { ocsp: &answers, ..given }, &options), "too-much-work");
+}

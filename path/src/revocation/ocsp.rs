@@ -3,7 +3,7 @@
 use super::{Obstacle, Obstacles, Question, Validity};
 use crate::cert::{Certificate, key_usage};
 use crate::crl::Revocation;
-use crate::ocsp::{Basic, Single, Status};
+use crate::ocsp::{Basic, Single, Sought, Status};
 use crate::oid;
 use crate::options::Options;
 use crate::profile::Profile;
@@ -22,6 +22,7 @@ impl<'a> Question<'a, '_> {
         work: &mut Work,
     ) -> Result<Option<String>, Failure> {
         let mut good: Option<i64> = None;
+        let sought = Sought::new(self.certificate, self.issuer);
         for (index, response) in self.pool.ocsp.iter().enumerate() {
             let basic = match response.basic() {
                 Ok(basic) => basic,
@@ -35,7 +36,7 @@ impl<'a> Question<'a, '_> {
             let single = basic
                 .singles
                 .iter()
-                .filter(|single| single.id.is(self.certificate, self.issuer))
+                .filter(|single| sought.is(&single.id))
                 .max_by_key(|single| single.this_update);
             let Some(single) = single else { continue };
             if let Err(obstacle) = self.ocsp_usable(index, basic, single, work) {
