@@ -186,10 +186,25 @@ impl Known {
 #[derive(Debug)]
 pub struct ProvenIdentity {
     identity: Identity,
+    installation: Arc<Installation>,
     checkpoint: Seen,
-    events: usize,
+    key_before: Option<Hash32>,
+    events: Vec<ProvenEvent>,
     not_after: Option<u64>,
     known: Option<Known>,
+}
+
+/// One event of a proven history.
+#[derive(Debug)]
+pub struct ProvenEvent {
+    /// The event.
+    pub event: Event,
+    /// Index of its leaf.
+    pub leaf_index: u64,
+    /// The evidence that it rests on, in the order in which it names it.
+    pub evidence: Vec<Piece>,
+    /// The identity's key afterwards, by SHA-256 of the SubjectPublicKeyInfo.
+    pub key: Option<Hash32>,
 }
 
 impl ProvenIdentity {
@@ -205,10 +220,22 @@ impl ProvenIdentity {
         &self.checkpoint
     }
 
-    /// Number of events that were replayed.
+    /// The installation that it belongs to, as far as the bundle proves it.
     #[must_use]
-    pub fn events(&self) -> usize {
-        self.events
+    pub fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    /// The key before the first of the events: none for a whole bundle.
+    #[must_use]
+    pub fn key_before(&self) -> Option<Hash32> {
+        self.key_before
+    }
+
+    /// Every event that was replayed: all of them, or those since the identity was known.
+    #[must_use]
+    pub fn events(&self) -> &[ProvenEvent] {
+        &self.events
     }
 
     /// Until when the current certificate is valid, seconds since 1970; none for an identity
@@ -271,6 +298,9 @@ pub fn verify(
             return Err(BundleError::Subject { expected, found });
         }
     };
+    let key_of = |history: &History| history.identity().and_then(|i| i.key).map(|key| key.spki);
+    let key_before = key_of(&history);
+    let mut events = Vec::with_capacity(count);
     for entry in &bundle.events {
         let (event, leaf, evidence) = event(entry, size, root, &blinded)?;
         let era = timeline.at(entry.leaf_index);
@@ -284,6 +314,8 @@ pub fn verify(
             })?;
         let certified = certified.map(|tbs| (Hash32::of(tbs.tbs_der()), event.time_ms / 1000));
         latest = certified.or(latest);
+        let key = key_of(&history);
+        events.push(ProvenEvent { event, leaf_index: entry.leaf_index, evidence, key });
     }
     let identity = history.identity().cloned().ok_or(BundleError::OtherHead)?;
     if head != identity.proven_head() {
@@ -293,7 +325,8 @@ pub fn verify(
     let checkpoint = bundle.checkpoint.clone();
     let checkpoint = Seen { genesis: trust.genesis(), size, root, checkpoint };
     let known = history.snapshot().map(|history| Known { history, certified: latest });
-    Ok(ProvenIdentity { identity, checkpoint, events: count, not_after, known })
+    let installation = Arc::clone(timeline.current().installation());
+    Ok(ProvenIdentity { identity, installation, checkpoint, key_before, events, not_after, known })
 }
 
 pub(crate) fn fixed(part: &'static str, blob: &Blob) -> Result<[u8; 32], BundleError> {

@@ -1,7 +1,11 @@
 //! The local contacts: which key each person was known under.
 //!
-//! A JSON file of version 1, readable by its owner only, replaced whole at each change. A person is
-//! known by the genesis event of the installation and the user id.
+//! A JSON file of version 2 (version 1 is read, too), readable by its owner only, replaced whole at
+//! each change. A person is known by the genesis event of the installation and the user id.
+//!
+//! Where the key moves and whoever had it before signed for that, the contact moves along. Where
+//! officers moved it, the contact stays where it is until its owner has acknowledged that; a person
+//! who was verified face to face has to be verified again.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -19,7 +23,9 @@ use crate::files::{Existing, write_private};
 use crate::log::Seen;
 use crate::recipient::{RecipientRefusal, VerifiedRecipient};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The oldest version that is read.
+const OLDEST: u32 = 1;
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 /// Kept evidence; beyond it the oldest goes.
@@ -66,6 +72,12 @@ pub struct Contact {
     /// What the log proved of the person, base64: the next bundle need hold only what came after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<String>,
+    /// When the key was compared face to face.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<String>,
+    /// A switch that nobody has acknowledged yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched: Option<Switched>,
 }
 
 /// Two checkpoints of one log, both signed, of which one does not continue the other.
@@ -78,6 +90,38 @@ pub struct Fork {
     pub shown: Seen,
     /// When.
     pub at: String,
+}
+
+/// A switch to another key, before the contact's owner has acknowledged it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Switched {
+    /// The key that the person has now: SHA-256 of the SubjectPublicKeyInfo.
+    pub key: Hash32,
+    /// When it was noticed.
+    pub at: String,
+    /// What the history says of it.
+    pub told: String,
+}
+
+/// Why a contact stays where it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AcknowledgeError {
+    /// There is no such contact.
+    #[error("{0} is not among the contacts")]
+    Unknown(UserId),
+    /// Nothing happened that would have to be acknowledged.
+    #[error("{0} was not switched to another key since it was last acknowledged")]
+    Nothing(UserId),
+    /// The person was verified face to face before.
+    #[error("{0} was verified in person; that has to be done again, with the new key")]
+    Verify(UserId),
+    /// The number is another one.
+    #[error("the safety number of {uid} is another one; do not share with this key")]
+    Number {
+        /// The person.
+        uid: UserId,
+    },
 }
 
 /// A certificate that claimed a known person under another key.
@@ -151,11 +195,12 @@ impl Contacts {
             serde_json::from_slice(&text).map_err(|e| format(e.to_string()))?;
         // The version first: what follows may mean anything in another one.
         match value.get("version").and_then(serde_json::Value::as_u64) {
-            Some(version) if version == u64::from(VERSION) => {}
+            Some(version) if (u64::from(OLDEST)..=u64::from(VERSION)).contains(&version) => {}
             Some(found) => return Err(ContactsError::Version { path: path.to_owned(), found }),
             None => return Err(format("no version".into())),
         }
-        serde_json::from_value(value).map_err(|e| format(e.to_string()))
+        let read: Self = serde_json::from_value(value).map_err(|e| format(e.to_string()))?;
+        Ok(Self { version: VERSION, ..read })
     }
 
     /// Reads the file, changes it and writes it, while no other process does.
@@ -204,12 +249,13 @@ impl Contacts {
         let (genesis, uid) = (recipient.genesis(), recipient.uid());
         let found = recipient.spki_sha256();
         let at = rfc3339(now);
-        if let Some(contact) =
-            self.contacts.iter_mut().find(|c| c.genesis == genesis && c.uid == *uid)
-        {
+        if let Some(contact) = self.find_mut(genesis, uid) {
             let expected = contact.spki_sha256;
-            if expected == found {
+            let moved = recipient.moved().is_some_and(|moved| moved.from == expected);
+            if expected == found || moved {
+                contact.spki_sha256 = found;
                 contact.last_seen = at;
+                contact.switched = None;
                 return Ok(());
             }
             let certificate = recipient.certificate();
@@ -228,6 +274,8 @@ impl Contacts {
             first_seen: at.clone(),
             last_seen: at,
             known: None,
+            verified: None,
+            switched: None,
         });
         Ok(())
     }
@@ -270,16 +318,69 @@ impl Contacts {
 
     /// Remembers what the log proved of a person who is a contact.
     pub fn remember(&mut self, genesis: Hash32, uid: &UserId, known: &Known) {
-        let contact = self.contacts.iter_mut().find(|c| c.genesis == genesis && c.uid == *uid);
-        if let Some(contact) = contact {
+        if let Some(contact) = self.find_mut(genesis, uid) {
             contact.known = known.to_bytes().map(|bytes| BASE64.encode(bytes));
         }
     }
 
-    /// Keeps what a refusal shows of a changed identity; does nothing for other refusals.
+    /// Takes the switch of a person to another key for granted. The next check takes the new key.
+    ///
+    /// # Errors
+    /// See [`AcknowledgeError`].
+    pub fn acknowledge(&mut self, genesis: Hash32, uid: &UserId) -> Result<(), AcknowledgeError> {
+        let contact =
+            self.find_mut(genesis, uid).ok_or_else(|| AcknowledgeError::Unknown(uid.clone()))?;
+        if contact.verified.is_some() {
+            return Err(AcknowledgeError::Verify(uid.clone()));
+        }
+        let switched =
+            contact.switched.take().ok_or_else(|| AcknowledgeError::Nothing(uid.clone()))?;
+        contact.spki_sha256 = switched.key;
+        Ok(())
+    }
+
+    /// Notes that the safety number was compared with the person's own, face to face or by a voice
+    /// that is known. Where the key has been switched, that of the new key is compared, and taken.
+    ///
+    /// # Errors
+    /// See [`AcknowledgeError`].
+    pub fn verify(
+        &mut self,
+        genesis: Hash32,
+        uid: &UserId,
+        number: &str,
+        now: i64,
+    ) -> Result<(), AcknowledgeError> {
+        let contact =
+            self.find_mut(genesis, uid).ok_or_else(|| AcknowledgeError::Unknown(uid.clone()))?;
+        let key = contact.switched.as_ref().map_or(contact.spki_sha256, |switched| switched.key);
+        let digits = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+        if digits(number) != digits(&safety_number(genesis, uid, key)) {
+            return Err(AcknowledgeError::Number { uid: uid.clone() });
+        }
+        contact.spki_sha256 = key;
+        contact.switched = None;
+        contact.verified = Some(rfc3339(now));
+        Ok(())
+    }
+
+    /// Keeps what a refusal shows of a changed or switched identity; does nothing for other
+    /// refusals.
     pub fn keep_refusal(&mut self, genesis: Hash32, refusal: &RecipientRefusal, now: i64) {
-        if let RecipientRefusal::IdentityChanged { uid, expected, found, certificate } = refusal {
-            self.keep_evidence(genesis, uid, (*expected, *found), certificate, now);
+        match refusal {
+            RecipientRefusal::IdentityChanged { uid, expected, found, certificate } => {
+                self.keep_evidence(genesis, uid, (*expected, *found), certificate, now);
+            }
+            RecipientRefusal::Switched { uid, expected, found, told, .. } => {
+                if let Some(contact) = self.find_mut(genesis, uid)
+                    && contact.spki_sha256 == *expected
+                    && contact.switched.as_ref().is_none_or(|switched| switched.key != *found)
+                {
+                    let (key, at, told) = (*found, rfc3339(now), told.clone());
+                    contact.switched = Some(Switched { key, at, told });
+                }
+            }
+            _ => {}
         }
     }
 
@@ -316,6 +417,10 @@ impl Contacts {
         self.contacts.len() != before
     }
 
+    fn find_mut(&mut self, genesis: Hash32, uid: &UserId) -> Option<&mut Contact> {
+        self.contacts.iter_mut().find(|c| c.genesis == genesis && c.uid == *uid)
+    }
+
     /// What is known of a person.
     #[must_use]
     pub fn find(&self, genesis: Hash32, uid: &UserId) -> Option<&Contact> {
@@ -333,6 +438,21 @@ impl Contacts {
     pub fn evidence(&self) -> &[Evidence] {
         &self.evidence
     }
+}
+
+/// Sixty digits that two people compare: of the installation, the person and the key.
+#[must_use]
+pub fn safety_number(genesis: Hash32, uid: &UserId, key: Hash32) -> String {
+    let uid = uid.as_str().as_bytes();
+    let parts = [b"avouch.safety-number.v1\0", &genesis.as_bytes()[..], key.as_bytes(), uid];
+    let hash = Hash32::of(&parts.concat());
+    // Twelve groups of five digits, each of 40 bits of what follows from the hash.
+    let groups = (0u8..12).map(|n| {
+        let hash = Hash32::of(&[hash.as_bytes(), &[n][..]].concat());
+        let bits = hash.as_bytes()[..5].iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+        format!("{:05}", bits % 100_000)
+    });
+    groups.collect::<Vec<_>>().join(" ")
 }
 
 fn named(path: &Path, error: &io::Error) -> io::Error {

@@ -9,13 +9,15 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use wire::bundle::{Bundle, MAX_BUNDLE};
+use wire::event::EventKind;
 use wire::problem::ProblemCode;
 use wire::rest::{self, HistoryEntry, Identity, IdentityStatus, Installation, Page, ProblemJson};
-use wire::{IdempotencyKey, SerialNumber, UserId};
+use wire::{Hash32, IdempotencyKey, SerialNumber, UserId};
 
 use crate::bundle::BundleError;
 use crate::log::{LogError, Seen};
 use crate::recipient::{Material, RecipientRefusal};
+use crate::statement::Draft;
 
 /// The largest answer of each kind that is read, in bytes.
 const MAX_JSON: usize = 4 * 1024 * 1024;
@@ -311,6 +313,103 @@ impl Server {
         self.get_json("/api/v1/trust").await
     }
 
+    /// What an identity, or an id that is not enrolled, may do now, and what it takes; under other
+    /// rules (DER of [`wire::rules::Rules`]) if some are given.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn ways(
+        &self,
+        uid: &UserId,
+        rules: Option<&[u8]>,
+    ) -> Result<Vec<rest::Way>, FetchError> {
+        let Some(rules) = rules else { return self.get_json(&identity_path(uid, "/ways")).await };
+        let rules = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, rules);
+        let body = rest::SimulateRequest { uid: uid.clone(), rules: Some(rules) };
+        self.post_json("/api/v1/policy/simulate", &body, None).await
+    }
+
+    /// The policy in force and who has a say in it, as the server says.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn policy(&self) -> Result<rest::Policy, FetchError> {
+        self.get_json("/api/v1/policy").await
+    }
+
+    /// A switch, as the server describes it. Whoever approves one looks at
+    /// [`crate::switch::pending`] instead.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn switch(&self, id: Hash32) -> Result<rest::Switch, FetchError> {
+        self.get_json(&format!("/api/v1/switches/{id}")).await
+    }
+
+    /// All pending switches, for agents.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn switches(&self) -> Result<Vec<rest::Switch>, FetchError> {
+        self.get_pages("/api/v1/switches").await
+    }
+
+    /// Whose key moved, oldest first, for agents.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn changes(&self) -> Result<Vec<rest::KeyChange>, FetchError> {
+        self.get_pages("/api/v1/changes").await
+    }
+
+    /// Sends a request for what its intent asks for.
+    ///
+    /// # Errors
+    /// See [`FetchError`]; also for a verb that has no address of its own: enrolments, renewals and
+    /// revocations are sent otherwise.
+    pub async fn ask(&self, draft: &Draft) -> Result<rest::Done, FetchError> {
+        let intent = draft.intent();
+        let path = match (&intent.subject, resource(intent.verb)) {
+            (Some(uid), Some(resource)) => identity_path(uid, resource),
+            (Some(_), None) if intent.verb == EventKind::SwitchRequest => {
+                "/api/v1/switches".to_owned()
+            }
+            (None, _) => "/api/v1/installation/changes".to_owned(),
+            (Some(_), None) => {
+                let why = format!("a {} is not asked for by an intent alone", intent.verb);
+                return Err(FetchError::Address { url: self.address().to_owned(), why });
+            }
+        };
+        // The same intent again is the same request: its answer may have been lost.
+        let key = IdempotencyKey::parse(&format!("intent-{}", draft.hash())).ok();
+        let key = key.filter(|_| intent.subject.is_some());
+        self.post_json(&path, &draft.to_rest(), key.as_ref()).await
+    }
+
+    /// Approves a switch.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn approve(
+        &self,
+        switch: Hash32,
+        request: &rest::SignedRequest,
+    ) -> Result<rest::Done, FetchError> {
+        self.post_json(&format!("/api/v1/switches/{switch}/approvals"), request, None).await
+    }
+
+    /// Objects to a switch, or to an announced retirement.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn veto(
+        &self,
+        switch: Hash32,
+        request: &rest::SignedRequest,
+    ) -> Result<rest::Done, FetchError> {
+        self.post_json(&format!("/api/v1/switches/{switch}/veto"), request, None).await
+    }
+
     /// The issuing certificates of an issuer.
     ///
     /// # Errors
@@ -504,7 +603,7 @@ impl Server {
             }
             body.extend_from_slice(&chunk);
         }
-        if status == StatusCode::OK || status == StatusCode::CREATED {
+        if matches!(status, StatusCode::OK | StatusCode::CREATED | StatusCode::ACCEPTED) {
             return Ok(body);
         }
         match serde_json::from_slice(&body) {
@@ -514,6 +613,23 @@ impl Server {
             _ => Err(FetchError::Status { url, status: status.as_u16() }),
         }
     }
+}
+
+/// What hangs below an identity for this verb.
+fn resource(verb: EventKind) -> Option<&'static str> {
+    use EventKind as K;
+    Some(match verb {
+        K::Rekey => "/rekey",
+        K::Recover => "/recover",
+        K::RecoveryCommitmentChange => "/recovery-key",
+        K::Suspend => "/suspension",
+        K::Resume => "/resumption",
+        K::ChannelChange => "/channels",
+        K::Rename => "/names",
+        K::Retire => "/retirement",
+        K::Void => "/void",
+        _ => return None,
+    })
 }
 
 fn identity_path(uid: &UserId, rest: &str) -> String {

@@ -7,6 +7,8 @@
 //! * [`keys`]: keys of one's own, and certification requests.
 //! * [`address`]: where notices of one's own identity go;
 //! * [`bundle`], [`log`], [`audit`]: what the log proves of an identity, over time, and as a whole.
+//! * [`statement`]: what people sign; [`switch`]: what an officer looks at before she does.
+//! * [`moves`]: what a proven history says of a key that is not the one known.
 //! * [`fetch`]: talking to a server.
 //! * [`online`]: fetching what anybody's chain lacks, from addresses that strangers chose.
 //! * [`share`]: all of that for a list of people.
@@ -22,8 +24,10 @@ pub mod fetch;
 pub mod files;
 pub mod keys;
 pub mod log;
+pub mod moves;
 pub mod online;
 pub mod pem;
 pub mod recipient;
 pub mod share;
 pub mod statement;
+pub mod switch;

@@ -7,7 +7,9 @@ use path::{
 use wire::trust::TrustFile;
 use wire::{Hash32, UserId};
 
+use crate::bundle::ProvenIdentity;
 use crate::contacts::{Contacts, Pin};
+use crate::moves::{Move, Since, since, told};
 
 /// How far the server's clock may be ahead of ours, in seconds: a CRL made on request is younger
 /// than the question.
@@ -25,13 +27,23 @@ pub struct Material {
 }
 
 /// A person and a certificate that passed every check. Only such can be sealed to, and only
-/// [`verify_recipient`] makes one.
+/// [`verify_recipient`] and [`verify_proven_recipient`] make one.
 #[derive(Clone, Debug)]
 pub struct VerifiedRecipient {
     uid: UserId,
     genesis: Hash32,
     certificate: Certificate,
     new_contact: bool,
+    moved: Option<Moved>,
+}
+
+/// A person's key moved, and whoever had it before signed for that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The key that was known.
+    pub from: Hash32,
+    /// How it came to the present one.
+    pub moves: Vec<Move>,
 }
 
 impl VerifiedRecipient {
@@ -64,6 +76,12 @@ impl VerifiedRecipient {
     #[must_use]
     pub fn is_new_contact(&self) -> bool {
         self.new_contact
+    }
+
+    /// How the key moved since it was last seen, if it did: something to tell the user.
+    #[must_use]
+    pub fn moved(&self) -> Option<&Moved> {
+        self.moved.as_ref()
     }
 }
 
@@ -132,10 +150,30 @@ pub enum RecipientRefusal {
         /// The certificate, for evidence.
         certificate: Box<Certificate>,
     },
+    /// Officers have switched the person to another key, with all that the policy demands. It is
+    /// taken once somebody has acknowledged it.
+    #[error(
+        "{told}. Officers approved this, nobody signed with the key that was known. Ask {uid} whether it is \
+         so, then {}",
+        if *.verified { "compare the safety number again (`avouch contact verify`)" }
+        else { "acknowledge it (`avouch contact acknowledge`)" }
+    )]
+    Switched {
+        /// The person.
+        uid: UserId,
+        /// The key that was known.
+        expected: Hash32,
+        /// The key now.
+        found: Hash32,
+        /// Whether the person was verified face to face before.
+        verified: bool,
+        /// What the history says of it.
+        told: String,
+    },
 }
 
 impl RecipientRefusal {
-    /// The command line's exit code: 1, 10, 11, 12, 13, 14 or 16.
+    /// The command line's exit code: 1, 10 to 14 or 16.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -144,7 +182,7 @@ impl RecipientRefusal {
             Self::NotActive { .. } => Class::Revoked.exit_code(),
             Self::Path { report, .. } => report.exit_code(),
             Self::Name { .. } | Self::KeyUsage { .. } => Class::Chain.exit_code(),
-            Self::IdentityChanged { .. } => 14,
+            Self::IdentityChanged { .. } | Self::Switched { .. } => 14,
         }
     }
 
@@ -159,6 +197,7 @@ impl RecipientRefusal {
             Self::Name { .. } => "wrong-name",
             Self::KeyUsage { .. } => "key-usage",
             Self::IdentityChanged { .. } => "identity-changed",
+            Self::Switched { .. } => "identity-switched",
         }
     }
 }
@@ -179,6 +218,34 @@ pub fn verify_recipient(
     material: Material,
     now: i64,
 ) -> Result<VerifiedRecipient, RecipientRefusal> {
+    recipient(trust, contacts, uid, material, None, now)
+}
+
+/// The same with the identity's proven history, which says what to make of another key than the
+/// one among the contacts: where the key before, or the recovery key, signed for each move, it is
+/// taken; where officers moved it, after somebody has acknowledged that.
+///
+/// # Errors
+/// The first check that fails.
+pub fn verify_proven_recipient(
+    trust: &TrustFile,
+    contacts: &Contacts,
+    uid: &UserId,
+    material: Material,
+    proven: &ProvenIdentity,
+    now: i64,
+) -> Result<VerifiedRecipient, RecipientRefusal> {
+    recipient(trust, contacts, uid, material, Some(proven), now)
+}
+
+fn recipient(
+    trust: &TrustFile,
+    contacts: &Contacts,
+    uid: &UserId,
+    material: Material,
+    proven: Option<&ProvenIdentity>,
+    now: i64,
+) -> Result<VerifiedRecipient, RecipientRefusal> {
     let root = Certificate::from_der(trust.root()).map_err(RecipientRefusal::TrustRoot)?;
     let Material { certificate, chain, crls } = material;
     let options = Options::at(now)
@@ -194,20 +261,38 @@ pub fn verify_recipient(
     }
     check_name(trust, uid, &certificate)?;
     check_usage(uid, &certificate)?;
+    let genesis = trust.genesis();
+    let known = contacts.find(genesis, uid);
     let found = Hash32::from_bytes(certificate.spki_hash());
-    let new_contact = match contacts.check(trust.genesis(), uid, found) {
-        Pin::Unknown => true,
-        Pin::Same => false,
+    let (new_contact, moved) = match contacts.check(genesis, uid, found) {
+        Pin::Unknown => (true, None),
+        Pin::Same => (false, None),
         Pin::Other(expected) => {
-            return Err(RecipientRefusal::IdentityChanged {
-                uid: uid.clone(),
-                expected,
-                found,
-                certificate: Box::new(certificate),
-            });
+            let verified = known.is_some_and(|contact| contact.verified.is_some());
+            match proven.map_or(Since::Never, |proven| since(proven, expected)) {
+                Since::Continuous(moves) => (false, Some(Moved { from: expected, moves })),
+                Since::Switched(moves) => {
+                    let (uid, told) = (uid.clone(), told(uid, &moves));
+                    return Err(RecipientRefusal::Switched {
+                        uid,
+                        expected,
+                        found,
+                        verified,
+                        told,
+                    });
+                }
+                Since::Never => {
+                    return Err(RecipientRefusal::IdentityChanged {
+                        uid: uid.clone(),
+                        expected,
+                        found,
+                        certificate: Box::new(certificate),
+                    });
+                }
+            }
         }
     };
-    Ok(VerifiedRecipient { uid: uid.clone(), genesis: trust.genesis(), certificate, new_contact })
+    Ok(VerifiedRecipient { uid: uid.clone(), genesis, certificate, new_contact, moved })
 }
 
 /// One common name, the id byte for byte, and one URI of ours that says the same.

@@ -10,7 +10,7 @@ use crate::bundle::{self, BundleError, Known, ProvenIdentity};
 use crate::contacts::{Contacts, ContactsError};
 use crate::fetch::{MaterialError, Server};
 use crate::log::{self, LogError, Seen};
-use crate::recipient::{VerifiedRecipient, verify_recipient};
+use crate::recipient::{VerifiedRecipient, verify_proven_recipient, verify_recipient};
 
 /// What became of one person.
 #[derive(Debug)]
@@ -32,9 +32,9 @@ pub enum LogProof {
 }
 
 /// Fetches and verifies each person once, in the order given. Those who pass are pinned in the
-/// contacts file; of those whose key is not the one known the certificate is kept there as
-/// evidence, and so are two checkpoints of which one does not continue the other. `now` is asked
-/// after each fetch and gives seconds since 1970.
+/// contacts file; of those whose key is not the one known, and of whom nothing proves that they
+/// changed it, the certificate is kept there as evidence, and so are two checkpoints of which one
+/// does not continue the other. `now` is asked after each fetch and gives seconds since 1970.
 ///
 /// # Errors
 /// The contacts file could not be read or written. Everything else is a result.
@@ -111,10 +111,11 @@ async fn verified(
     now: &impl Fn() -> i64,
 ) -> Result<(VerifiedRecipient, Option<ProvenIdentity>), MaterialError> {
     let material = server.material(uid).await?;
-    let recipient = verify_recipient(trust, contacts, uid, material, now())?;
     if trust.log().is_empty() && log_proof == LogProof::IfThereIsALogKey {
-        return Ok((recipient, None));
+        return Ok((verify_recipient(trust, contacts, uid, material, now())?, None));
     }
+    // The certificate first, whoever is known: a server of another installation fails by its root.
+    let recipient = verify_recipient(trust, &Contacts::new(), uid, material.clone(), now())?;
     let unproven = |source| MaterialError::Unproven { uid: uid.clone(), source: Box::new(source) };
     if trust.log().is_empty() {
         return Err(unproven(BundleError::NoLogKey));
@@ -134,5 +135,6 @@ async fn verified(
             shown: Box::new(shown.clone()),
         })?;
     }
+    let recipient = verify_proven_recipient(trust, contacts, uid, material, &proven, now())?;
     Ok((recipient, Some(proven)))
 }

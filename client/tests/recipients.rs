@@ -7,7 +7,9 @@ extern crate path as avouch_path;
 mod support;
 
 use avouch_client::cms::{open, seal};
-use avouch_client::contacts::{Contacts, ContactsError};
+use avouch_client::contacts::{
+    AcknowledgeError, Contacts, ContactsError, Pin, safety_number,
+};
 use avouch_client::keys::PrivateKey;
 use avouch_client::recipient::{Material, RecipientRefusal, VerifiedRecipient, verify_recipient};
 use support::{CA, DAY, LEAF, Pki, now};
@@ -190,7 +192,7 @@ fn a_contacts_file_that_is_not_understood_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("contacts.json");
     for (text, later) in [
-        (r#"{"version": 2, "contacts": "another shape"}"#, true),
+        (r#"{"version": 3, "contacts": "another shape"}"#, true),
         (r#"{"version": 1, "contacts": [], "unknown": 1}"#, false),
         (r#"{"contacts": []}"#, false),
         ("{", false),
@@ -198,7 +200,7 @@ fn a_contacts_file_that_is_not_understood_is_left_alone() {
     ] {
         std::fs::write(&file, text).unwrap();
         let error = Contacts::load(&file).unwrap_err();
-        assert_eq!(matches!(error, ContactsError::Version { found: 2, .. }), later, "{error}");
+        assert_eq!(matches!(error, ContactsError::Version { found: 3, .. }), later, "{error}");
         assert!(Contacts::update(&file, |_| ()).is_err());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
     }
@@ -227,4 +229,50 @@ fn the_file_is_private_and_changes_of_many_at_once_are_all_kept() {
     });
     assert_eq!(Contacts::load(&file).unwrap().contacts().len(), people.len());
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// What officers moved stops the contact until its owner has said that it is known.
+#[test]
+fn a_switched_contact_stays_until_it_is_acknowledged_or_verified_again() {
+    let (folder, genesis) = (tempfile::tempdir().unwrap(), Hash32::of(b"genesis"));
+    let (file, alice) = (folder.path().join("contacts.json"), uid("alice"));
+    let (old, new) = (Hash32::of(b"old"), Hash32::of(b"new"));
+    let text = format!(
+        r#"{{"version": 1, "contacts": [{{"genesis": "{genesis}", "uid": "alice", "spki_sha256": "{old}", "first_seen": "2026-01-01T00:00:00Z", "last_seen": "2026-01-01T00:00:00Z"}}], "evidence": []}}"#
+    );
+    std::fs::write(&file, text).unwrap();
+    let nothing = Contacts::update(&file, |c| c.acknowledge(genesis, &alice)).unwrap();
+    assert!(matches!(nothing, Err(AcknowledgeError::Nothing(_))), "{nothing:?}");
+    let refusal = RecipientRefusal::Switched {
+        uid: alice.clone(),
+        expected: old,
+        found: new,
+        verified: false,
+        told: "switched".to_owned(),
+    };
+    Contacts::update(&file, |c| c.keep_refusal(genesis, &refusal, now())).unwrap();
+    assert_eq!(Contacts::load(&file).unwrap().check(genesis, &alice, new), Pin::Other(old));
+    Contacts::update(&file, |c| c.acknowledge(genesis, &alice)).unwrap().unwrap();
+    assert_eq!(Contacts::load(&file).unwrap().check(genesis, &alice, new), Pin::Same);
+
+    // Whoever was verified in person is verified again.
+    let number = |key| safety_number(genesis, &alice, key);
+    let wrong = Contacts::update(&file, |c| c.verify(genesis, &alice, &number(old), now()));
+    assert!(matches!(wrong.unwrap(), Err(AcknowledgeError::Number { .. })));
+    let spoken = number(new).replace(' ', "");
+    Contacts::update(&file, |c| c.verify(genesis, &alice, &spoken, now())).unwrap().unwrap();
+    let third = Hash32::of(b"third");
+    let refusal = RecipientRefusal::Switched {
+        uid: alice.clone(),
+        expected: new,
+        found: third,
+        verified: true,
+        told: "switched again".to_owned(),
+    };
+    Contacts::update(&file, |c| c.keep_refusal(genesis, &refusal, now())).unwrap();
+    let refused = Contacts::update(&file, |c| c.acknowledge(genesis, &alice)).unwrap();
+    assert!(matches!(refused, Err(AcknowledgeError::Verify(_))), "{refused:?}");
+    let again = Contacts::update(&file, |c| c.verify(genesis, &alice, &number(third), now()));
+    again.unwrap().unwrap();
+    assert_eq!(Contacts::load(&file).unwrap().check(genesis, &alice, third), Pin::Same);
 }
