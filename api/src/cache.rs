@@ -21,6 +21,11 @@ impl<T> Default for Cell<T> {
 }
 
 impl<T> Cell<T> {
+    /// Forgets the value: something in it has changed.
+    pub(crate) async fn clear(&self) {
+        *self.value.lock().await = None;
+    }
+
     /// The kept value while it is fresh, else a new one from `load`, which says how long that one
     /// stays fresh.
     ///

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 use tokio::time::Instant;
 use wire::problem::{Problem, ProblemCode};
-use wire::rest::{CertificateQuery, CertificateRequest, IdentityQuery};
+use wire::rest::{CertificateQuery, CertificateRequest, IdentityQuery, SignedRequest};
 use wire::socket::{PageRequest, Peer, Signed};
 use wire::{Hash32, IdempotencyKey, SerialNumber, UserId};
 
@@ -91,6 +91,23 @@ impl<S: Sync> FromRequestParts<S> for Serial {
                 .expected("32 hexadecimal digits", raw)
         })?;
         Ok(Self(serial.to_string()))
+    }
+}
+
+/// `{id}` of a switch: the hash of its intent.
+#[derive(Debug)]
+pub(crate) struct SwitchId(pub(crate) Hash32);
+
+impl<S: Sync> FromRequestParts<S> for SwitchId {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let raw = raw_segment(parts, "{id}")?;
+        let id = Hash32::from_hex(raw).map_err(|error| {
+            Problem::new(ProblemCode::NoPendingSwitch, error.to_string())
+                .expected("64 hexadecimal digits", raw)
+        })?;
+        Ok(Self(id))
     }
 }
 
@@ -432,26 +449,46 @@ impl Submission {
             return Ok(Self { csr, signed: Signed::default() });
         }
         let request: CertificateRequest = json(&body)?;
-        let signed = signed(request.intent.as_deref(), &request.statements)?;
+        let signed = Signed {
+            id_tokens: request.id_tokens,
+            addresses: all_decoded("addresses", &request.addresses)?,
+            ..signed(request.intent.as_deref(), &request.statements)?
+        };
         Ok(Self { csr: ByteBuf::from(request.csr.into_bytes()), signed })
     }
 }
 
 /// Signed material out of its base64.
 pub(crate) fn signed(intent: Option<&str>, statements: &[String]) -> Result<Signed, Refusal> {
-    let decode = |what: &str, text: &str| {
-        STANDARD
-            .decode(text)
-            .map(ByteBuf::from)
-            .map_err(|error| Refusal::malformed(format!("{what} is not base64: {error}")))
-    };
-    let intent = intent.map(|text| decode("intent", text)).transpose()?;
-    let statements = statements
-        .iter()
-        .enumerate()
-        .map(|(index, text)| decode(&format!("statements[{index}]"), text))
-        .collect::<Result<_, _>>()?;
+    let intent = intent.map(|text| decoded("intent", text)).transpose()?;
+    let statements = all_decoded("statements", statements)?;
     Ok(Signed { intent, statements, ..Signed::default() })
+}
+
+/// All that a request by an intent brings: the certification request as it came, and what was
+/// signed.
+pub(crate) fn signed_request(request: SignedRequest) -> Result<(Option<ByteBuf>, Signed), Refusal> {
+    let signed = Signed {
+        assertions: all_decoded("assertions", &request.assertions)?,
+        id_tokens: request.id_tokens,
+        public_keys: all_decoded("public_keys", &request.public_keys)?,
+        addresses: all_decoded("addresses", &request.addresses)?,
+        ..signed(request.intent.as_deref(), &request.statements)?
+    };
+    Ok((request.csr.map(|csr| ByteBuf::from(csr.into_bytes())), signed))
+}
+
+/// Bytes out of their base64.
+pub(crate) fn decoded(what: &str, text: &str) -> Result<ByteBuf, Refusal> {
+    STANDARD
+        .decode(text)
+        .map(ByteBuf::from)
+        .map_err(|error| Refusal::malformed(format!("{what} is not base64: {error}")))
+}
+
+fn all_decoded(what: &str, texts: &[String]) -> Result<Vec<ByteBuf>, Refusal> {
+    let texts = texts.iter().enumerate();
+    texts.map(|(index, text)| decoded(&format!("{what}[{index}]"), text)).collect()
 }
 
 #[cfg(test)]

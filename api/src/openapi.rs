@@ -34,6 +34,7 @@ before by `If-Match` with an identity's `ETag`.";
 const TAGS: &[(&str, &str)] = &[
     ("identities", "Who there is, with which key, and what happened to it"),
     ("certificates", "Enrolling, renewing, fetching, revoking"),
+    ("moves", "Moving an identity to another key, suspending, ending: by intents that people sign"),
     ("issuers", "Issuing certificates and CRLs, for everybody's software; also over plain HTTP"),
     ("log", "The log that proves all of it"),
     ("installation", "What this installation is, and how it is"),
@@ -41,7 +42,8 @@ const TAGS: &[(&str, &str)] = &[
 ];
 
 /// Schemas of request bodies: what they do not require may be left out.
-const REQUESTS: &[&str] = &["CertificateRequest", "RevocationRequest", "Problem"];
+const REQUESTS: &[&str] =
+    &["CertificateRequest", "RevocationRequest", "SignedRequest", "SimulateRequest", "Problem"];
 
 /// The whole description.
 pub(crate) fn document(collected: &OpenApi) -> Value {

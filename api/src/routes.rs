@@ -31,8 +31,10 @@ mod identities;
 mod installation;
 mod issuers;
 mod log;
+mod moves;
 mod problems;
 mod search;
+mod switches;
 
 /// Answers whenever the process runs.
 pub(crate) const LIVE: &str = "/api/v1/health/live";
@@ -77,6 +79,24 @@ fn all_routes() -> Routes {
         .routes(routes!(search::certificates))
         .routes(routes!(search::identities))
         .routes(routes!(certificates::revoke))
+        .routes(routes!(switches::ways))
+        .routes(routes!(moves::rekey))
+        .routes(routes!(moves::recover))
+        .routes(routes!(moves::recovery_key))
+        .routes(routes!(moves::suspend))
+        .routes(routes!(moves::resume))
+        .routes(routes!(moves::channels))
+        .routes(routes!(moves::names))
+        .routes(routes!(moves::retire))
+        .routes(routes!(moves::void))
+        .routes(routes!(switches::list, moves::switch))
+        .routes(routes!(switches::switch))
+        .routes(routes!(moves::approve))
+        .routes(routes!(moves::veto))
+        .routes(routes!(switches::changes))
+        .routes(routes!(switches::policy))
+        .routes(routes!(switches::simulate))
+        .routes(routes!(moves::change))
         .routes(routes!(log::checkpoint))
         .routes(routes!(installation::trust))
         .routes(routes!(health::live))

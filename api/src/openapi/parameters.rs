@@ -9,7 +9,7 @@ use wire::UserId;
 use super::examples::ISSUER;
 use crate::input::{
     CURSOR_MAX, CertificateSearch, IdentitySearch, IssuerId, PAGE_DEFAULT, PAGE_MAX, Page, Serial,
-    Shard, Since, Uid,
+    Shard, Since, SwitchId, Uid,
 };
 
 /// `If-None-Match`.
@@ -90,6 +90,11 @@ described! {
     Serial => parameter(
         "serial", ParameterIn::Path, "The serial number, 32 hexadecimal digits",
         text().pattern(Some("^[0-9a-fA-F]{32}$")), "01000000000000070011223344556677",
+    );
+    SwitchId => parameter(
+        "id", ParameterIn::Path, "SHA-256 of the intent that asked for the switch",
+        text().pattern(Some("^[0-9a-fA-F]{64}$")),
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     );
     IssuerId => parameter(
         "issuer", ParameterIn::Path, "The issuer's id, as certificates and `/api/v1/issuers` have it",

@@ -26,7 +26,7 @@ use crate::openapi::{Binary, Text};
 use crate::problem::Refusal;
 
 /// What the walk of a request may meet, whatever it is for.
-const WALK: &[ProblemCode] = &[
+pub(super) const WALK: &[ProblemCode] = &[
     PreconditionFailed,
     EvidenceRequired,
     EvidenceRefused,
@@ -38,7 +38,7 @@ const WALK: &[ProblemCode] = &[
     Stopped,
 ];
 /// What is wrong with a certification request.
-const CSR: &[ProblemCode] = &[
+pub(super) const CSR: &[ProblemCode] = &[
     BadEncoding,
     WrongPemLabel,
     TrailingBytes,
@@ -213,7 +213,7 @@ pub(crate) async fn revoke(
 
 /// Whether the identity is in the state that If-Match names. Looked at just before the request is
 /// passed on: an event in between is not noticed here, but by a signed intent it is.
-async fn unchanged(
+pub(super) async fn unchanged(
     app: &App,
     context: &Context,
     uid: UserId,

@@ -8,6 +8,7 @@ mod docs;
 mod link;
 mod load;
 mod log;
+mod moves;
 mod negotiation;
 mod problems;
 mod rates;

@@ -387,8 +387,22 @@ pub(crate) fn answer(question: &RequestBody) -> ResponseBody {
         RequestBody::Checkpoint => ResponseBody::Checkpoint(CHECKPOINT.to_owned()),
         RequestBody::Tile { path } => ResponseBody::Tile(ByteBuf::from(path.clone().into_bytes())),
         RequestBody::Bundle { uid, since } => ResponseBody::Bundle(Box::new(bundle(uid, *since))),
-        // Health, and whatever this gateway does not ask yet.
-        _ => {
+        RequestBody::Ask { uid, .. } => ResponseBody::Done(Box::new(done(Some(uid)))),
+        RequestBody::Approve { .. } | RequestBody::Veto { .. } => {
+            ResponseBody::Done(Box::new(done(Some(&uid("alice")))))
+        }
+        RequestBody::Change { .. } => ResponseBody::Done(Box::new(done(None))),
+        RequestBody::Switch { switch } => ResponseBody::Switch(Box::new(pending(*switch))),
+        RequestBody::Switches { page } => ResponseBody::Switches(rest::Page {
+            items: vec![pending(Hash32::of(b"intent"))],
+            next: page.cursor.clone(),
+        }),
+        RequestBody::Policy => ResponseBody::Policy(Box::new(policy())),
+        RequestBody::Ways { .. } => ResponseBody::Ways(Vec::new()),
+        RequestBody::KeyChanges { page } => {
+            ResponseBody::KeyChanges(rest::Page { items: Vec::new(), next: page.cursor.clone() })
+        }
+        RequestBody::Health => {
             let part = |name: &str| rest::HealthPart {
                 name: name.to_owned(),
                 ok: true,
@@ -396,6 +410,50 @@ pub(crate) fn answer(question: &RequestBody) -> ResponseBody {
             };
             ResponseBody::Health(rest::Health { ready: true, parts: vec![part("store")] })
         }
+    }
+}
+
+pub(crate) fn done(uid: Option<&UserId>) -> rest::Done {
+    rest::Done {
+        uid: uid.cloned(),
+        event: "done".to_owned(),
+        sequence: 1,
+        leaf_index: 9,
+        head: Hash32::of(b"leaf"),
+        announced: false,
+        certificate: None,
+    }
+}
+
+fn pending(id: Hash32) -> rest::Switch {
+    rest::Switch {
+        id,
+        uid: uid("alice"),
+        status: rest::SwitchStatus::Pending,
+        intent: "MIIB".to_owned(),
+        old_key: None,
+        new_key: Hash32::of(b"new"),
+        reason: None,
+        requested: "2026-01-01T00:00:00Z".to_owned(),
+        expires: "2026-01-15T00:00:00Z".to_owned(),
+        not_before: None,
+        needed: 2,
+        approvals: Vec::new(),
+        slowed: false,
+        outcome: None,
+    }
+}
+
+fn policy() -> rest::Policy {
+    rest::Policy {
+        hash: Hash32::of(b"policy"),
+        toml: "approvals = 2\n".to_owned(),
+        officers: Vec::new(),
+        agents: Vec::new(),
+        providers: Vec::new(),
+        sequence: 0,
+        head: None,
+        announced: Vec::new(),
     }
 }
 
