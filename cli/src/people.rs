@@ -1,11 +1,24 @@
 //! Commands for people.
 
+pub(crate) mod agent;
+pub(crate) mod approve;
 pub(crate) mod ask;
 mod bundle;
 mod chain;
+pub(crate) mod change;
 mod common;
+pub(crate) mod contact;
 pub(crate) mod csr;
+pub(crate) mod enrol;
 pub(crate) mod history;
 pub(crate) mod key;
+pub(crate) mod moves;
+pub(crate) mod policy;
+pub(crate) mod recover;
+pub(crate) mod request;
 pub(crate) mod share;
+mod shown;
+mod signer;
+pub(crate) mod standing;
+pub(crate) mod switch;
 pub(crate) mod verify;

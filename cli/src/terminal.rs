@@ -25,3 +25,16 @@ pub(crate) fn ask_secret(prompt: &str) -> io::Result<String> {
     line.truncate(line.trim_end_matches(['\r', '\n']).len());
     Ok(line)
 }
+
+/// Asks a question on the terminal, and shows what is typed.
+pub(crate) fn ask(prompt: &str) -> io::Result<String> {
+    let mut terminal = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/tty")
+        .map_err(|e| io::Error::other(format!("there is no terminal: {e}")))?;
+    terminal.write_all(prompt.as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(&terminal).read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}

@@ -7,9 +7,7 @@ extern crate path as avouch_path;
 mod support;
 
 use avouch_client::cms::{open, seal};
-use avouch_client::contacts::{
-    AcknowledgeError, Contacts, ContactsError, Pin, safety_number,
-};
+use avouch_client::contacts::{AcknowledgeError, Contacts, ContactsError, Pin, safety_number};
 use avouch_client::keys::PrivateKey;
 use avouch_client::recipient::{Material, RecipientRefusal, VerifiedRecipient, verify_recipient};
 use support::{CA, DAY, LEAF, Pki, now};

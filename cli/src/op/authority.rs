@@ -158,7 +158,7 @@ pub(super) async fn open_hsm(hsm: &HsmConfig, run: &Path) -> Result<Hsm, Failure
 }
 
 /// How workers are started: this program, with `hsm-worker`.
-pub(super) fn worker(env: &[(String, String)], run: Option<&Path>) -> WorkerCommand {
+pub(crate) fn worker(env: &[(String, String)], run: Option<&Path>) -> WorkerCommand {
     // The file this process runs from, even when another build has taken its place meanwhile.
     let mut command = WorkerCommand::new("/proc/self/exe").arg("hsm-worker");
     if let Some(run) = run {
@@ -170,7 +170,7 @@ pub(super) fn worker(env: &[(String, String)], run: Option<&Path>) -> WorkerComm
     command
 }
 
-pub(super) fn hsm_failure(error: &pkcs11::HsmError) -> Failure {
+pub(crate) fn hsm_failure(error: &pkcs11::HsmError) -> Failure {
     // A fault that a new start may mend is code 3, else 1: then nobody tries a wrong PIN again.
     let exit = if error.is_transient() { Exit::Hsm } else { Exit::Local };
     Failure::new(exit, format!("the HSM cannot be used: {error}"))

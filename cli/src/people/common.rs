@@ -5,10 +5,13 @@ use std::sync::LazyLock;
 
 use ca::clock::Clock;
 use clap::Args;
+use client::bundle::ProvenIdentity;
 use client::fetch::{FetchError, MaterialError, Server, ServerOptions};
 use client::keys::{KeyError, PrivateKey};
 use client::recipient::RecipientRefusal;
 use client::share::LogProof;
+use client::statement::On;
+use wire::UserId;
 use wire::trust::TrustFile;
 use zeroize::Zeroizing;
 
@@ -127,6 +130,66 @@ pub(crate) fn now() -> u64 {
 /// Now, in seconds since 1970, as the validator counts them.
 pub(crate) fn now_signed() -> i64 {
     i64::try_from(now()).unwrap_or(i64::MAX)
+}
+
+/// An identity as its own history proves it, with the state that an intent about it names.
+pub(crate) struct Proven {
+    /// What intents name.
+    pub(crate) on: On,
+    /// The proof; none where the trust file names no log key.
+    pub(crate) proven: Option<ProvenIdentity>,
+}
+
+/// Fetches and verifies an identity's history. Nothing that is signed rests on the server's word,
+/// where the trust file names the log's key.
+pub(crate) async fn state(
+    server: &Server,
+    trust: &TrustFile,
+    uid: &UserId,
+) -> Result<Proven, Failure> {
+    if trust.log().is_empty() {
+        let identity = server.identity(uid).await?;
+        let policy = server.installation().await?.policy;
+        let on = On::described(trust.genesis(), policy, &identity, now());
+        return Ok(Proven { on, proven: None });
+    }
+    let proven = proven(server, trust, uid).await?;
+    let on = On::proven(&proven, now());
+    Ok(Proven { on, proven: Some(proven) })
+}
+
+/// Fetches and verifies an identity's history.
+pub(crate) async fn proven(
+    server: &Server,
+    trust: &TrustFile,
+    uid: &UserId,
+) -> Result<ProvenIdentity, Failure> {
+    let bundle = server.bundle(uid, 0).await?;
+    client::bundle::verify(trust, uid, &bundle, None)
+        .map_err(|e| Failure::new(Exit::from_number(e.exit_code()), format!("{uid}: {e}")))
+}
+
+/// Tells the holder of an identity what somebody asked for in its name, at every contact.
+pub(crate) fn tell_of_pending(proven: Option<&ProvenIdentity>) {
+    let Some(proven) = proven else { return };
+    if let Some(pending) = client::switch::pending(proven, now() * 1000) {
+        crate::output::talk(&format!(
+            "A switch of {0} to the key {1} was asked for at {2}. If it was not you: \
+             `avouch veto {0}`.",
+            pending.uid,
+            pending.new_key,
+            time(pending.requested_ms),
+        ));
+    }
+    if proven.identity().retiring().is_some() {
+        let uid = &proven.identity().uid;
+        crate::output::talk(&format!("The retirement of {uid} is announced."));
+    }
+}
+
+/// A time in milliseconds since 1970, for people.
+pub(crate) fn time(ms: u64) -> String {
+    path::rfc3339(i64::try_from(ms / 1000).unwrap_or(i64::MAX))
 }
 
 /// Reads a private key file.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use client::keys::{KeyAlgorithm, PrivateKey, Signer};
 use wire::Hash32;
+use wire::body::recovery_commitment;
 
 use super::common::private_key;
 use crate::exit::Failure;
@@ -27,6 +28,10 @@ enum KeyCommand {
         /// p256, p384, rsa2048, rsa3072 or rsa4096.
         #[arg(long, default_value = "p256")]
         algorithm: KeyAlgorithm,
+        /// It is to be a recovery key: kept apart from all others, on paper or in a safe, and used
+        /// once, when these are lost or stolen.
+        #[arg(long)]
+        recovery: bool,
     },
     /// Shows what a private key is, and the hash of its public half.
     Show {
@@ -38,10 +43,19 @@ enum KeyCommand {
 
 pub(crate) fn run(args: &KeyArgs) -> Result<(), Failure> {
     let key = match &args.command {
-        KeyCommand::New { out, algorithm } => {
+        KeyCommand::New { out, algorithm, recovery } => {
             let key = PrivateKey::generate(*algorithm)?;
             key.save_new(out).map_err(|e| Failure::local(format!("{}: {e}", out.display())))?;
             output::talk(&format!("wrote {}; whoever has this file is you", out.display()));
+            if *recovery {
+                output::talk(
+                    "A recovery key outranks every other key of yours: keep it away from them. Name \
+                     it when you enrol (`avouch enrol --recovery-key`); it is shown to nobody until \
+                     it is used.",
+                );
+                let commitment = recovery_commitment(key.spki_der());
+                output::line(&format!("commitment {commitment}"));
+            }
             key
         }
         KeyCommand::Show { key } => private_key(key)?,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use client::cms;
 use client::fetch::MaterialError;
+use client::moves::Move;
 use client::recipient::VerifiedRecipient;
 use client::share::{self, Resolved};
 use serde::Serialize;
@@ -57,6 +58,7 @@ struct Line {
     detail: Option<String>,
     spki_sha256: Option<String>,
     new_contact: Option<bool>,
+    moved: Option<Vec<Move>>,
 }
 
 impl Results {
@@ -69,6 +71,14 @@ impl Results {
             Format::Json => output::json(&self.0.iter().map(line).collect::<Vec<_>>()),
             Format::Text => {
                 for (uid, result) in &self.0 {
+                    if let Ok(recipient) = result
+                        && let Some(moved) = recipient.moved()
+                    {
+                        let told = client::moves::told(uid, &moved.moves);
+                        output::talk(&format!(
+                            "{told}; the key before, or the recovery key, signed for it"
+                        ));
+                    }
                     match result {
                         Ok(recipient) if recipient.is_new_contact() => shown_ok(
                             uid,
@@ -122,6 +132,7 @@ fn line((uid, result): &(UserId, Result<VerifiedRecipient, MaterialError>)) -> L
             detail: None,
             spki_sha256: Some(recipient.spki_sha256().to_string()),
             new_contact: Some(recipient.is_new_contact()),
+            moved: recipient.moved().map(|moved| moved.moves.clone()),
         },
         Err(error) => Line {
             uid,
@@ -135,6 +146,7 @@ fn line((uid, result): &(UserId, Result<VerifiedRecipient, MaterialError>)) -> L
             detail: Some(error.to_string()),
             spki_sha256: None,
             new_contact: None,
+            moved: None,
         },
     }
 }

@@ -1,0 +1,153 @@
+//! `avouch change`: policy, officers and agents, by the officers' threshold.
+
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, Subcommand};
+use client::statement::{Draft, On, intents};
+use wire::body::{Agents, Roster};
+use wire::event::EventKind;
+use wire::genesis::Keyholder;
+use wire::statement::Role;
+use wire::{Encoded, Hash32, octets, rest};
+
+use super::common::{Connection, now};
+use super::request::{self, agree};
+use super::shown;
+use super::signer::SignerArgs;
+use crate::exit::{Exit, Failure};
+use crate::keyholder;
+use crate::op::init::policy_file;
+use crate::output::{self, Format};
+use crate::runtime;
+
+/// Changes policy, officers or agents. Officers sign, as many as the policy in force demands: the
+/// first writes the request to a file (`--out`), the others sign it (`avouch request sign`), one hands
+/// it in (`avouch request submit`). What loosens anything holds after the wait.
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    #[command(subcommand)]
+    command: ChangeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ChangeCommand {
+    /// Puts another policy in force.
+    Policy {
+        /// The policy, TOML.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Adds officers and takes some off.
+    Roster {
+        /// An officer, as NAME=FILE with her certificate or public key; NAME:UID=FILE where she has
+        /// an identity here.
+        #[arg(long, value_name = "NAME[:UID]=FILE", required_unless_present = "remove")]
+        add: Vec<String>,
+        /// An officer, by name.
+        #[arg(long, value_name = "NAME")]
+        remove: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Adds enrolment agents and takes some off.
+    Agents {
+        /// An agent, as NAME=FILE with its certificate or public key.
+        #[arg(long, value_name = "NAME=FILE", required_unless_present = "remove")]
+        add: Vec<String>,
+        /// An agent, by name.
+        #[arg(long, value_name = "NAME")]
+        remove: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    #[command(flatten)]
+    signer: SignerArgs,
+    /// Writes the request to a file, for others to sign and hand in.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Does not ask whether you agree.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    connection: Connection,
+    /// How to show the answer.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(crate) fn run(args: &ChangeArgs) -> Result<(), Failure> {
+    match &args.command {
+        ChangeCommand::Policy { file, common } => {
+            let rules = policy_file(file)?;
+            ask(common, |on, _| {
+                Ok(intents::change(on, EventKind::PolicyChange, &rules.to_canonical())?)
+            })
+        }
+        ChangeCommand::Roster { add, remove, common } => ask(common, |on, policy| {
+            let officers = list(&policy.officers, add, remove, keyholder::officer)?;
+            let roster = Roster { version: 1, officers };
+            Ok(intents::change(on, EventKind::RosterChange, &roster.to_canonical())?)
+        }),
+        ChangeCommand::Agents { add, remove, common } => ask(common, |on, policy| {
+            let agents = list(&policy.agents, add, remove, keyholder::agent)?;
+            let agents = Agents { version: 1, agents };
+            Ok(intents::change(on, EventKind::AgentsChange, &agents.to_canonical())?)
+        }),
+    }
+}
+
+/// The list as it is afterwards: all of it is signed, so what the server says of it is shown.
+fn list(
+    present: &[rest::Keyholder],
+    add: &[String],
+    remove: &[String],
+    read: impl Fn(&str) -> Result<Keyholder, Failure>,
+) -> Result<Vec<Keyholder>, Failure> {
+    let wrong = |what: String| Failure::new(Exit::Remote, what);
+    let mut list = Vec::new();
+    for holder in present {
+        let spki = STANDARD.decode(&holder.public_key).unwrap_or_default();
+        if Hash32::of(&spki) != holder.key {
+            return Err(wrong(format!(
+                "the server names another key for {} than it sends",
+                holder.name
+            )));
+        }
+        let (name, scope) = (holder.name.clone(), holder.scope.clone());
+        list.push(Keyholder { name, spki: octets(&spki), scope });
+    }
+    for name in remove {
+        let before = list.len();
+        list.retain(|holder| holder.name != *name);
+        if list.len() == before {
+            return Err(Failure::local(format!("nobody in the list is called {name}")));
+        }
+    }
+    for text in add {
+        list.push(read(text)?);
+    }
+    Ok(list)
+}
+
+fn ask(
+    common: &Common,
+    draft: impl FnOnce(&On, &rest::Policy) -> Result<Draft, Failure>,
+) -> Result<(), Failure> {
+    let (trust, server) = common.connection.open(None)?;
+    let policy = runtime()?.block_on(server.policy())?;
+    let on = On::installation(trust.genesis(), &policy, now());
+    let mut draft = draft(&on, &policy)?;
+    shown::intent(draft.intent()).iter().for_each(|line| output::talk(line));
+    agree(common.yes, "sign this")?;
+    let (signer, role) = common.signer.open(Role::Officer)?;
+    draft.sign(&*signer, role)?;
+    request::send_or_keep(&server, &draft, common.out.as_deref(), common.format)
+}
