@@ -1,6 +1,8 @@
 //! Verifying a bundle with the network cut: chain, history, log and map, each against the trust
 //! file and nothing else.
 
+use std::sync::Arc;
+
 use evidence::dossier::Piece;
 use evidence::issuance::{Difference, IssuanceError};
 use evidence::{History, HistoryError, Snapshot, SnapshotError, Timeline, TimelineError};
