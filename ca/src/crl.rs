@@ -69,7 +69,11 @@ pub(crate) async fn run(
         asked.drain(..).for_each(|Refresh(done)| {
             let _ = done.send(());
         });
-        let interval = Duration::from_secs(max_age(&authority) / 8).min(Duration::from_secs(600));
+        let interval = match authority.clock().test_file() {
+            None => Duration::from_secs(max_age(&authority) / 8).min(Duration::from_secs(600)),
+            // Somebody moves the clock by days at once.
+            Some(_) => Duration::from_secs(1),
+        };
         tokio::select! {
             received = refreshes.recv_many(&mut asked, 64) => {
                 if received == 0 {

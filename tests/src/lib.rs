@@ -9,6 +9,7 @@
 
 mod csr;
 pub mod database;
+mod desk;
 mod http;
 mod installation;
 pub mod openssl;
@@ -20,6 +21,7 @@ pub mod schemathesis;
 mod socket;
 
 pub use csr::{load_csr, load_key};
+pub use desk::{Desk, Said};
 pub use http::{Answer, Body, Http};
 pub use installation::{Installation, patiently, program};
 pub use processes::Role;

@@ -132,7 +132,12 @@ async fn below_identity(
         unchanged(app, context, uid.clone(), headers).await?;
     }
     let question = RequestBody::Ask { uid, csr, signed, idempotency_key };
-    done(app.authority.ask(context, question).await?)
+    let answer = app.authority.ask(context, question).await?;
+    if matches!(verb, EventKind::Rekey | EventKind::Recover | EventKind::Void) {
+        // The key before is revoked: whoever was told finds that in the next list that he fetches.
+        app.crls.clear();
+    }
+    done(answer)
 }
 
 /// Ask for a switch to another key, which officers approve.

@@ -119,6 +119,10 @@ pub(super) fn options(config: &Config) -> Result<GatewayOptions, Failure> {
     options.public_url = Some(section.public_url.clone());
     options.plain_listen = section.plain_listen;
     options.limits.body = config.limits.body.0;
+    if config.test_clock.is_some() {
+        // By a clock that somebody moves, nothing that is kept is known to be fresh.
+        options.limits.cache_age = std::time::Duration::from_millis(1);
+    }
     options.limits.connections = config.limits.connections.0;
     options.limits.requests = config.limits.requests.0;
     options.limits.request = config.limits.request_timeout.0;

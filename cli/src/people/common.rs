@@ -64,7 +64,7 @@ pub(crate) struct AgentCredentials {
 #[derive(Debug, Args)]
 pub(crate) struct ContactsFile {
     /// The contacts file.
-    #[arg(long, value_name = "FILE", env = "AVOUCH_CONTACTS")]
+    #[arg(long, value_name = "FILE", env = "AVOUCH_CONTACTS", global = true)]
     contacts: Option<PathBuf>,
 }
 

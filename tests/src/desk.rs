@@ -1,0 +1,180 @@
+//! Somebody at a desk: the command line, a folder of files, a contacts file and a clock to move.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::{Installation, patiently, program};
+
+/// An installation whose clock can be moved, and a folder of files beside it.
+pub struct Desk {
+    /// The installation.
+    pub installation: Installation,
+    folder: tempfile::TempDir,
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    /// On standard output.
+    pub out: String,
+    /// On standard error.
+    pub err: String,
+}
+
+impl Said {
+    /// The value behind a word at the beginning of a line of data.
+    ///
+    /// # Panics
+    /// There is none.
+    #[must_use]
+    pub fn value(&self, word: &str) -> String {
+        let line = |line: &str| line.strip_prefix(word).map(|rest| rest.trim().to_owned());
+        self.out.lines().find_map(line).unwrap_or_else(|| panic!("no {word} in {}", self.out))
+    }
+
+    /// Whether each of these stands somewhere in what was said.
+    #[track_caller]
+    pub fn says(&self, words: &[&str]) {
+        for word in words {
+            let there = self.out.contains(word) || self.err.contains(word);
+            assert!(there, "{word:?} is not in\n{}\n{}", self.out, self.err);
+        }
+    }
+}
+
+impl Desk {
+    /// A new installation with SoftHSM.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with more arguments to `avouch dev`.
+    #[must_use]
+    pub fn with(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let clock = folder.path().join("clock");
+        std::fs::write(&clock, "0").expect("a file in a temporary folder");
+        let clock = ["--test-clock", clock.to_str().expect("UTF-8")];
+        let installation = Installation::start_with(&[&clock[..], arguments].concat());
+        Self { installation, folder }
+    }
+
+    /// A file of this folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file of this folder.
+    pub fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.file(name), content).expect("a file in a temporary folder");
+    }
+
+    /// Puts the clock forward, this many hours from the machine's.
+    pub fn hours_ahead(&self, hours: u64) {
+        self.write("clock", &(hours * 3600).to_string());
+    }
+
+    /// An argument: `@NAME` is a file of this folder, `ca:NAME` one of the installation's.
+    fn argument(&self, text: &str) -> String {
+        let path = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
+        match (text.strip_prefix('@'), text.strip_prefix("ca:")) {
+            (Some(name), _) => path(self.file(name)),
+            (_, Some(name)) => path(self.installation.file(name)),
+            _ => text.to_owned(),
+        }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(program());
+        let mut rest = line;
+        // Words, and texts in double quotes.
+        while !rest.trim_start().is_empty() {
+            rest = rest.trim_start();
+            let (word, after) = match rest.strip_prefix('"') {
+                Some(text) => text.split_once('"').expect("a closing quote"),
+                None => rest.split_once(' ').unwrap_or((rest, "")),
+            };
+            command.arg(self.argument(word));
+            rest = after;
+        }
+        command
+            .current_dir(self.folder.path())
+            .env("AVOUCH_TRUST", self.installation.file("trust.json"))
+            .env("AVOUCH_CONTACTS", self.file("contacts.json"))
+            .env("AVOUCH_TEST_CLOCK", self.file("clock"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `avouch`; it must end with this code.
+    #[track_caller]
+    pub fn run(&self, code: i32, line: &str) -> Said {
+        let output = self.command(line).output().expect("avouch can be run");
+        said(&output, code, line)
+    }
+
+    /// Runs `avouch` again and again until it ends with this code.
+    #[track_caller]
+    pub fn until(&self, code: i32, line: &str) -> Said {
+        patiently(line, || {
+            let output = self.command(line).output().expect("avouch can be run");
+            (output.status.code() == Some(code)).then(|| said(&output, code, line))
+        })
+    }
+
+    /// Runs `avouch` on a terminal of its own (util-linux' `script`), typing these lines.
+    #[track_caller]
+    pub fn on_terminal(&self, code: i32, line: &str, typed: &str) -> Said {
+        let command = self.command(line);
+        let mut words = vec![command.get_program().to_string_lossy().into_owned()];
+        words.extend(command.get_args().map(|a| a.to_string_lossy().into_owned()));
+        let quoted: Vec<_> = words.iter().map(|w| format!("'{w}'")).collect();
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &quoted.join(" "), "/dev/null"]);
+        for (name, value) in command.get_envs() {
+            script.env(name, value.unwrap_or_default());
+        }
+        self.write("typed", typed);
+        let typed = std::fs::File::open(self.file("typed")).expect("just written");
+        script.current_dir(self.folder.path()).stdin(typed);
+        let output = script.output().expect("util-linux is installed");
+        said(&output, code, line)
+    }
+
+    /// Makes a key and enrols it, vouched for by the installation's agent.
+    pub fn enrol(&self, uid: &str) {
+        self.run(0, &format!("key new --out @{uid}.key"));
+        self.run(0, &format!("enrol {uid} --key @{uid}.key --recovery-key @{uid}.recovery --out @{uid}.pem {AGENT}"));
+    }
+
+    /// The key in a file, as commands show it.
+    #[must_use]
+    pub fn key(&self, name: &str) -> String {
+        self.run(0, &format!("key show @{name}")).value("spki-sha256")
+    }
+
+    /// Whether a file is there.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        Path::exists(&self.file(name))
+    }
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The agent's TLS credentials, as arguments.
+const AGENT: &str = "--agent-cert ca:agent.pem --agent-key ca:agent.key";
+
+#[track_caller]
+fn said(output: &Output, code: i32, line: &str) -> Said {
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "avouch {line}\n{out}\n{err}");
+    Said { out, err }
+}
