@@ -125,6 +125,12 @@ impl Draft {
         self.csr.as_deref()
     }
 
+    /// The statements so far ([`SignedStatement`], DER).
+    #[must_use]
+    pub fn statements(&self) -> &[Vec<u8>] {
+        &self.statements
+    }
+
     /// Who has signed so far: role and hash of the key. What does not parse is left out.
     #[must_use]
     pub fn signers(&self) -> Vec<(Role, Hash32)> {

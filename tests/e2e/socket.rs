@@ -3,12 +3,14 @@
 use avouch_tests::openssl::Key;
 use avouch_tests::{Installation, Socket, load_csr, load_key};
 use client::keys::PrivateKey;
-use client::statement::{On, renewal};
+use client::statement::{On, intents};
 use serde_bytes::ByteBuf;
+use wire::event::EventKind;
 use wire::problem::ProblemCode;
 use wire::rest::Identity;
 use wire::socket::{Hello, Peer, RequestBody, ResponseBody, Signed, VERSION, Welcome};
-use wire::{UserId, frame};
+use wire::statement::Role;
+use wire::{Encoded, UserId, frame};
 
 use crate::{enrolled, refusals};
 
@@ -113,13 +115,14 @@ fn a_stray_statement_by_another_identitys_key_spoils_nothing() {
     let agent = installation.agent();
     let identity: Identity = agent.get("/api/v1/identities/alice").json(200);
     let trust: wire::rest::Installation = agent.get("/api/v1/trust").json(200);
-    let on = On { genesis: trust.genesis, policy: trust.policy, identity: &identity, now: now() };
+    let on = On::described(trust.genesis, trust.policy, &identity, now());
     let signer = PrivateKey::load(&bob.path()).expect("bob's key");
-    let stray = renewal(&signer, &on, &csr).expect("a statement");
+    let mut stray = intents::plain(&on, EventKind::Renew).expect("an intent");
+    stray.sign(&signer, Role::CurrentKey).expect("a statement");
     let mut socket = Socket::open(&gateway(&installation));
     socket.peer = Some(self::agent(&installation));
-    for intent in [Some(ByteBuf::from(stray.intent.clone())), None] {
-        let statements = vec![ByteBuf::from(stray.statement.clone())];
+    for intent in [Some(ByteBuf::from(stray.intent().to_canonical())), None] {
+        let statements = vec![ByteBuf::from(&stray.statements()[0][..])];
         let signed = Signed { intent, statements, ..Signed::default() };
         let refused = socket.ask(issue("alice", &csr, signed)).result.expect_err("a stray");
         assert_eq!(refused.code, ProblemCode::EvidenceRefused, "{refused:?}");
