@@ -16,10 +16,25 @@ fn root_sets_policy(chain: &Chain) -> bool {
     chain.root.constraints.is_some() || chain.root.inhibit_any.is_some()
 }
 
+/// We refuse a wildcard because of a DNS subtree.
+fn excluded_wildcard(chain: &Chain, ours: &Opinion) -> bool {
+    let wildcard = |c: &crate::spec::Certificate| {
+        c.names.iter().flatten().any(|name| matches!(name, San::Wildcard(_)))
+    };
+    let ours =
+        ours.as_ref().is_err_and(|why| why.contains("dNSName *.") && why.contains("excluded"));
+    ours && chain.all().any(wildcard)
+}
+
 pub(crate) fn openssl(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<&'static str> {
     let purposes = |wanted| chain.all().any(|c| c.purposes == Some(wanted));
     if is(theirs, "no explicit policy") {
         return Some("openssl: no user set");
+    }
+    if is(ours, "certificate-policies: certificate policies: a mapping from or to anyPolicy")
+        && chain.cas().iter().any(|c| c.mapping.is_some() && c.policies == [None, None])
+    {
+        return Some("openssl: mappings without policies");
     }
     if is(ours, "certificate-policies") {
         if root_sets_policy(chain) {
@@ -42,6 +57,9 @@ pub(crate) fn openssl(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option
             return Some("openssl: key usages of a purpose");
         }
     }
+    if excluded_wildcard(chain, ours) {
+        return Some("wildcards and excluded names");
+    }
     if theirs.is_ok()
         && is(ours, "not-a-ca: not a certificate authority: no basic constraints")
         && chain.all().any(|c| c.kind == Kind::Absent)
@@ -55,26 +73,40 @@ pub(crate) fn openssl(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option
 }
 
 pub(crate) fn webpki(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<&'static str> {
+    // Where several candidates have one name, the error it tells may be that of another one: its
+    // signature's.
+    let namesakes = chain.namesake || chain.cas().iter().any(|c| c.self_issued());
+    let tells =
+        |error| is(theirs, error) || (namesakes && is(theirs, "InvalidSignatureForPublicKey"));
     let leaf_is_ca = matches!(chain.leaf.kind, Kind::PathLen0 | Kind::PathLen1);
     if leaf_is_ca && is(theirs, "CaUsedAsEndEntity") {
         return Some("webpki: a CA is no leaf");
     }
-    // Where several candidates failed, the error it tells may be another one's.
     let not_for_clients = |c: &crate::spec::Certificate| {
         matches!(c.purposes, Some(Purposes::Email | Purposes::Server | Purposes::Any))
     };
-    if chain.purpose == Purpose::Any && theirs.is_err() && chain.below_root().any(not_for_clients) {
+    if chain.purpose == Purpose::Any
+        && tells("RequiredEkuNotFound")
+        && chain.below_root().any(not_for_clients)
+    {
         return Some("webpki: always a purpose");
     }
-    if is(theirs, "RequiredEkuNotFound") {
+    if tells("RequiredEkuNotFound") {
         if chain.all().any(|c| c.purposes == Some(Purposes::Any)) {
             return Some("anyExtendedKeyUsage");
         }
     }
+    let limited = |c: &crate::spec::Certificate| matches!(c.kind, Kind::PathLen0 | Kind::PathLen1);
+    if tells("PathLenConstraintViolated")
+        && chain.cas().iter().any(|c| c.self_issued())
+        && chain.all().any(limited)
+    {
+        return Some("webpki: self-issued certificates count");
+    }
     let policy = |c: &crate::spec::Certificate| {
         c.mapping.is_some() || c.constraints.is_some() || c.inhibit_any.is_some()
     };
-    if is(theirs, "UnsupportedCriticalExtension") && chain.cas().iter().any(policy) {
+    if tells("UnsupportedCriticalExtension") && chain.cas().iter().any(policy) {
         return Some("webpki: no policies");
     }
     if is(ours, "certificate-policies") {
@@ -108,7 +140,7 @@ pub(crate) fn webpki(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<
             Subtree::Permit(base) | Subtree::Exclude(base) => wanted(base),
         })
     };
-    if is(theirs, "NameConstraintViolation") {
+    if tells("NameConstraintViolation") {
         if constrained(|b| matches!(b, Base::Email(_) | Base::EmailBelow(_) | Base::Mailbox(_))) {
             return Some("webpki: no constraints on addresses");
         }
@@ -116,10 +148,7 @@ pub(crate) fn webpki(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<
             return Some("webpki: no constraints on directory names");
         }
     }
-    let wildcard = |c: &crate::spec::Certificate| {
-        c.names.iter().flatten().any(|name| matches!(name, San::Wildcard(_)))
-    };
-    if constrained(|b| matches!(b, Base::Dns(_))) && chain.all().any(wildcard) {
+    if excluded_wildcard(chain, ours) {
         return Some("wildcards and excluded names");
     }
     None
