@@ -9,6 +9,7 @@
 //! * [`bundle`], [`log`], [`audit`]: what the log proves of an identity, over time, and as a whole.
 //! * [`statement`]: what people sign; [`switch`]: what an officer looks at before she does.
 //! * [`moves`]: what a proven history says of a key that is not the one known.
+//! * [`news`]: what happened to one's own identity;
 //! * [`fetch`]: talking to a server.
 //! * [`online`]: fetching what anybody's chain lacks, from addresses that strangers chose.
 //! * [`share`]: all of that for a list of people.
@@ -25,6 +26,7 @@ pub mod files;
 pub mod keys;
 pub mod log;
 pub mod moves;
+pub mod news;
 pub mod online;
 pub mod pem;
 pub mod recipient;

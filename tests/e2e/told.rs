@@ -434,3 +434,47 @@ fn holds(pid: u32, what: &[u8]) -> bool {
         },
     )
 }
+
+/// The program itself: addresses at the enrolment and later, what is new at each contact, and the
+/// very command that the mail gives.
+#[test]
+fn the_command_line_sets_addresses_shows_news_and_obeys_the_mail() {
+    let told = Told::new();
+    let mail = told.mail();
+    let installation = &told.town.installation;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let pair = avouch_tests::openssl::Key::p256();
+    let key = pair.path();
+    let out = folder.path().join("alice.pem");
+    let [trust, cert, agent_key] =
+        ["trust.json", "agent.pem", "agent.key"].map(|name| installation.file(name));
+    let run = |words: &[&str]| {
+        let output = installation.avouch(&[words, &["--trust", text(&trust)]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{words:?}: {said}");
+        said
+    };
+    let agent = ["--agent-cert", text(&cert), "--agent-key", text(&agent_key)];
+    let with = ["enrol", "alice", "--key", text(&key), "--out", text(&out), "--mail", ALICE];
+    run(&[&with[..], &agent].concat());
+    mail.awaits("the enrolment", mail_to(ALICE, "Your identity was enrolled"));
+
+    let switch = told.town.request_switch("alice", &Holder::new());
+    let elsewhere = "alice@elsewhere.example";
+    let change = ["channels", "change", "alice", "--key", text(&key), "--mail", elsewhere];
+    let asked =
+        "alice: a switch to another key was asked for; if this was not you: `avouch veto alice`";
+    assert!(run(&change).contains(asked));
+    mail.awaits("the new address", mail_to(elsewhere, "The addresses for notices were changed"));
+    let said = run(&["history", "alice"]);
+    assert!(said.contains("alice: the addresses for notices were changed"), "{said}");
+    assert!(!said.contains(asked), "news is new once: {said}");
+
+    let told_of = mail.awaits("the request", mail_to(ALICE, "A switch to another key was asked"));
+    let content = told_of["content"].as_str().expect("text").replace("=\r\n", "");
+    let veto = content.lines().map(str::trim).find(|line| line.starts_with("avouch veto "));
+    let veto = veto.expect("a command").replace("KEY", text(&key));
+    run(&veto.split(' ').skip(1).collect::<Vec<_>>());
+    mail.awaits("the veto", mail_to(elsewhere, "A pending change was vetoed"));
+    assert!(veto.contains(&switch.hash().to_string()));
+}

@@ -159,6 +159,8 @@ impl Installation {
     pub fn avouch(&self, arguments: &[&str]) -> Output {
         let parent = self.folder.parent().expect("a folder in the temporary folder");
         let mut command = Command::new(program());
+        // What is remembered of one's own identities is not this user's.
+        command.env("AVOUCH_OWN", parent.join("own.json"));
         command.args(arguments).current_dir(parent).stdin(Stdio::null());
         command.output().expect("avouch can be run")
     }

@@ -103,16 +103,26 @@ impl ContactsFile {
         if let Some(path) = &self.contacts {
             return Ok(path.clone());
         }
-        let base = std::env::var_os("XDG_DATA_HOME")
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-            .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")))
-            .ok_or_else(|| Failure::local("give --contacts: there is no home folder"))?;
-        let folder = base.join("avouch");
-        std::fs::create_dir_all(&folder)
-            .map_err(|e| Failure::local(format!("cannot make {}: {e}", folder.display())))?;
+        let folder =
+            data_folder().map_err(|why| Failure::local(format!("give --contacts: {why}")))?;
         Ok(folder.join("contacts.json"))
     }
+}
+
+/// The program's folder among the user's data (XDG Base Directory), made when it is missing.
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn data_folder() -> Result<PathBuf, String> {
+    let base = std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")))
+        .ok_or("there is no home folder")?;
+    let folder = base.join("avouch");
+    std::fs::create_dir_all(&folder)
+        .map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+    Ok(folder)
 }
 
 /// Now, in seconds since 1970. `AVOUCH_TEST_CLOCK` names the file of a test clock, as the
@@ -154,6 +164,7 @@ pub(crate) async fn state(
         return Ok(Proven { on, proven: None });
     }
     let proven = proven(server, trust, uid).await?;
+    super::news::tell(trust.genesis(), &proven);
     let on = On::proven(&proven, now());
     Ok(Proven { on, proven: Some(proven) })
 }
@@ -167,6 +178,19 @@ pub(crate) async fn proven(
     let bundle = server.bundle(uid, 0).await?;
     client::bundle::verify(trust, uid, &bundle, None)
         .map_err(|e| Failure::new(Exit::from_number(e.exit_code()), format!("{uid}: {e}")))
+}
+
+/// Says what is new of those among these identities that this client has used as its own. That it
+/// cannot be told is said, and is no reason to do nothing else.
+pub(crate) fn tell_if_own(server: &Server, trust: &TrustFile, uids: &[UserId]) {
+    let genesis = trust.genesis();
+    for uid in uids.iter().filter(|uid| super::news::is_own(genesis, uid)) {
+        let told = crate::runtime().and_then(|rt| rt.block_on(proven(server, trust, uid)));
+        match told {
+            Ok(proven) => super::news::tell(genesis, &proven),
+            Err(failure) => crate::output::talk(&format!("avouch: {}", failure.message())),
+        }
+    }
 }
 
 /// Tells the holder of an identity what somebody asked for in its name, at every contact.

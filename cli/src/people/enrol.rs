@@ -13,6 +13,7 @@ use wire::trust::TrustFile;
 use wire::{Hash32, IdempotencyKey, UserId};
 
 use super::ask::give;
+use super::channels::Addresses;
 use super::common::{AgentCredentials, Connection, now, private_key};
 use super::moves::key_or_new;
 use super::request;
@@ -44,6 +45,8 @@ pub(crate) struct Enrol {
     /// exist. It is kept apart and used once, when all others are lost or stolen.
     #[arg(long, value_name = "FILE", requires = "key")]
     recovery_key: Option<PathBuf>,
+    #[command(flatten)]
+    addresses: Addresses,
     /// An ID token whose nonce is the request's hash, as `--prepare` shows it.
     #[arg(long, value_name = "FILE", requires = "signed")]
     id_token: Option<PathBuf>,
@@ -67,8 +70,14 @@ pub(crate) struct Enrol {
 }
 
 pub(crate) fn run(args: &Enrol) -> Result<(), Failure> {
-    let intent_needed =
-        args.signed.is_some() || args.recovery_key.is_some() || args.prepare.is_some();
+    let intent_needed = args.signed.is_some()
+        || args.recovery_key.is_some()
+        || args.prepare.is_some()
+        || !args.addresses.is_empty();
+    if !args.addresses.is_empty() && args.key.is_none() {
+        let message = "addresses are set by the holder's own key: give --key";
+        return Err(Failure::local(message));
+    }
     if !intent_needed {
         return give(&bare(args)?, args.out.as_ref(), args.format);
     }
@@ -107,7 +116,10 @@ fn prepared(
     let recovery = args.recovery_key.as_deref().map(key_or_new).transpose()?;
     let csr = certification_request(key, &args.uid)?;
     let recovery = recovery.as_ref().map(Signer::spki_der);
-    let mut draft = intents::enrolment(&on, &csr, key.spki_der(), recovery, Vec::new())?;
+    let sealed = args.addresses.seal(trust, &args.uid)?;
+    let channels = sealed.iter().map(|sealed| sealed.channel.clone()).collect();
+    let mut draft = intents::enrolment(&on, &csr, key.spki_der(), recovery, channels)?;
+    draft.addresses = sealed.into_iter().map(|sealed| sealed.sealed).collect();
     draft.sign(key, Role::NewKey)?;
     Ok(draft)
 }

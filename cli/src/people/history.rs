@@ -4,7 +4,7 @@ use clap::Args;
 use wire::UserId;
 use wire::rest::{HistoryEntry, Outcome};
 
-use super::common::Connection;
+use super::common::{self, Connection};
 use crate::exit::Failure;
 use crate::output::{self, Format};
 use crate::runtime;
@@ -23,8 +23,9 @@ pub(crate) struct History {
 }
 
 pub(crate) fn run(args: &History) -> Result<(), Failure> {
-    let (_, server) = args.connection.open(None)?;
+    let (trust, server) = args.connection.open(None)?;
     let entries = runtime()?.block_on(server.history(&args.uid))?;
+    common::tell_if_own(&server, &trust, std::slice::from_ref(&args.uid));
     match args.format {
         Format::Json => output::json(&entries),
         Format::Text => entries.iter().for_each(|entry| output::line(&shown(entry))),

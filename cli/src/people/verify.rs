@@ -6,7 +6,7 @@ use wire::UserId;
 
 use super::bundle::{self, BundleArgs};
 use super::chain::{self, Chain};
-use super::common::{Connection, ContactsFile, Demands, now_signed};
+use super::common::{Connection, ContactsFile, Demands, now_signed, tell_if_own};
 use crate::exit::Failure;
 use crate::output::{self, Format};
 use crate::runtime;
@@ -57,6 +57,7 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
 fn identity(args: &Identity) -> Result<(), Failure> {
     let (trust, server) = args.connection.open(None)?;
     let contacts = args.contacts.path()?;
+    tell_if_own(&server, &trust, &args.uids);
     let resolved = runtime()?
         .block_on(share::resolve(
             &server,
