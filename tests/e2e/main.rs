@@ -1,6 +1,7 @@
 //! The product as its users meet it: `avouch dev`, `openssl`, `curl`.
 
 mod chain;
+mod commands;
 mod config;
 mod crash;
 mod crl;

@@ -1,0 +1,8 @@
+//! The commands by which people move, stop and end identities, as they are typed.
+
+mod contact;
+mod enrolment;
+mod installation;
+mod moves;
+mod standing;
+mod switch;
