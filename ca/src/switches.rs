@@ -118,7 +118,7 @@ fn shown(
         uid: identity.uid.clone(),
         status,
         intent: STANDARD.encode(intent),
-        old_key: before.iter().rev().find_map(|row| key_of(row)),
+        old_key: before.iter().rev().find_map(key_of),
         new_key: body.spki,
         reason: remark(request, |signed| signed.statement.role == Role::NewKey),
         requested: rfc3339(request.event.time_ms),

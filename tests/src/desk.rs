@@ -79,6 +79,11 @@ impl Desk {
     /// An argument: `@NAME` is a file of this folder, `ca:NAME` one of the installation's.
     fn argument(&self, text: &str) -> String {
         let path = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
+        if let Some((name, file)) = text.split_once('=')
+            && (file.starts_with('@') || file.starts_with("ca:"))
+        {
+            return format!("{name}={}", self.argument(file));
+        }
         match (text.strip_prefix('@'), text.strip_prefix("ca:")) {
             (Some(name), _) => path(self.file(name)),
             (_, Some(name)) => path(self.installation.file(name)),

@@ -30,7 +30,7 @@ pub(crate) struct ChangeAsk {
 /// change cannot be recorded, is answered here.
 ///
 /// # Errors
-/// As [`super::record`].
+/// As [`fn@super::record`].
 pub(crate) async fn change(
     authority: &Authority,
     ledger: &mut Ledger,

@@ -40,7 +40,9 @@ fn a_lost_phone_is_answered_by_officers_and_a_wait_and_bob_stops_once() {
     desk.hours_ahead(73);
     desk.until(0, "switch status alice --out @alice-new.pem").says(&[&new]);
     desk.run(0, &format!("switch status alice --id {id}")).says(&["completed"]);
-    desk.installation.openssl_accepts(&desk.file("alice-new.pem"), &[]);
+    let later = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() + 73 * 3600;
+    let at = later.to_string();
+    desk.installation.openssl_accepts(&desk.file("alice-new.pem"), &["-attime", &at]);
 
     // Bob's client stops once, tells what it knows, and goes on when he has said that he knows.
     let seal = "seal --to alice --in @letter --out @sealed";
