@@ -186,6 +186,8 @@ pub struct Authority {
     log_size: AtomicU64,
     tree_head: std::sync::Mutex<TreeHead>,
     stop: CancellationToken,
+    /// Nothing walks any more.
+    ended: CancellationToken,
 }
 
 /// The installation as it is now, and what follows from it. It changes between two groups only.
@@ -265,10 +267,11 @@ impl Authority {
             log_size: AtomicU64::new(size),
             tree_head: std::sync::Mutex::new(head),
             stop,
+            ended: CancellationToken::new(),
         });
         authority.unfinished.notify_one();
         let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(issue::run(Arc::clone(&authority), queue));
+        tasks.spawn_blocking(walking(Arc::clone(&authority), queue));
         tasks.spawn(reopen::run(Arc::clone(&authority)));
         tasks.spawn(crl::run(Arc::clone(&authority), refreshes));
         tasks.spawn(effects::run(Arc::clone(&authority)));
@@ -311,11 +314,6 @@ impl Authority {
         &self.heads
     }
 
-    /// Brings the map up to the log.
-    pub(crate) async fn catch_up(&self) -> Result<(), Fatal> {
-        Ok(catch_up(self.store(), &self.heads, &self.timeline()).await?)
-    }
-
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.store
     }
@@ -351,6 +349,11 @@ impl Authority {
         self.limits.answer
     }
 
+    /// Says that a request is on its way to the beginning of its walk.
+    pub(crate) fn announce(&self) -> walk::Guest {
+        self.queue.announce()
+    }
+
     /// Puts a request at the beginning of its walk.
     pub(crate) fn submit(&self, ask: Ask) -> Result<(), Box<Problem>> {
         self.queue.put(ask).map_err(|walk::Full| {
@@ -375,6 +378,12 @@ impl Authority {
     /// Waits until something waits, or does not any more.
     pub(crate) async fn effects(&self) {
         self.effects.notified().await;
+    }
+
+    /// Waits until no group is being signed.
+    pub(crate) async fn all_signed(&self) {
+        let all = u32::try_from(self.limits.signing_groups).unwrap_or(u32::MAX);
+        let _ = self.slots.acquire_many(all).await;
     }
 
     /// Waits until another group may be signed.
@@ -489,6 +498,24 @@ impl Authority {
     }
 }
 
+/// The walk, on a thread of its own: as one task among those that parse and verify, it would wait
+/// for all of them at each of its steps, and everybody waits for it.
+fn walking(
+    authority: Arc<Authority>,
+    queue: walk::Queue,
+) -> impl FnOnce() -> Result<(), Fatal> + use<> {
+    let runtime = tokio::runtime::Handle::current();
+    move || {
+        let ended = authority.ended.clone();
+        runtime.block_on(async {
+            tokio::select! {
+                outcome = issue::run(authority, queue) => outcome,
+                () = ended.cancelled() => Ok(()),
+            }
+        })
+    }
+}
+
 /// The log's edge, as far as a signature vouches for it and the leaves after that lead on. An
 /// installation that never signed a checkpoint signs its first one here, so that later on none at
 /// all means that somebody took them away.
@@ -507,7 +534,7 @@ async fn signed_edge(
                 return Err(told(format!("there is none for a log of {size} leaves")));
             }
             let row = log.sign(token, head).await.map_err(told)?;
-            let publication = Publication { checkpoint: Some(row.clone()), ..Default::default() };
+            let publication = Publication { checkpoints: vec![row.clone()], ..Default::default() };
             store.publish(&publication).await?;
             row
         }
@@ -552,6 +579,13 @@ impl Drop for FinishLater {
     }
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Its thread cannot be aborted as a task can.
+        self.authority.ended.cancel();
+    }
+}
+
 impl Running {
     /// The authority.
     #[must_use]
@@ -576,9 +610,9 @@ impl Running {
         };
         self.authority.stop.cancel();
         // Groups that are being signed get to the end of their walk.
-        let all = u32::try_from(self.authority.limits.signing_groups).unwrap_or(u32::MAX);
-        let walking = self.authority.slots.acquire_many(all);
+        let walking = self.authority.all_signed();
         let _ = tokio::time::timeout(self.authority.limits.answer, walking).await;
+        self.authority.ended.cancel();
         self.tasks.shutdown().await;
         let Authority { heads, store, .. } = &*self.authority;
         if let Err(error) = heads.flush(&**store, true).await {

@@ -59,8 +59,11 @@ pub(crate) async fn run(authority: Arc<Authority>) -> Result<(), Fatal> {
 /// Leaves that no signed checkpoint covers yet are covered by the end.
 async fn finish(authority: &Arc<Authority>) -> Result<usize, Fatal> {
     let (mut after, mut waiting) = (None, 0);
+    // What is recorded from here on is on its walk, and so is what the walk does not know of yet.
+    let known = authority.tree_head().size();
     loop {
-        let batch = authority.store().unfinished(after, BATCH).await?;
+        let mut batch = authority.store().unfinished(after, BATCH).await?;
+        batch.retain(|entry| entry.leaf_index < known);
         let Some(last) = batch.last() else {
             let covered = authority.store().checkpoint(None).await?.map_or(0, |row| row.size);
             if covered < authority.store().edge().await?.size() {

@@ -82,6 +82,18 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Engine(_) | Self::Held { .. })
     }
+
+    /// Whether the authority must not go on: somebody else writes, or the rows are not its own.
+    pub(crate) fn is_fatal(&self) -> bool {
+        match self {
+            Self::Engine(_) => false,
+            Self::Moved { .. }
+            | Self::Held { .. }
+            | Self::Unfit(_)
+            | Self::Corrupt { .. }
+            | Self::Schema { .. } => true,
+        }
+    }
 }
 
 /// What decisions on a group of requests need to read.
@@ -122,10 +134,19 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// dropped: strangers could fill the disk with them.
     async fn refuse(&self, refusals: &[Refused]) -> Result<(), StoreError>;
 
-    /// Stores a checkpoint, and certificates for recorded events that it covers; returns what is
+    /// Stores checkpoints, and certificates for recorded events that they cover; returns what is
     /// stored of the certificates afterwards. The first one stored for an event wins, and so does
     /// the first note of a size; a repetition returns the first.
     async fn publish(&self, publication: &Publication) -> Result<Vec<CertificateRow>, StoreError>;
+
+    /// [`Store::publish`] and [`Store::record`] together: a disk is waited for once where the two
+    /// do not change the same rows. Errors are those of `record`; whether the publication was kept
+    /// after one is told by publishing it again.
+    async fn publish_and_record(
+        &self,
+        publication: &Publication,
+        group: &RecordGroup,
+    ) -> Result<Vec<CertificateRow>, StoreError>;
 
     /// The signed checkpoint of a size, or the latest. Only the newest few thousand are kept.
     async fn checkpoint(&self, size: Option<u64>) -> Result<Option<CheckpointRow>, StoreError>;

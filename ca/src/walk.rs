@@ -12,10 +12,10 @@ mod sign;
 
 pub(crate) use ask::{Action, Answer, Ask, Brings, Caller, Idempotency, Reply};
 pub(crate) use change::{ChangeAsk, change};
-pub(crate) use decide::decide;
+pub(crate) use decide::{decide, turn_away};
 pub(crate) use log::LogKeyError;
 pub(crate) use log::{Log, TreeHead, log};
 pub(crate) use publish::publish;
-pub(crate) use queue::{Full, Group, Queue, QueueSender, queue};
+pub(crate) use queue::{Full, Group, Guest, Queue, QueueSender, queue};
 pub(crate) use record::{Ledger, Recorded, leaf_of, record, root_leaf};
-pub(crate) use sign::sign;
+pub(crate) use sign::{SignedGroup, sign};

@@ -1,19 +1,13 @@
 //! Power failures and killed processes: what was answered is there, nothing is there twice, and
 //! nobody has to do anything by hand.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex};
-use std::time::{Duration, Instant};
-
-use avouch_tests::{Http, Installation, Role, load_csr, load_key};
-use wire::SerialNumber;
-use wire::rest::{Certificate, CertificateStatus, Page};
+use avouch_tests::{Installation, Load, Role, load_csr, load_key};
+use wire::rest::Certificate;
 
 use crate::enrolled;
 
 #[test]
-fn a_second_start_goes_on_with_the_folder() {
+pub(crate) fn a_second_start_goes_on_with_the_folder() {
     let mut installation = Installation::start();
     let root = installation.read("root.pem");
     let csr = load_csr("alice", &load_key());
@@ -53,70 +47,6 @@ fn a_clean_stop_leaves_no_process() {
     }
 }
 
-/// What the clients of a load see.
-#[derive(Default)]
-struct Load {
-    /// Answered certificates by user.
-    answered: Mutex<BTreeMap<String, Certificate>>,
-    changed: Condvar,
-    sent: AtomicU64,
-    over: AtomicBool,
-}
-
-impl Load {
-    /// One client: enrols one new user after the other, and asks again with the same
-    /// `Idempotency-Key` until it has an answer, as the documentation tells clients to.
-    fn client(&self, agent: &Http, name: usize) {
-        for n in 0.. {
-            if self.over.load(Ordering::Relaxed) {
-                return;
-            }
-            let uid = format!("user-{name}-{n}");
-            let csr = load_csr(&uid, &load_key());
-            let certificate = self.until_answered(agent, &uid, &csr);
-            self.answered.lock().expect("no panic while held").insert(uid, certificate);
-            self.changed.notify_all();
-        }
-    }
-
-    fn until_answered(&self, agent: &Http, uid: &str, csr: &[u8]) -> Certificate {
-        let patience = Instant::now() + Duration::from_secs(120);
-        loop {
-            self.sent.fetch_add(1, Ordering::Relaxed);
-            self.changed.notify_all();
-            let seen = match agent.try_enrol_once(uid, csr, uid) {
-                Ok(answer) if answer.status == 200 || answer.status == 201 => {
-                    return answer.json(answer.status);
-                }
-                Ok(answer) => {
-                    assert!([503, 504].contains(&answer.status), "{uid}: {}", answer.text());
-                    assert!(!answer.header("retry-after").is_empty(), "503 says when");
-                    answer.text()
-                }
-                Err(error) => error.to_string(),
-            };
-            assert!(Instant::now() < patience, "{uid}: no answer for two minutes: {seen}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Waits until a number of requests has been sent, or of answers been given.
-    fn wait(&self, enough: impl Fn(u64, usize) -> bool) {
-        let mut answered = self.answered.lock().expect("no panic while held");
-        let patience = Instant::now() + Duration::from_secs(150);
-        while !enough(self.sent.load(Ordering::Relaxed), answered.len()) {
-            assert!(Instant::now() < patience, "the service did not come back");
-            let held = self.changed.wait_timeout(answered, Duration::from_millis(50));
-            answered = held.expect("no panic while held").0;
-        }
-    }
-
-    fn totals(&self) -> (u64, usize) {
-        let answered = self.answered.lock().expect("no panic while held").len();
-        (self.sent.load(Ordering::Relaxed), answered)
-    }
-}
-
 /// Which moments: another for every round, the same in every run.
 fn moments() -> impl Iterator<Item = u64> {
     // Marsaglia, «Xorshift RNGs», 2003.
@@ -130,7 +60,7 @@ fn moments() -> impl Iterator<Item = u64> {
 }
 
 #[test]
-fn killed_processes_lose_nothing_and_double_nothing() {
+pub(crate) fn killed_processes_lose_nothing_and_double_nothing() {
     let rounds = if std::env::var_os("AVOUCH_LONG").is_some() { 200 } else { 10 };
     let installation = Installation::start();
     let agent = installation.agent();
@@ -141,51 +71,19 @@ fn killed_processes_lose_nothing_and_double_nothing() {
             scope.spawn(move || load.client(agent, name));
         }
         // Also when a round panics: otherwise the clients would go on for ever.
-        let _over = Over(&load.over);
+        let _over = load.ends();
         for (round, moment) in (0..rounds).zip(moments()) {
             let role = Role::ALL[round % Role::ALL.len()];
-            let (sent, _) = load.totals();
-            load.wait(|now, _| now > sent + moment % 40);
+            let sent = load.seen().sent;
+            load.wait(|seen| seen.sent > sent + moment % 40);
             (0..moment % 50_000).for_each(|n| {
                 std::hint::black_box(n);
             });
             installation.kill(role);
             // The service goes on by itself, for every client.
-            let (_, answered) = load.totals();
-            load.wait(|_, now| now > answered + 12);
+            let answered = load.seen().answered;
+            load.wait(|seen| seen.answered > answered + 12);
         }
     });
-    let answered = load.answered.into_inner().expect("no panic while held");
-    holds(&agent, &answered);
-}
-
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Every answered certificate is there, once, and nothing else is.
-fn holds(agent: &Http, answered: &BTreeMap<String, Certificate>) {
-    let mut leaves = BTreeSet::new();
-    for (uid, certificate) in answered {
-        let path = format!("/api/v1/identities/{uid}/certificates");
-        let page: Page<Certificate> = agent.get(&path).json(200);
-        assert_eq!(
-            page.items,
-            std::slice::from_ref(certificate),
-            "{uid}: the one that was answered"
-        );
-        assert_eq!(certificate.status, CertificateStatus::Good);
-        let known: Certificate =
-            agent.get(&format!("/api/v1/certificates/{}", certificate.serial)).json(200);
-        assert_eq!(&known, certificate);
-        let serial = SerialNumber::from_hex(&certificate.serial).expect("16 octets");
-        assert_eq!(serial.leaf_index(), certificate.leaf_index);
-        assert!(leaves.insert(certificate.leaf_index), "leaf {} twice", certificate.leaf_index);
-    }
-    assert!(!answered.is_empty());
-    println!("{} certificates answered, each there once", answered.len());
+    load.holds(&agent);
 }

@@ -8,7 +8,7 @@ use wire::rest::{Certificate, Identity, Outcome, Page};
 use crate::{enrolled, history, refusals};
 
 #[test]
-fn another_key_for_an_existing_identity_is_refused_and_remembered() {
+pub(crate) fn another_key_for_an_existing_identity_is_refused_and_remembered() {
     let installation = Installation::start();
     let alice = enrolled(&installation, "alice", &Key::p256().csr("/CN=alice", &[]));
 
@@ -39,7 +39,7 @@ fn the_page_behind_a_problem_is_served() {
 }
 
 #[test]
-fn the_same_key_may_be_certified_again() {
+pub(crate) fn the_same_key_may_be_certified_again() {
     let installation = Installation::start();
     let key = Key::p256();
     let first = enrolled(&installation, "alice", &key.csr("/CN=alice", &[]));
@@ -87,7 +87,7 @@ fn a_stranger_enrols_nobody() {
 
 /// Two requests race for one id with two keys: exactly one wins, the other is refused.
 #[test]
-fn a_race_has_one_winner() {
+pub(crate) fn a_race_has_one_winner() {
     let installation = Installation::start();
     let agent = installation.agent();
     for round in 0..10 {
@@ -110,7 +110,7 @@ fn a_race_has_one_winner() {
 }
 
 #[test]
-fn history_comes_in_pages() {
+pub(crate) fn history_comes_in_pages() {
     let installation = Installation::start();
     let key = Key::p256();
     for _ in 0..5 {

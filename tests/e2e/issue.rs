@@ -9,7 +9,7 @@ use wire::rest::{Certificate, CertificateStatus, Identity, IdentityStatus};
 use crate::{enrolled, leaf_file};
 
 #[test]
-fn every_key_kind_as_der_and_as_pem() {
+pub(crate) fn every_key_kind_as_der_and_as_pem() {
     let installation = Installation::start();
     for kind in ["p256", "p384", "rsa"] {
         for form in ["der", "pem"] {
@@ -62,7 +62,7 @@ fn shapes_of_todays_clients() {
 }
 
 #[test]
-fn ids_outside_of_ascii_are_taken_byte_for_byte() {
+pub(crate) fn ids_outside_of_ascii_are_taken_byte_for_byte() {
     let installation = Installation::start();
     for uid in ["zoë@example.org", "山田/太郎", "a b+c%", "O'Neil, \"Tip\""] {
         let key = Key::p256();
@@ -117,7 +117,7 @@ fn the_serial_number_points_at_its_leaf() {
 }
 
 #[test]
-fn a_repeated_request_gives_the_same_certificate() {
+pub(crate) fn a_repeated_request_gives_the_same_certificate() {
     let installation = Installation::start();
     let agent = installation.agent();
     let csr = load_csr("alice", &load_key());

@@ -38,7 +38,7 @@ fn verify(installation: &Installation, uid: &str, bundle: &Value) -> (Option<i32
 }
 
 #[test]
-fn a_bundle_is_verified_offline_and_every_part_of_it_counts() {
+pub(crate) fn a_bundle_is_verified_offline_and_every_part_of_it_counts() {
     let installation = populated();
     let whole = bundle(&installation, "alice");
     assert!(installation.stop().success(), "from here on there is no server");
@@ -110,7 +110,7 @@ fn no_tile_tells_whose_identities_there_are() {
 }
 
 #[test]
-fn the_whole_log_is_verified_exported_and_verified_elsewhere() {
+pub(crate) fn the_whole_log_is_verified_exported_and_verified_elsewhere() {
     let installation = populated();
     let (config, export) = (installation.file("avouch.toml"), installation.file("log.jsonl"));
     let trust = installation.file("trust.json");

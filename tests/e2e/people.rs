@@ -61,7 +61,7 @@ pub(crate) fn ends(output: &Output, code: i32) -> String {
 }
 
 #[test]
-fn a_share_opens_for_its_recipients_and_in_openssl() {
+pub(crate) fn a_share_opens_for_its_recipients_and_in_openssl() {
     let installation = Installation::start();
     let person = Person::new(&installation);
     let secret = b"the secret of the share\n\0\xff".repeat(5000);
@@ -116,7 +116,7 @@ fn a_share_goes_to_nobody_unless_all_pass() {
 }
 
 #[test]
-fn a_person_enrols_renews_and_revokes_with_the_command_line() {
+pub(crate) fn a_person_enrols_renews_and_revokes_with_the_command_line() {
     let installation = Installation::start();
     let person = Person::new(&installation);
     let (key, leaf) = (person.file("zoe.key"), person.file("zoe.pem"));

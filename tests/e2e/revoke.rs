@@ -31,7 +31,7 @@ fn revoke(installation: &Installation, serial: &str, reason: &str) -> Certificat
 }
 
 #[test]
-fn a_revoked_certificate_is_in_the_list_and_refused() {
+pub(crate) fn a_revoked_certificate_is_in_the_list_and_refused() {
     let installation = Installation::start();
     let (key, other) = (Key::p256(), Key::p256());
     let alice = enrolled(&installation, "alice", &key.csr("/CN=alice", &[]));
@@ -88,7 +88,7 @@ fn a_revoked_identity_has_no_key_and_gets_no_new_one_by_enrolling() {
 }
 
 #[test]
-fn every_certificate_over_a_revoked_key_falls() {
+pub(crate) fn every_certificate_over_a_revoked_key_falls() {
     let installation = Installation::start();
     let key = Key::p256();
     let first = enrolled(&installation, "alice", &key.csr("/CN=alice", &[]));

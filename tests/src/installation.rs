@@ -1,5 +1,6 @@
 //! One installation: `avouch dev` on a folder of its own.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,21 @@ use crate::{Http, openssl};
 /// is slow; nothing is asserted about it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+thread_local! {
+    /// Where the next installation of this thread has its database.
+    static STORE: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// Runs a test whose [`Installation::start`] uses this database instead of a file of its own.
+///
+/// # Panics
+/// When the test does not start exactly one installation: several would want one database.
+pub fn on_store(url: &str, test: impl FnOnce()) {
+    STORE.set(Some(url.to_owned()));
+    test();
+    assert!(STORE.take().is_none(), "no installation was started");
+}
+
 /// A running `avouch dev`.
 pub struct Installation {
     folder: PathBuf,
@@ -26,10 +42,13 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Starts one in a new folder, with SoftHSM.
+    /// Starts one in a new folder, with SoftHSM; its database is SQLite, or what [`on_store`] says.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_with(&[])
+        match STORE.take() {
+            Some(url) => Self::start_with(&["--store", &url]),
+            None => Self::start_with(&[]),
+        }
     }
 
     /// Starts one in a new folder with more arguments to `avouch dev`.

@@ -20,7 +20,7 @@ use super::moves::{self, About};
 use super::{Door, addresses};
 use crate::authority::Authority;
 use crate::store::Wanted;
-use crate::walk::{Action, Answer, Ask, Idempotency, Reply};
+use crate::walk::{Action, Answer, Ask, Guest, Idempotency, Reply};
 use crate::{proofs, queries, search, switches};
 
 pub(super) type Result<T> = std::result::Result<T, Box<Problem>>;
@@ -152,6 +152,7 @@ async fn issue(
     idempotency_key: Option<IdempotencyKey>,
     signed: Signed,
 ) -> Result<ResponseBody> {
+    let guest = authority.announce();
     let csr = parse(authority, &uid, csr)?;
     can_sign(authority)?;
     names_only_the_id(&signed)?;
@@ -160,7 +161,7 @@ async fn issue(
     evidence.extend(peer);
     let action = Action::Certify(Box::new(csr));
     let idempotency = idempotency_key.map(|key| Idempotency { key, request });
-    let answer = walk(authority, uid, action, evidence, signed, idempotency).await?;
+    let answer = walk(authority, uid, action, evidence, signed, idempotency, Some(guest)).await?;
     certificate(authority, &answer)
 }
 
@@ -209,7 +210,7 @@ async fn revoke(
     let action =
         Action::Revoke { leaf_index: row.leaf_index, serial: row.serial, key: row.key, reason };
     let evidence = peer.into_iter().collect();
-    let answer = walk(authority, row.uid, action, evidence, signed, None).await?;
+    let answer = walk(authority, row.uid, action, evidence, signed, None, None).await?;
     certificate(authority, &answer)
 }
 
@@ -264,13 +265,14 @@ async fn walk(
     evidence: Vec<Piece>,
     signed: Signed,
     idempotency: Option<Idempotency>,
+    guest: Option<Guest>,
 ) -> Result<Answer> {
     let csr = match &action {
         Action::Certify(csr) => Some(&**csr),
         _ => None,
     };
     let weighed = weigh(authority, Some(&uid), csr, evidence, signed).await?;
-    put(authority, uid, action, weighed, idempotency).await
+    put(authority, uid, action, weighed, idempotency, guest).await
 }
 
 /// Lets a request walk, and waits for the answer.
@@ -280,9 +282,11 @@ pub(super) async fn put(
     action: Action,
     weighed: Weighed,
     idempotency: Option<Idempotency>,
+    guest: Option<Guest>,
 ) -> Result<Answer> {
     let Weighed { installation, evidence, facts, signers, intent, addresses } = weighed;
     let (reply, answer) = Reply::channel();
+    let reply = reply.of(guest);
     authority.submit(Ask {
         uid,
         installation,

@@ -68,7 +68,7 @@ pub(super) async fn ask(
         .or_else(|| adopted.map(|key| Brings::Key(Box::new(key))));
     let action = Action::Intent { intent: Box::new(intent), brings };
     let idempotency = idempotency_key.map(|key| Idempotency { key, request });
-    let answer = put(authority, uid, action, weighed, idempotency).await?;
+    let answer = put(authority, uid, action, weighed, idempotency, None).await?;
     Ok(done(authority, answer))
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn about(
         About::Approve => Action::Approve { switch },
         About::Veto => Action::Veto { switch },
     };
-    let answer = put(authority, uid, action, weighed, None).await?;
+    let answer = put(authority, uid, action, weighed, None, None).await?;
     Ok(done(authority, answer))
 }
 

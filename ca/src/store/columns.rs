@@ -1,5 +1,7 @@
 //! Rows of the tables become rows of the contract; what is not as written is named.
 
+use std::borrow::Cow;
+
 use policy::{Identity, Key, Status};
 use wire::event::{EventKind, RevocationReason};
 use wire::{Encoded, Hash32, IdempotencyKey, SerialNumber, UserId};
@@ -17,11 +19,26 @@ type Result<T> = std::result::Result<T, StoreError>;
 pub(super) struct Columns<'a> {
     table: &'static str,
     row: &'a dyn Source,
+    /// What stands before each column's name, where rows of several tables are joined.
+    prefix: &'static str,
 }
 
 impl<'a> Columns<'a> {
     pub(super) fn of(table: &'static str, row: &'a dyn Source) -> Self {
-        Self { table, row }
+        Self { table, row, prefix: "" }
+    }
+
+    fn joined(table: &'static str, prefix: &'static str, row: &'a dyn Source) -> Self {
+        Self { table, row, prefix }
+    }
+
+    /// A column's name in the row.
+    fn name<'c>(&self, column: &'c str) -> Cow<'c, str> {
+        if self.prefix.is_empty() {
+            Cow::Borrowed(column)
+        } else {
+            Cow::Owned(format!("{}{column}", self.prefix))
+        }
     }
 
     pub(super) fn corrupt(&self, column: &str, reason: impl std::fmt::Display) -> StoreError {
@@ -43,15 +60,15 @@ impl<'a> Columns<'a> {
     }
 
     pub(super) fn opt_int(&self, column: &str) -> Result<Option<i64>> {
-        self.read(column, self.row.int(column))
+        self.read(column, self.row.int(&self.name(column)))
     }
 
     pub(super) fn opt_text(&self, column: &str) -> Result<Option<String>> {
-        self.read(column, self.row.text(column))
+        self.read(column, self.row.text(&self.name(column)))
     }
 
     pub(super) fn opt_bytes(&self, column: &str) -> Result<Option<Vec<u8>>> {
-        self.read(column, self.row.blob(column))
+        self.read(column, self.row.blob(&self.name(column)))
     }
 
     fn int(&self, column: &str) -> Result<i64> {
@@ -132,7 +149,16 @@ fn status(n: u8) -> Option<Status> {
 }
 
 pub(super) fn identity(row: &dyn Source) -> Result<IdentityRow> {
-    let columns = Columns::of("identity", row);
+    identity_in(&Columns::of("identity", row))
+}
+
+/// The identity in a row of `BOOKS`, if there is one.
+pub(super) fn joined_identity(row: &dyn Source) -> Result<Option<IdentityRow>> {
+    let columns = Columns::joined("identity", "identity_", row);
+    columns.opt_text("uid")?.map(|_| identity_in(&columns)).transpose()
+}
+
+fn identity_in(columns: &Columns<'_>) -> Result<IdentityRow> {
     let key = match columns.opt_hash("key_hash")? {
         None => None,
         Some(spki) => Some(Key {
@@ -163,22 +189,29 @@ pub(super) fn identity(row: &dyn Source) -> Result<IdentityRow> {
     })
 }
 
-pub(super) fn subject_key(row: &dyn Source) -> Result<KeyRow> {
-    let columns = Columns::of("subject_key", row);
-    Ok(KeyRow {
+/// The key in a row of `BOOKS`, if there is one.
+pub(super) fn joined_key(row: &dyn Source) -> Result<Option<KeyRow>> {
+    let columns = Columns::joined("subject_key", "key_", row);
+    if columns.opt_bytes("hash")?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(KeyRow {
         hash: columns.hash("hash")?,
         uid: columns.uid("uid")?,
         spki: columns.bytes("spki")?,
         algorithm: columns.text("algorithm")?,
-    })
+    }))
 }
 
-pub(super) fn idempotency(row: &dyn Source) -> Result<(IdempotencyKey, IdempotencyRow)> {
-    let columns = Columns::of("idempotency", row);
-    let key =
-        IdempotencyKey::parse(&columns.text("key")?).map_err(|e| columns.corrupt("key", e))?;
+/// The idempotency key in a row of `BOOKS`, if there is one.
+pub(super) fn joined_idempotency(
+    row: &dyn Source,
+) -> Result<Option<(IdempotencyKey, IdempotencyRow)>> {
+    let columns = Columns::joined("idempotency", "once_", row);
+    let Some(key) = columns.opt_text("key")? else { return Ok(None) };
+    let key = IdempotencyKey::parse(&key).map_err(|e| columns.corrupt("key", e))?;
     let (request, leaf_index) = (columns.hash("request")?, columns.u64("leaf_index")?);
-    Ok((key, IdempotencyRow { request, leaf_index }))
+    Ok(Some((key, IdempotencyRow { request, leaf_index })))
 }
 
 pub(super) fn certificate(row: &dyn Source) -> Result<CertificateRow> {

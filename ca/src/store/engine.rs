@@ -33,23 +33,13 @@ pub(super) trait Engine: Debug + Send + Sync {
     /// A session; a [`Mode::Write`] one excludes all others of its kind.
     fn begin(&self, mode: Mode) -> impl Future<Output = Result<Self::Session, StoreError>> + Send;
 
-    /// A transaction of statements of which none needs to know what another found: the rows of
-    /// each. An engine that can sends all of it together.
+    /// One transaction that writes, of statements of which none needs to see what another wrote, and
+    /// of which no two change the same row: the rows of the first. An engine may send all of it
+    /// together, and carry it out in any order.
     fn transact(
         &self,
-        mode: Mode,
         statements: &[Statement<'_>],
-    ) -> impl Future<Output = Result<Vec<Vec<RowOf<Self>>>, StoreError>> + Send {
-        async move {
-            let mut session = self.begin(mode).await?;
-            let mut found = Vec::with_capacity(statements.len());
-            for (sql, given) in statements {
-                found.push(session.fetch(sql, *given).await?);
-            }
-            session.commit().await?;
-            Ok(found)
-        }
-    }
+    ) -> impl Future<Output = Result<Vec<RowOf<Self>>, StoreError>> + Send;
 
     /// Closes every connection.
     fn end(&self) -> impl Future<Output = ()> + Send;
@@ -132,4 +122,20 @@ pub(super) trait Source: Send {
     fn int(&self, column: &str) -> Result<Option<i64>, sqlx::Error>;
     fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error>;
     fn blob(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error>;
+}
+
+/// A statement whose parameters come after `before` others: `$1` becomes `$(1 + before)`, and so on.
+pub(super) fn renumbered(sql: &str, before: usize) -> Cow<'_, str> {
+    if before == 0 {
+        return Cow::Borrowed(sql);
+    }
+    let mut pieces = sql.split('$');
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = piece.split_at(digits);
+        let number = number.parse().map_or(0, |number: usize| number + before);
+        out.push_str(&format!("${number}{rest}"));
+    }
+    Cow::Owned(out)
 }

@@ -41,11 +41,13 @@ pub(super) fn secret_values(secret: &[u8; 32]) -> [Value<'_>; 2] {
     [Value::text(BLINDING), Value::blob(secret)]
 }
 
-pub(super) const PUT_CHECKPOINT: &str =
-    "INSERT INTO checkpoint VALUES ($1, $2) ON CONFLICT (size) DO NOTHING";
+pub(super) const PUT_CHECKPOINTS: &str = "INSERT INTO checkpoint SELECT size, note FROM {rows} \
+    WHERE true ON CONFLICT (size) DO NOTHING";
 
-pub(super) fn checkpoint_values(row: &CheckpointRow) -> [Value<'_>; 2] {
-    [Value::int(row.size), Value::text(&row.note)]
+pub(super) fn checkpoints(rows: &[CheckpointRow]) -> Sheet<'_> {
+    let mut sheet = Sheet::new(sheet::CHECKPOINT.columns);
+    rows.iter().for_each(|row| sheet.push([Value::int(row.size), Value::text(&row.note)]));
+    sheet
 }
 
 pub(super) const TRIM_CHECKPOINTS: &str = "DELETE FROM checkpoint WHERE size < \

@@ -71,13 +71,9 @@ impl<E: Engine> Engine for Measured<E> {
         Ok(MeasuredSession { session, watch })
     }
 
-    async fn transact(
-        &self,
-        mode: Mode,
-        statements: &[Statement<'_>],
-    ) -> Result<Vec<Vec<RowOf<Self>>>, StoreError> {
-        let mut watch = self.watch(mode);
-        watch.see(self.engine.transact(mode, statements).await)
+    async fn transact(&self, statements: &[Statement<'_>]) -> Result<Vec<RowOf<Self>>, StoreError> {
+        let mut watch = self.watch(Mode::Write);
+        watch.see(self.engine.transact(statements).await)
     }
 
     async fn end(&self) {

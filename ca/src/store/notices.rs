@@ -9,6 +9,7 @@ use super::columns::Columns;
 use super::engine::{Engine, Given, Mode, NOTHING, Session, Statement, Value};
 use super::rows::{Destination, NoticeRows, Outbox, OutboxRow, Settled};
 use super::sheet::{self, Column, Kind, Sheet};
+use super::write::in_order;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -151,15 +152,13 @@ pub(super) async fn outbox<E: Engine>(engine: &E, now_ms: u64, limit: u32) -> Re
                   FROM outbox WHERE given_up_ms IS NULL";
     let given_up = "SELECT count(*) AS given_up FROM outbox WHERE given_up_ms IS NOT NULL";
     let values = [Value::int(now_ms), Value::int(limit.into())];
-    let statements: [Statement<'_>; 3] =
-        [(due, Given::Values(&values)), (counts, NOTHING), (given_up, NOTHING)];
-    let found = engine.transact(Mode::Snapshot, &statements).await?;
-    let [due, counts, given_up] = &found[..] else {
-        let reason = format!("{} results, not 3", found.len());
-        return Err(StoreError::Corrupt { table: "outbox", reason });
-    };
+    let mut session = engine.begin(Mode::Snapshot).await?;
+    let due = session.fetch(due, Given::Values(&values)).await?;
+    let counts = session.fetch(counts, NOTHING).await?;
+    let given_up = session.fetch(given_up, NOTHING).await?;
+    session.commit().await?;
     let mut outbox = Outbox::default();
-    for row in due {
+    for row in &due {
         let columns = Columns::of("outbox", row);
         outbox.due.push(OutboxRow {
             id: columns.hash("id")?,
@@ -216,10 +215,7 @@ pub(super) async fn settle<E: Engine>(engine: &E, settled: &[Settled]) -> Result
         .filter(|(_, sheet)| !sheet.is_empty())
         .map(|(sql, sheet)| (*sql, Given::Rows(sheet)))
         .collect();
-    if !statements.is_empty() {
-        engine.transact(Mode::Write, &statements).await?;
-    }
-    Ok(())
+    if statements.is_empty() { Ok(()) } else { in_order(engine, &statements).await }
 }
 
 pub(super) async fn forget<E: Engine>(engine: &E, now_ms: u64, given_up_before: u64) -> Result<()> {
@@ -228,7 +224,7 @@ pub(super) async fn forget<E: Engine>(engine: &E, now_ms: u64, given_up_before: 
         ("DELETE FROM address WHERE until_ms < $1", Given::Values(&now)),
         ("DELETE FROM outbox WHERE given_up_ms < $1", Given::Values(&before)),
     ];
-    engine.transact(Mode::Write, &statements).await?;
+    engine.transact(&statements).await?;
     Ok(())
 }
 

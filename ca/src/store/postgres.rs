@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{Connection, PgConnection, PgPool, Row};
 use tokio::sync::Mutex;
 
 use super::StoreError;
-use super::engine::{Engine, Mode};
-use session::{PostgresSession, within};
+use super::engine::{Engine, Mode, Statement};
+use session::{Begin, FRESH, Idle, PostgresSession, within};
 
 /// Schema changes in order; the position plus one is the schema's number.
 const MIGRATIONS: &[&str] = &[
@@ -112,6 +112,9 @@ impl Settings {
             ("tcp_keepalives_count", "3".to_owned()),
             // Compiling a plan takes longer than any of these statements.
             ("jit", "off".to_owned()),
+            // Every statement has an index to go by. A plan that was made while a table was new and
+            // empty would read all of it, and be kept when it has grown.
+            ("enable_seqscan", "off".to_owned()),
         ])
     }
 }
@@ -119,7 +122,7 @@ impl Settings {
 /// A store in a PostgreSQL database.
 #[derive(Debug)]
 pub struct Postgres {
-    writer: Arc<Mutex<Option<PgConnection>>>,
+    writer: Arc<Mutex<Option<Idle>>>,
     lease: lease::Lease,
     readers: PgPool,
     call: Duration,
@@ -133,42 +136,56 @@ impl Postgres {
     /// schema is newer, [`StoreError::Unfit`] when the server is too old or the database's
     /// encoding is not UTF-8.
     pub async fn open(settings: &Settings) -> Result<Self, StoreError> {
-        let lease = lease::Lease::new(settings.options(), settings.call)?;
+        // Planning a group's statement takes longer than carrying it out, and gives the same plan.
+        let writing = settings.options().options([("plan_cache_mode", "force_generic_plan")]);
+        let lease = lease::Lease::new(writing, settings.call)?;
         let mut writer = lease.take().await?;
         check(&mut writer, settings.call).await?;
         migrate(&mut writer, settings.call).await?;
         let readers = PgPoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(settings.call.min(ACQUIRE))
+            // Asked whether it still lives only if it can have died: asking costs as much as a read.
+            .test_before_acquire(false)
+            .before_acquire(|connection, used| {
+                Box::pin(
+                    async move { Ok(used.idle_for <= FRESH || connection.ping().await.is_ok()) },
+                )
+            })
             .connect_lazy_with(settings.options().application_name("avouch"));
-        let writer = Arc::new(Mutex::new(Some(writer)));
+        let writer = Arc::new(Mutex::new(Some(Idle::now(writer))));
         Ok(Self { writer, lease, readers, call: settings.call })
     }
 }
 
 impl Postgres {
-    /// A transaction on the writing connection. One that broke while nobody used it, as when the
+    /// A session on the writing connection. One that broke while nobody used it, as when the
     /// server restarted, is made anew: nothing was asked of it yet.
-    async fn begin_write(&self) -> Result<PostgresSession, StoreError> {
+    async fn begin_write(&self, one_statement: bool) -> Result<PostgresSession, StoreError> {
+        let begin = |probe| {
+            if one_statement { Begin::Statement(probe) } else { Begin::Transaction }
+        };
         let place = within(self.call, async { Ok(self.writer.clone().lock_owned().await) });
         let mut place = place.await?;
-        if let Some(connection) = place.take() {
-            match PostgresSession::write(connection, place, self.call).await {
+        if let Some(idle) = place.take() {
+            let begin_now = begin(idle.probe());
+            match PostgresSession::write(idle.connection, place, self.call, begin_now).await {
                 Ok(session) => return Ok(session),
                 Err(error) => tracing::info!(%error, "the writing connection was lost"),
             }
             let again = within(self.call, async { Ok(self.writer.clone().lock_owned().await) });
             place = again.await?;
             // Somebody else may have been faster.
-            if let Some(connection) = place.take() {
-                return PostgresSession::write(connection, place, self.call).await;
+            if let Some(idle) = place.take() {
+                let begin = begin(idle.probe());
+                return PostgresSession::write(idle.connection, place, self.call, begin).await;
             }
         }
         if self.readers.is_closed() {
             return Err(sqlx::Error::PoolClosed.into());
         }
         let connection = self.lease.take().await?;
-        PostgresSession::write(connection, place, self.call).await
+        PostgresSession::write(connection, place, self.call, begin(None)).await
     }
 }
 
@@ -231,15 +248,21 @@ impl Engine for Postgres {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
                 PostgresSession::read(self.readers.acquire().await?, self.call, Some(begin)).await
             }
-            Mode::Write => self.begin_write().await,
+            Mode::Write => self.begin_write(false).await,
         }
+    }
+
+    /// As one statement: whoever sends several waits for the server as often.
+    async fn transact(&self, statements: &[Statement<'_>]) -> Result<Vec<PgRow>, StoreError> {
+        let (sql, arguments) = arrays::one(statements)?;
+        self.begin_write(true).await?.once(sql, arguments).await
     }
 
     async fn end(&self) {
         self.readers.close().await;
-        if let Some(connection) = self.writer.lock().await.take() {
+        if let Some(idle) = self.writer.lock().await.take() {
             // The lease ends with the connection, however it ends.
-            let _ = within(self.call, connection.close()).await;
+            let _ = within(self.call, idle.connection.close()).await;
         }
     }
 }

@@ -7,7 +7,7 @@ use wire::event::{Event, EvidenceRef};
 use wire::{Hash32, UserId};
 
 use super::columns::{self, Columns};
-use super::engine::{Engine, Given, Mode, NOTHING, Session, Statement, Value};
+use super::engine::{Engine, Given, Mode, NOTHING, Session, Value};
 use super::rows::{
     Books, CertificateRow, CrlRow, EventRow, GenesisRow, HistoryCursor, HistoryRow, IdentityRow,
     MovedRow, Proposal, RevokedRow, Unfinished,
@@ -19,9 +19,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 const INDEXES: &[Column] = &[("idx", Kind::Int)];
 const LEAVES: &[Column] = &[("leaf_index", Kind::Int)];
-const UIDS: &[Column] = &[("uid", Kind::Text)];
 const HASHES: &[Column] = &[("hash", Kind::Blob)];
-const KEYS: &[Column] = &[("key", Kind::Text)];
 
 /// A session for one query.
 async fn query<E: Engine>(
@@ -84,35 +82,52 @@ pub(super) async fn edge_in<S: Session>(session: &mut S) -> Result<Edge> {
         .map_err(|e| StoreError::Corrupt { table: "stored_hash", reason: e.to_string() })
 }
 
+/// What decisions read, in one statement: it is of one moment without a transaction around it.
+const BOOKS: &str = "SELECT i.uid AS identity_uid, i.blinding_key AS identity_blinding_key, \
+    i.status AS identity_status, i.sequence AS identity_sequence, i.head AS identity_head, \
+    i.key_hash AS identity_key_hash, i.key_number AS identity_key_number, \
+    i.key_proven AS identity_key_proven, i.recovery AS identity_recovery, \
+    i.created_ms AS identity_created_ms, i.updated_ms AS identity_updated_ms, \
+    i.details AS identity_details, i.due_ms AS identity_due_ms, \
+    k.hash AS key_hash, k.uid AS key_uid, k.spki AS key_spki, k.algorithm AS key_algorithm, \
+    o.key AS once_key, o.request AS once_request, o.leaf_index AS once_leaf_index FROM {rows} \
+    LEFT JOIN identity AS i ON i.uid = r.uid LEFT JOIN subject_key AS k ON k.hash = r.hash \
+    LEFT JOIN idempotency AS o ON o.key = r.once";
+
+/// An identity, a key and an idempotency key in a row have nothing to do with each other.
+fn books_wanted(wanted: &Wanted) -> Sheet<'_> {
+    const COLUMNS: &[Column] = &[("uid", Kind::Text), ("hash", Kind::Blob), ("once", Kind::Text)];
+    let Wanted { uids, keys, idempotency } = wanted;
+    let mut sheet = Sheet::new(COLUMNS);
+    for n in 0..uids.len().max(keys.len()).max(idempotency.len()) {
+        sheet.push([
+            uids.get(n).map_or(Value::Null, |uid| Value::text(uid.as_str())),
+            Value::opt_blob(keys.get(n).map(|hash| &hash.as_bytes()[..])),
+            idempotency.get(n).map_or(Value::Null, |key| Value::text(key.as_str())),
+        ]);
+    }
+    sheet
+}
+
 pub(super) async fn books<E: Engine>(engine: &E, wanted: &Wanted) -> Result<Books> {
-    let (mut uids, mut hashes, mut keys) = (Sheet::new(UIDS), Sheet::new(HASHES), Sheet::new(KEYS));
-    wanted.uids.iter().for_each(|uid| uids.push([Value::text(uid.as_str())]));
-    wanted.keys.iter().for_each(|hash| hashes.push([Value::blob(hash.as_bytes())]));
-    wanted.idempotency.iter().for_each(|key| keys.push([Value::text(key.as_str())]));
-    let all = [
-        ("SELECT * FROM identity WHERE uid IN (SELECT uid FROM {rows})", &uids),
-        ("SELECT * FROM subject_key WHERE hash IN (SELECT hash FROM {rows})", &hashes),
-        ("SELECT * FROM idempotency WHERE key IN (SELECT key FROM {rows})", &keys),
-    ];
-    let asked = all.iter().filter(|(_, sheet)| !sheet.is_empty());
-    let statements: Vec<Statement<'_>> =
-        asked.map(|(sql, sheet)| (*sql, Given::Rows(sheet))).collect();
-    let mut found = engine.transact(Mode::Snapshot, &statements).await?.into_iter();
-    let mut rows_of = |sheet: &Sheet<'_>| {
-        if sheet.is_empty() { Vec::new() } else { found.next().unwrap_or_default() }
-    };
+    let sheet = books_wanted(wanted);
     let mut books = Books::default();
-    for row in rows_of(&uids) {
-        let row = columns::identity(&row)?;
-        books.identities.insert(row.identity.uid.clone(), row);
+    if sheet.is_empty() {
+        return Ok(books);
     }
-    for row in rows_of(&hashes) {
-        let row = columns::subject_key(&row)?;
-        books.keys.insert(row.hash, row);
-    }
-    for row in rows_of(&keys) {
-        let (key, row) = columns::idempotency(&row)?;
-        books.idempotency.insert(key, row);
+    let mut session = engine.begin(Mode::Read).await?;
+    let rows = session.fetch(BOOKS, Given::Rows(&sheet)).await?;
+    session.commit().await?;
+    for row in &rows {
+        if let Some(row) = columns::joined_identity(row)? {
+            books.identities.insert(row.identity.uid.clone(), row);
+        }
+        if let Some(row) = columns::joined_key(row)? {
+            books.keys.insert(row.hash, row);
+        }
+        if let Some((key, row)) = columns::joined_idempotency(row)? {
+            books.idempotency.insert(key, row);
+        }
     }
     Ok(books)
 }
@@ -275,13 +290,18 @@ pub(super) async fn certificate<E: Engine>(
     rows.first().map(|row| columns::certificate(row)).transpose()
 }
 
-pub(super) const CERTIFICATES: &str = "SELECT * FROM certificate \
-    WHERE leaf_index IN (SELECT leaf_index FROM {rows}) ORDER BY leaf_index";
-
-pub(super) fn leaves_wanted(leaves: impl Iterator<Item = u64>) -> Sheet<'static> {
+/// Certificates that follow from leaves.
+pub(super) async fn certificates<E: Engine>(
+    engine: &E,
+    leaves: impl Iterator<Item = u64>,
+) -> Result<Vec<CertificateRow>> {
     let mut wanted = Sheet::new(LEAVES);
     leaves.for_each(|leaf_index| wanted.push([Value::int(leaf_index)]));
-    wanted
+    let sql = "SELECT * FROM certificate WHERE leaf_index IN (SELECT leaf_index FROM {rows})";
+    let mut session = engine.begin(Mode::Read).await?;
+    let rows = session.fetch(sql, Given::Rows(&wanted)).await?;
+    session.commit().await?;
+    rows.iter().map(|row| columns::certificate(row)).collect()
 }
 
 pub(super) async fn certificates_of<E: Engine>(

@@ -254,8 +254,8 @@ impl RecordGroup {
 /// What becomes public together.
 #[derive(Debug, Default)]
 pub struct Publication {
-    /// A signed checkpoint.
-    pub checkpoint: Option<CheckpointRow>,
+    /// Signed checkpoints, one of each group.
+    pub checkpoints: Vec<CheckpointRow>,
     /// Certificates, DER, by the leaf they follow from.
     pub certificates: Vec<(u64, Vec<u8>)>,
 }

@@ -41,6 +41,14 @@ impl<E: Engine> Store for E {
         write::publish(self, publication).await
     }
 
+    async fn publish_and_record(
+        &self,
+        publication: &Publication,
+        group: &RecordGroup,
+    ) -> Result<Vec<CertificateRow>, StoreError> {
+        write::publish_and_record(self, publication, group).await
+    }
+
     async fn checkpoint(&self, size: Option<u64>) -> Result<Option<CheckpointRow>, StoreError> {
         log::checkpoint(self, size).await
     }

@@ -17,7 +17,7 @@ use sqlx::sqlite::{
 use sqlx::{Arguments, AssertSqlSafe, Either, Executor, Row, SqliteConnection, SqlitePool};
 
 use super::StoreError;
-use super::engine::{Engine, Given, Mode, Session, Source, Statement, Value};
+use super::engine::{Engine, Given, Mode, Session, Source, Statement, Value, renumbered};
 use super::sheet::Sheet;
 
 /// Schema changes in order; the position plus one is the schema's number.
@@ -135,25 +135,16 @@ impl Engine for Sqlite {
     }
 
     /// As one text: SQLite's thread is handed all of it at once, and stops at the first fault.
-    async fn transact(
-        &self,
-        mode: Mode,
-        statements: &[Statement<'_>],
-    ) -> Result<Vec<Vec<SqliteRow>>, StoreError> {
-        let (pool, begin) = match mode {
-            Mode::Read | Mode::Snapshot => (&self.readers, "BEGIN"),
-            Mode::Write => (&self.writer, "BEGIN IMMEDIATE"),
-        };
-        let mut text = format!("{begin};\n");
+    async fn transact(&self, statements: &[Statement<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
+        let mut text = String::from("BEGIN IMMEDIATE;\n");
         let mut arguments = SqliteArguments::default();
         for (sql, given) in statements {
             text.push_str(&statement(sql, *given, &mut arguments)?);
             text.push_str(";\n");
         }
         text.push_str("COMMIT");
-        let mut lent = Lent(Some(pool.acquire().await?));
-        let query = sqlx::query_with(AssertSqlSafe(text), arguments);
-        let outcome = lent.all(query, statements.len()).await;
+        let mut lent = Lent(Some(self.writer.acquire().await?));
+        let outcome = lent.first(sqlx::query_with(AssertSqlSafe(text), arguments)).await;
         lent.give_back(outcome.is_ok()).await;
         Ok(outcome?)
     }
@@ -169,24 +160,22 @@ impl Engine for Sqlite {
 struct Lent(Option<PoolConnection<sqlx::Sqlite>>);
 
 impl Lent {
-    /// What a text of BEGIN, `count` statements and COMMIT finds.
-    async fn all(
+    /// Rows of the first statement after BEGIN.
+    async fn first(
         &mut self,
         query: Query<'_, sqlx::Sqlite, SqliteArguments>,
-        count: usize,
-    ) -> Result<Vec<Vec<SqliteRow>>, sqlx::Error> {
+    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
         let connection = self.0.as_deref_mut().ok_or(sqlx::Error::PoolClosed)?;
-        let (mut found, mut rows) = (Vec::with_capacity(count + 2), Vec::new());
+        let (mut ended, mut rows) = (0, Vec::new());
         let mut results = connection.fetch_many(query);
         while let Some(result) = results.try_next().await? {
             match result {
-                Either::Left(_) => found.push(std::mem::take(&mut rows)),
-                Either::Right(row) => rows.push(row),
+                Either::Left(_) => ended += 1,
+                Either::Right(row) if ended == 1 => rows.push(row),
+                Either::Right(_) => {}
             }
         }
-        drop(results);
-        // Without those of BEGIN and COMMIT.
-        Ok(found.into_iter().skip(1).take(count).collect())
+        Ok(rows)
     }
 
     /// Returns the connection to its pool if nothing is under way on it.
@@ -273,23 +262,7 @@ fn statement(
         }
         .map_err(sqlx::Error::Encode)?;
     }
-    Ok(renumbered(sql, before))
-}
-
-/// `$1` becomes `$(1 + before)`, and so on.
-fn renumbered(sql: &str, before: usize) -> String {
-    if before == 0 {
-        return sql.to_owned();
-    }
-    let mut pieces = sql.split('$');
-    let mut out = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, rest) = piece.split_at(digits);
-        let number = number.parse().map_or(0, |number: usize| number + before);
-        out.push_str(&format!("${number}{rest}"));
-    }
-    out
+    Ok(renumbered(sql, before).into_owned())
 }
 
 /// A statement that reads a sheet from two more parameters.

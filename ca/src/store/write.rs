@@ -6,27 +6,91 @@ use sqlx::error::ErrorKind;
 use wire::Encoded;
 
 use super::columns::{self, status_number};
-use super::engine::{Engine, Given, Mode, NOTHING, Session, Statement, Value};
-use super::rows::{CertificateRow, CrlRow, Publication, RecordGroup, Refused};
+use super::engine::{Engine, Given, Mode, NOTHING, RowOf, Session, Statement, Value};
+use super::rows::{CertificateRow, CrlRow, Publication, RecordGroup, Refused, Revocation};
 use super::sheet::{self, Column, Kind, Sheet};
 use super::{REFUSALS_KEPT, StoreError};
 use super::{log, notices, read};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
+/// A statement with parameters of its own.
+type Drafted<'a> = (&'static str, Parameters<'a>);
+
+enum Parameters<'a> {
+    Values(Vec<Value<'a>>),
+    Rows(Sheet<'a>),
+}
+
+/// Statements as an engine takes them, without those that have no row.
+fn statements<'a>(drafted: &'a [Drafted<'a>]) -> Vec<Statement<'a>> {
+    drafted
+        .iter()
+        .filter(
+            |(_, parameters)| !matches!(parameters, Parameters::Rows(sheet) if sheet.is_empty()),
+        )
+        .map(|(sql, parameters)| match parameters {
+            Parameters::Values(values) => (*sql, Given::Values(values)),
+            Parameters::Rows(sheet) => (*sql, Given::Rows(sheet)),
+        })
+        .collect()
+}
+
 pub(super) async fn record<E: Engine>(engine: &E, group: &RecordGroup) -> Result<()> {
-    let size = [Value::int(group.leaves()), Value::int(group.expected_size)];
-    let rows = [
-        ("INSERT INTO stored_hash SELECT idx, hash FROM {rows}", hashes(group)),
+    let mut drafted = draft_record(group);
+    let told = draft_notices(group);
+    let outcome = if told.is_empty() {
+        engine.transact(&statements(&drafted)).await.map(drop)
+    } else {
+        drafted.extend(told);
+        in_order(engine, &statements(&drafted)).await
+    };
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(error) => Err(moved(engine, group.expected_size, error).await),
+    }
+}
+
+/// A transaction of statements that see what those before them wrote.
+pub(super) async fn in_order<E: Engine>(engine: &E, statements: &[Statement<'_>]) -> Result<()> {
+    let mut session = engine.begin(Mode::Write).await?;
+    for (sql, given) in statements {
+        match session.execute(sql, *given).await {
+            Ok(_) => {}
+            Err(error @ StoreError::Engine(sqlx::Error::Database(_))) => {
+                // What the engine refused leaves its connection as it was.
+                session.rollback().await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    session.commit().await
+}
+
+/// What is told of a group, each statement resting on those before it.
+fn draft_notices(group: &RecordGroup) -> Vec<Drafted<'_>> {
+    let all = notices::rows(&group.notices).into_iter();
+    let some = all.filter(|(_, sheet)| !sheet.is_empty());
+    some.map(|(sql, sheet)| (sql, Parameters::Rows(sheet))).collect()
+}
+
+/// The statement that makes the log grow, then one a table.
+fn draft_record(group: &RecordGroup) -> Vec<Drafted<'_>> {
+    use Parameters::{Rows, Values};
+    let grow = vec![Value::int(group.leaves()), Value::int(group.expected_size)];
+    let mut drafted = vec![
+        (GROW, Values(grow)),
+        ("INSERT INTO stored_hash SELECT idx, hash FROM {rows}", Rows(hashes(group))),
         (
             "INSERT INTO event SELECT leaf_index, leaf, salt, event, uid, sequence, at_ms, kind \
              FROM {rows}",
-            events(group),
+            Rows(events(group)),
         ),
         (
             "INSERT INTO evidence SELECT hash, data FROM {rows} WHERE true \
              ON CONFLICT (hash) DO NOTHING",
-            evidence(group),
+            Rows(evidence(group)),
         ),
         (
             "INSERT INTO identity SELECT uid, blinding_key, status, sequence, head, key_hash, \
@@ -37,38 +101,39 @@ pub(super) async fn record<E: Engine>(engine: &E, group: &RecordGroup) -> Result
              key_number = excluded.key_number, key_proven = excluded.key_proven, \
              recovery = excluded.recovery, updated_ms = excluded.updated_ms, \
              details = excluded.details, pending = excluded.pending, due_ms = excluded.due_ms",
-            identities(group),
+            Rows(identities(group)),
         ),
-        ("INSERT INTO subject_key SELECT hash, uid, spki, algorithm FROM {rows}", keys(group)),
+        (
+            "INSERT INTO subject_key SELECT hash, uid, spki, algorithm FROM {rows}",
+            Rows(keys(group)),
+        ),
         (
             "INSERT INTO certificate (leaf_index, serial, uid, kind, sequence, key_hash, issuer, \
-             shard, not_before, not_after, vouched) SELECT leaf_index, serial, uid, kind, \
-             sequence, key_hash, issuer, shard, not_before, not_after, vouched FROM {rows}",
-            certificates(group),
+             shard, not_before, not_after, vouched, revoked_leaf, revoked_ms, revoked_reason) \
+             SELECT leaf_index, serial, uid, kind, sequence, key_hash, issuer, shard, not_before, \
+             not_after, vouched, revoked_leaf, revoked_ms, revoked_reason FROM {rows}",
+            Rows(certificates(group)),
         ),
         (
             "UPDATE certificate SET revoked_leaf = r.revoked_leaf, revoked_ms = r.revoked_ms, \
              revoked_reason = r.revoked_reason FROM {rows} \
              WHERE certificate.key_hash = r.key_hash AND certificate.revoked_leaf IS NULL",
-            revocations(group),
+            Rows(revocations(group)),
         ),
-        ("INSERT INTO idempotency SELECT key, request, leaf_index FROM {rows}", idempotency(group)),
+        (
+            "INSERT INTO idempotency SELECT key, request, leaf_index FROM {rows}",
+            Rows(idempotency(group)),
+        ),
         (
             "INSERT INTO proposal SELECT intent, uid, leaf_index FROM {rows} WHERE true \
              ON CONFLICT (intent) DO NOTHING",
-            proposals(group),
+            Rows(proposals(group)),
         ),
     ];
-    let told = notices::rows(&group.notices);
-    let secret = group.secret.as_ref().map(log::secret_values);
-    let mut statements: Vec<Statement<'_>> = vec![(GROW, Given::Values(&size))];
-    let sheets = rows.iter().chain(&told).filter(|(_, sheet)| !sheet.is_empty());
-    statements.extend(sheets.map(|(sql, sheet)| (*sql, Given::Rows(sheet))));
-    statements.extend(secret.iter().map(|values| (log::PUT_SECRET, Given::Values(values))));
-    match engine.transact(Mode::Write, &statements).await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(moved(engine, group.expected_size, error).await),
+    if let Some(secret) = &group.secret {
+        drafted.push((log::PUT_SECRET, Values(log::secret_values(secret).to_vec())));
     }
+    drafted
 }
 
 /// The log grows if it has the size that it was read with, also when it is looked at again behind
@@ -81,7 +146,8 @@ const GROW: &str = "INSERT INTO tree (one, size) \
 /// Tells a log that has grown from any other failure.
 async fn moved<E: Engine>(engine: &E, expected: u64, error: StoreError) -> StoreError {
     let StoreError::Engine(sqlx::Error::Database(refused)) = &error else { return error };
-    if refused.kind() != ErrorKind::NotNullViolation {
+    // What a leaf or hash of its own index met may be noticed before the log's size is.
+    if !matches!(refused.kind(), ErrorKind::NotNullViolation | ErrorKind::UniqueViolation) {
         return error;
     }
     match read::size_now(engine).await {
@@ -198,10 +264,31 @@ fn keys(group: &RecordGroup) -> Sheet<'_> {
     sheet
 }
 
+/// With what the same group revokes of them: its other statements do not see these rows.
 fn certificates(group: &RecordGroup) -> Sheet<'_> {
-    const RECORDED: usize = 11;
-    let mut sheet = Sheet::new(&sheet::CERTIFICATE.columns[..RECORDED]);
+    const COLUMNS: &[Column] = &[
+        ("leaf_index", Kind::Int),
+        ("serial", Kind::Blob),
+        ("uid", Kind::Text),
+        ("kind", Kind::Int),
+        ("sequence", Kind::Int),
+        ("key_hash", Kind::Blob),
+        ("issuer", Kind::Blob),
+        ("shard", Kind::Int),
+        ("not_before", Kind::Int),
+        ("not_after", Kind::Int),
+        ("vouched", Kind::Text),
+        ("revoked_leaf", Kind::Int),
+        ("revoked_ms", Kind::Int),
+        ("revoked_reason", Kind::Int),
+    ];
+    let first: HashMap<_, _> = first_revocations(group).map(|found| (found.0.key, found)).collect();
+    let mut sheet = Sheet::new(COLUMNS);
     for row in group.events.iter().filter_map(|new| new.certificate.as_ref()) {
+        let revoked = first.get(&row.key);
+        let of_it = |number: fn(&(&Revocation, u64)) -> u64| {
+            revoked.map_or(Value::Null, |found| Value::int(number(found)))
+        };
         sheet.push([
             Value::int(row.leaf_index),
             Value::blob(row.serial.as_bytes()),
@@ -214,12 +301,23 @@ fn certificates(group: &RecordGroup) -> Sheet<'_> {
             Value::int(row.not_before),
             Value::int(row.not_after),
             Value::text(&row.vouched),
+            of_it(|(_, leaf_index)| *leaf_index),
+            of_it(|(revocation, _)| revocation.at_ms),
+            of_it(|(revocation, _)| revocation.reason.number().into()),
         ]);
     }
     sheet
 }
 
-/// The first revocation of each key: it stays.
+/// The first revocation of each key, which stays, with its leaf index.
+fn first_revocations(group: &RecordGroup) -> impl Iterator<Item = (&Revocation, u64)> {
+    let mut seen = HashSet::new();
+    group.events.iter().filter_map(move |new| {
+        let revocation = new.revocation.as_ref()?;
+        seen.insert(revocation.key).then_some((revocation, new.leaf_index))
+    })
+}
+
 fn revocations(group: &RecordGroup) -> Sheet<'_> {
     const COLUMNS: &[Column] = &[
         ("key_hash", Kind::Blob),
@@ -228,17 +326,13 @@ fn revocations(group: &RecordGroup) -> Sheet<'_> {
         ("revoked_reason", Kind::Int),
     ];
     let mut sheet = Sheet::new(COLUMNS);
-    let mut seen = HashSet::new();
-    for new in &group.events {
-        let Some(revocation) = &new.revocation else { continue };
-        if seen.insert(revocation.key) {
-            sheet.push([
-                Value::blob(revocation.key.as_bytes()),
-                Value::int(new.leaf_index),
-                Value::int(revocation.at_ms),
-                Value::int(revocation.reason.number().into()),
-            ]);
-        }
+    for (revocation, leaf_index) in first_revocations(group) {
+        sheet.push([
+            Value::blob(revocation.key.as_bytes()),
+            Value::int(leaf_index),
+            Value::int(revocation.at_ms),
+            Value::int(revocation.reason.number().into()),
+        ]);
     }
     sheet
 }
@@ -307,30 +401,85 @@ pub(super) async fn publish<E: Engine>(
     engine: &E,
     publication: &Publication,
 ) -> Result<Vec<CertificateRow>> {
-    let signed = &publication.certificates;
+    let drafted = draft_publication(publication);
+    let statements = statements(&drafted);
+    let found =
+        if statements.is_empty() { Vec::new() } else { engine.transact(&statements).await? };
+    stored(engine, publication, read_back::<E>(found)?).await
+}
+
+/// One transaction of both, so that both wait for the disk once. Where they change the same rows
+/// they are one after the other.
+pub(super) async fn publish_and_record<E: Engine>(
+    engine: &E,
+    publication: &Publication,
+    group: &RecordGroup,
+) -> Result<Vec<CertificateRow>> {
+    if publication.certificates.is_empty()
+        || group.events.iter().any(|new| new.revocation.is_some())
+        || !draft_notices(group).is_empty()
+    {
+        let rows = publish(engine, publication).await?;
+        return record(engine, group).await.map(|()| rows);
+    }
+    let mut drafted = draft_publication(publication);
+    drafted.extend(draft_record(group));
+    match engine.transact(&statements(&drafted)).await {
+        Ok(found) => stored(engine, publication, read_back::<E>(found)?).await,
+        Err(error) => Err(moved(engine, group.expected_size, error).await),
+    }
+}
+
+/// Stores certificates where there is none yet, and gives them back as they are stored.
+const PUT_CERTIFICATES: &str = "UPDATE certificate SET certificate = r.certificate FROM {rows} \
+    WHERE certificate.leaf_index = r.leaf_index AND certificate.certificate IS NULL \
+    RETURNING certificate.leaf_index AS leaf_index, certificate.serial AS serial, \
+    certificate.uid AS uid, certificate.kind AS kind, certificate.sequence AS sequence, \
+    certificate.key_hash AS key_hash, certificate.issuer AS issuer, certificate.shard AS shard, \
+    certificate.not_before AS not_before, certificate.not_after AS not_after, \
+    certificate.vouched AS vouched, certificate.certificate AS certificate, \
+    certificate.revoked_leaf AS revoked_leaf, certificate.revoked_ms AS revoked_ms, \
+    certificate.revoked_reason AS revoked_reason";
+
+/// The statement that stores certificates first: its rows are the answer.
+fn draft_publication(publication: &Publication) -> Vec<Drafted<'_>> {
+    use Parameters::{Rows, Values};
     const COLUMNS: &[Column] = &[("leaf_index", Kind::Int), ("certificate", Kind::Blob)];
     let mut sheet = Sheet::new(COLUMNS);
     let mut seen = HashSet::new();
-    for (leaf_index, der) in signed {
+    for (leaf_index, der) in &publication.certificates {
         if seen.insert(*leaf_index) {
             sheet.push([Value::int(*leaf_index), Value::blob(der)]);
         }
     }
-    let wanted = read::leaves_wanted(signed.iter().map(|(leaf, _)| *leaf));
-    let checkpoint = publication.checkpoint.as_ref().map(log::checkpoint_values);
-    let mut statements: Vec<Statement<'_>> = Vec::new();
-    if !sheet.is_empty() {
-        let sql = "UPDATE certificate SET certificate = r.certificate FROM {rows} \
-                   WHERE certificate.leaf_index = r.leaf_index AND certificate.certificate IS NULL";
-        statements.push((sql, Given::Rows(&sheet)));
+    let checkpoints = &publication.checkpoints;
+    let mut drafted = vec![
+        (PUT_CERTIFICATES, Rows(sheet)),
+        (log::PUT_CHECKPOINTS, Rows(log::checkpoints(checkpoints))),
+    ];
+    if checkpoints.iter().any(log::trims) {
+        drafted.push((log::TRIM_CHECKPOINTS, Values(log::TRIM_VALUES.to_vec())));
     }
-    statements.extend(checkpoint.iter().map(|row| (log::PUT_CHECKPOINT, Given::Values(row))));
-    if publication.checkpoint.as_ref().is_some_and(log::trims) {
-        statements.push((log::TRIM_CHECKPOINTS, Given::Values(log::TRIM_VALUES)));
+    drafted
+}
+
+fn read_back<E: Engine>(found: Vec<RowOf<E>>) -> Result<Vec<CertificateRow>> {
+    found.iter().map(|row| columns::certificate(row)).collect()
+}
+
+/// What is stored after a publication: what it stored, and what was there before it.
+async fn stored<E: Engine>(
+    engine: &E,
+    publication: &Publication,
+    mut rows: Vec<CertificateRow>,
+) -> Result<Vec<CertificateRow>> {
+    let changed: HashSet<u64> = rows.iter().map(|row| row.leaf_index).collect();
+    let wanted = publication.certificates.iter().map(|(leaf_index, _)| *leaf_index);
+    let before: HashSet<u64> = wanted.filter(|leaf| !changed.contains(leaf)).collect();
+    if !before.is_empty() {
+        rows.extend(read::certificates(engine, before.into_iter()).await?);
     }
-    statements.push((read::CERTIFICATES, Given::Rows(&wanted)));
-    let found = engine.transact(Mode::Write, &statements).await?;
-    found.last().into_iter().flatten().map(|row| columns::certificate(row)).collect()
+    Ok(rows)
 }
 
 pub(super) async fn put_crl<E: Engine>(engine: &E, row: &CrlRow) -> Result<bool> {

@@ -12,6 +12,7 @@ use wire::intent::Intent;
 use wire::problem::{Problem, ProblemCode};
 use wire::{Encoded, Hash32, IdempotencyKey, SerialNumber, UserId};
 
+use super::queue::{Guest, Waits};
 use crate::store::rows::CertificateRow;
 
 /// What is asked for.
@@ -111,13 +112,21 @@ pub(crate) struct Reply {
     sender: oneshot::Sender<Result<Answer, Problem>>,
     /// The caller's request, for what the log says of it.
     span: tracing::Span,
+    /// Its place among the requests that are there.
+    guest: Option<Guest>,
 }
 
 impl Reply {
     /// A reply with the end on which it is awaited.
     pub(crate) fn channel() -> (Self, oneshot::Receiver<Result<Answer, Problem>>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { sender, span: tracing::Span::current() }, receiver)
+        (Self { sender, span: tracing::Span::current(), guest: None }, receiver)
+    }
+
+    /// With a place among the requests that are there, up to the answer.
+    pub(crate) fn of(mut self, guest: Option<Guest>) -> Self {
+        self.guest = guest;
+        self
     }
 
     /// Answers. A caller who has gone away is not an error.
@@ -236,8 +245,33 @@ pub(crate) fn changed_meanwhile() -> Problem {
     Problem::new(ProblemCode::Overloaded, detail).retry_after(1)
 }
 
+impl Waits for Ask {
+    fn uid(&self) -> &UserId {
+        &self.uid
+    }
+
+    fn key(&self) -> Option<Hash32> {
+        Ask::key(self)
+    }
+
+    fn once(&self) -> Option<&IdempotencyKey> {
+        self.idempotency.as_ref().map(|idempotency| &idempotency.key)
+    }
+
+    fn arrives(&mut self) -> bool {
+        self.reply.guest.as_mut().is_some_and(Guest::arrives)
+    }
+}
+
 /// The answer to everybody whose request met a broken store.
 pub(crate) fn store_unavailable() -> Problem {
     let detail = "the database did not take the request; nothing was changed";
+    Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(2)
+}
+
+/// The answer to everybody whose request was being recorded when the store broke.
+pub(crate) fn unclear() -> Problem {
+    let detail = "the database failed while the request was being recorded; whether it was is told \
+                  by asking again with the same Idempotency-Key";
     Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(2)
 }

@@ -10,6 +10,7 @@ use wire::problem::{Problem, ProblemCode};
 
 use super::ask::{Done, changed_meanwhile};
 use super::record::{Ledger, Recorded, What, leaf_of};
+use super::sign::SignedGroup;
 use super::{Caller, Reply};
 use crate::authority::{Authority, Fatal};
 use crate::random;
@@ -32,10 +33,13 @@ pub(crate) struct ChangeAsk {
 /// # Errors
 /// As [`fn@super::record`].
 pub(crate) async fn change(
-    authority: &Authority,
+    authority: &Arc<Authority>,
     ledger: &mut Ledger,
     ask: ChangeAsk,
+    signed: Vec<SignedGroup>,
 ) -> Result<Vec<Recorded>, Fatal> {
+    // A change is rare: whoever waits for a signature does not wait for what it takes to weigh it.
+    ledger.append(authority, ledger.drafts(), &[], signed).await?;
     let ChangeAsk { installation, request, evidence, facts, reply } = ask;
     let present = authority.installation();
     if !Arc::ptr_eq(&present, &installation) {
@@ -97,7 +101,7 @@ pub(crate) async fn change(
     let changes: Vec<_> = head.map(|head| (installation_position(), head)).into_iter().collect();
     // Where the answer to a commit is lost and the change is there, the map meets an event that
     // this authority does not know, and it starts again.
-    let recorded = ledger.append(authority, drafts, &changes).await?;
+    let recorded = ledger.append(authority, drafts, &changes, Vec::new()).await?;
     if !recorded.is_empty() {
         authority.take_on(leaf_index, era, certificates);
     }

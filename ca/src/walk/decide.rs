@@ -10,7 +10,7 @@ use wire::problem::{Problem, ProblemCode};
 
 use super::ask::{changed_meanwhile, store_unavailable};
 use super::publish::answer_when_published;
-use super::{Action, Ask, Brings};
+use super::{Action, Ask, Brings, Group};
 use crate::authority::Authority;
 use crate::heads::HeadsError;
 use crate::store::rows::{Books, IdentityRow, KeyRow, Refused};
@@ -36,7 +36,7 @@ pub(crate) async fn decide(authority: &Authority, group: Vec<Ask>) -> Vec<Decisi
         Ok(books) => books,
         Err(error) => {
             tracing::error!(%error, "cannot read what decisions rest on");
-            group.into_iter().for_each(|ask| ask.reply.send(Err(store_unavailable())));
+            turn_away(Group::Identities(group));
             return Vec::new();
         }
     };
@@ -66,6 +66,15 @@ pub(crate) async fn decide(authority: &Authority, group: Vec<Ask>) -> Vec<Decisi
     }
     answer_refused(authority, refused).await;
     decisions
+}
+
+/// Answers a group for which there is no database.
+pub(crate) fn turn_away(group: Group) {
+    let replies = match group {
+        Group::Identities(asks) => asks.into_iter().map(|ask| ask.reply).collect(),
+        Group::Installation(ask) => vec![ask.reply],
+    };
+    replies.into_iter().for_each(|reply| reply.send(Err(store_unavailable())));
 }
 
 fn wanted(group: &[Ask]) -> Wanted {

@@ -13,60 +13,95 @@ use crate::authority::Authority;
 use crate::store::rows::{CertificateRow, Publication};
 use crate::store::{Store, StoreError};
 
+/// What signed groups have stored, and who waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Publishing {
+    pub(super) publication: Publication,
+    /// Callers, with the leaf that their certificate follows from, if they get one.
+    callers: Vec<(Option<u64>, Caller)>,
+    /// Callers who revoked the certificate of a leaf.
+    revocations: Vec<(u64, Caller)>,
+    revokes: bool,
+}
+
+impl Publishing {
+    pub(super) fn of(groups: impl IntoIterator<Item = SignedGroup>) -> Self {
+        let mut all = Self::default();
+        for SignedGroup { checkpoint, entries, revokes, .. } in groups {
+            all.publication.checkpoints.push(checkpoint);
+            all.revokes |= revokes;
+            for entry in entries {
+                match entry {
+                    Signed::Certificate { leaf_index, der, caller } => {
+                        all.publication.certificates.push((leaf_index, der));
+                        all.callers.extend(caller.map(|caller| (Some(leaf_index), caller)));
+                    }
+                    Signed::Nothing { about: None, caller } => {
+                        all.callers.extend(caller.map(|caller| (None, caller)));
+                    }
+                    Signed::Nothing { about: Some(about), caller } => {
+                        all.revocations.extend(caller.map(|caller| (about, caller)));
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// Whether there is nothing to store.
+    pub(super) fn is_empty(&self) -> bool {
+        self.publication.checkpoints.is_empty()
+    }
+
+    /// Stores it, and answers.
+    pub(super) async fn store(self, authority: &Arc<Authority>) {
+        let stored = authority.store().publish(&self.publication).await;
+        self.answer(authority, stored);
+    }
+
+    /// Answers from what is stored.
+    pub(super) fn answer(
+        self,
+        authority: &Arc<Authority>,
+        stored: Result<Vec<CertificateRow>, StoreError>,
+    ) {
+        let published = stored.is_ok();
+        let stored = stored.unwrap_or_else(|error| {
+            tracing::error!(%error, "signed, but not stored");
+            authority.finish_later();
+            Vec::new()
+        });
+        for row in &stored {
+            authority.metrics().issued(row.kind.name());
+        }
+        let mut rows: HashMap<_, _> = stored.into_iter().map(|row| (row.leaf_index, row)).collect();
+        authority.published();
+        for (certificate, caller) in self.callers {
+            match certificate {
+                None if published => caller.answer(None),
+                None => caller.pending("the checkpoint is not stored yet"),
+                Some(leaf_index) => match rows.remove(&leaf_index) {
+                    Some(row) => caller.answer(Some(row)),
+                    None => caller.pending("the certificate is not stored yet"),
+                },
+            }
+        }
+        let revocations = self.revocations;
+        if self.revokes || !revocations.is_empty() {
+            let authority = Arc::clone(authority);
+            tokio::spawn(async move {
+                authority.refresh_crls().await;
+                for (about, caller) in revocations {
+                    revoked(&authority, about, caller).await;
+                }
+            });
+        }
+    }
+}
+
 /// Stores a group's checkpoint and certificates, and answers from the store.
 pub(crate) async fn publish(authority: &Arc<Authority>, group: SignedGroup) {
-    let SignedGroup { checkpoint, entries, revokes, .. } = group;
-    let mut publication = Publication {
-        checkpoint: Some(checkpoint),
-        certificates: Vec::with_capacity(entries.len()),
-    };
-    let mut callers = Vec::with_capacity(entries.len());
-    let mut revocations = Vec::new();
-    for entry in entries {
-        match entry {
-            Signed::Certificate { leaf_index, der, caller } => {
-                publication.certificates.push((leaf_index, der));
-                callers.extend(caller.map(|caller| (Some(leaf_index), caller)));
-            }
-            Signed::Nothing { about: None, caller } => {
-                callers.extend(caller.map(|caller| (None, caller)));
-            }
-            Signed::Nothing { about: Some(about), caller } => {
-                revocations.extend(caller.map(|caller| (about, caller)));
-            }
-        }
-    }
-    let stored = authority.store().publish(&publication).await;
-    let published = stored.is_ok();
-    let stored = stored.unwrap_or_else(|error| {
-        tracing::error!(%error, "signed, but not stored");
-        authority.finish_later();
-        Vec::new()
-    });
-    for row in &stored {
-        authority.metrics().issued(row.kind.name());
-    }
-    let mut rows: HashMap<_, _> = stored.into_iter().map(|row| (row.leaf_index, row)).collect();
-    authority.published();
-    for (certificate, caller) in callers {
-        match certificate {
-            None if published => caller.answer(None),
-            None => caller.pending("the checkpoint is not stored yet"),
-            Some(leaf_index) => match rows.remove(&leaf_index) {
-                Some(row) => caller.answer(Some(row)),
-                None => caller.pending("the certificate is not stored yet"),
-            },
-        }
-    }
-    if revokes || !revocations.is_empty() {
-        let authority = Arc::clone(authority);
-        tokio::spawn(async move {
-            authority.refresh_crls().await;
-            for (about, caller) in revocations {
-                revoked(&authority, about, caller).await;
-            }
-        });
-    }
+    Publishing::of([group]).store(authority).await;
 }
 
 /// Answers with the revoked certificate as it is stored now.

@@ -1,18 +1,23 @@
 //! Record: the event, its serial number and the hash of its TBS become durable before anything is
 //! signed.
 
+use std::sync::Arc;
+
 use tlog::map::Staged;
 use tlog::{Edge, StoredHash};
 use wire::event::Event;
 use wire::leaf::{Leaf, LeafKind, blinded_id, commitment};
+use wire::problem::Problem;
 use wire::{Encoded, Hash32};
 
-use super::ask::store_unavailable;
+use super::ask::{store_unavailable, unclear};
 use super::decide::Decision;
+use super::publish::Publishing;
+use super::sign::SignedGroup;
 use super::{Caller, TreeHead, draft};
 use crate::authority::{Authority, Fatal};
 use crate::crl::Revocation;
-use crate::heads::Heads;
+use crate::heads::{Heads, HeadsError};
 use crate::store::StoreError;
 use crate::store::rows::{NewEvent, NoticeRows, RecordGroup};
 
@@ -20,6 +25,22 @@ use crate::store::rows::{NewEvent, NoticeRows, RecordGroup};
 #[derive(Debug)]
 pub(crate) struct Ledger {
     edge: Edge,
+    /// A group of which the database could not tell whether it was kept.
+    unclear: Option<Appended>,
+}
+
+/// What is different once a group is durable.
+#[derive(Debug)]
+struct Appended {
+    edge: Edge,
+    staged: Staged,
+    revocations: Vec<Revocation>,
+    /// Whether something is to happen at a later time.
+    waits: bool,
+    /// Whether somebody is to be told.
+    tells: bool,
+    /// Whether the installation is another.
+    installation: bool,
 }
 
 impl Ledger {
@@ -28,15 +49,76 @@ impl Ledger {
     /// # Errors
     /// When the store cannot be read or its tree is not whole.
     pub(crate) async fn open(authority: &Authority) -> Result<Self, Fatal> {
-        let mut ledger = Self { edge: Edge::empty() };
-        ledger.reload(authority).await?;
-        authority.note_tree_head(ledger.tree_head());
-        Ok(ledger)
+        let mut delays = authority.retry_delays();
+        loop {
+            match authority.store().edge().await {
+                Ok(edge) => {
+                    authority.note_tree_head(TreeHead::of_edge(&edge));
+                    return Ok(Self { edge, unclear: None });
+                }
+                Err(StoreError::Engine(error)) => {
+                    tracing::warn!(%error, "the database is not back yet");
+                    authority.pause(delays.next().unwrap_or_default()).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// The log's size and root, durable.
     pub(crate) fn tree_head(&self) -> TreeHead {
         TreeHead::of_edge(&self.edge)
+    }
+
+    /// Whether it is known how the log is.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.unclear.is_none()
+    }
+
+    /// Asks the database what became of the last group, if that is not known: afterwards it is, or
+    /// the database still fails.
+    ///
+    /// # Errors
+    /// When the log is neither as it was before the group nor as it would be after it, or when the
+    /// group changed the installation: the authority opens that anew.
+    pub(crate) async fn clear_up(&mut self, authority: &Authority) -> Result<bool, Fatal> {
+        let Some(unclear) = self.unclear.take() else { return Ok(true) };
+        let found = match authority.store().edge().await {
+            Ok(found) => found,
+            Err(StoreError::Engine(error)) => {
+                tracing::warn!(%error, "the database is not back yet");
+                self.unclear = Some(unclear);
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if found == self.edge {
+            return Ok(true);
+        }
+        if found != unclear.edge || unclear.installation {
+            let (expected, found) = (self.edge.size(), found.size());
+            return Err(StoreError::Moved { expected, found }.into());
+        }
+        self.grow(authority, unclear);
+        // Nobody waits for it any more: it is finished from the record.
+        authority.finish_later();
+        Ok(true)
+    }
+
+    /// A group is durable.
+    fn grow(&mut self, authority: &Authority, appended: Appended) {
+        let Appended { edge, staged, revocations, waits, tells, .. } = appended;
+        authority.heads().commit(staged, edge.size());
+        authority.note_log_size(edge.size());
+        authority.note_tree_head(TreeHead::of_edge(&edge));
+        authority.revocations().grew(self.edge.size(), edge.size(), revocations.into_iter());
+        self.edge = edge;
+        if waits {
+            authority.effects_changed();
+        }
+        if tells {
+            authority.notices().written();
+        }
     }
 }
 
@@ -77,18 +159,17 @@ impl Recorded {
     }
 }
 
-/// Records a group in one transaction. Who cannot be recorded is answered here.
+/// Records what was decided and stores what was signed, in one transaction. Who cannot be recorded
+/// is answered here, and so is everybody whose certificate is stored.
 ///
 /// # Errors
 /// [`Fatal`] when another authority writes, or the log is not what it was.
 pub(crate) async fn record(
-    authority: &Authority,
+    authority: &Arc<Authority>,
     ledger: &mut Ledger,
     decisions: Vec<Decision>,
+    signed: Vec<SignedGroup>,
 ) -> Result<Vec<Recorded>, Fatal> {
-    if decisions.is_empty() {
-        return Ok(Vec::new());
-    }
     let mut drafts = ledger.drafts();
     for decision in decisions {
         match draft::draft(authority, drafts.next_index(), decision) {
@@ -100,7 +181,7 @@ pub(crate) async fn record(
         }
     }
     let changes = changes(authority.heads(), &drafts.events);
-    ledger.append(authority, drafts, &changes).await
+    ledger.append(authority, drafts, &changes, signed).await
 }
 
 /// What the events of identities change in the map.
@@ -165,87 +246,108 @@ impl Ledger {
         }
     }
 
-    /// Makes the drafts durable, with the map as these changes leave it. What is returned goes on;
-    /// where nothing is, everybody was answered.
+    /// Makes the drafts durable, with the map as these changes leave it, and stores what was signed.
+    /// What is returned goes on; where nothing is, everybody was answered.
     ///
     /// # Errors
     /// [`Fatal`] when another authority writes, or the log is not what it was.
     pub(super) async fn append(
         &mut self,
-        authority: &Authority,
+        authority: &Arc<Authority>,
         drafts: Drafts,
         changes: &[(Hash32, Hash32)],
+        signed: Vec<SignedGroup>,
     ) -> Result<Vec<Recorded>, Fatal> {
-        let Drafts { mut edge, expected_size, mut hashes, events, recorded } = drafts;
-        if events.is_empty() {
-            return Ok(recorded);
-        }
-        let staged = stage(authority, changes).await?;
-        let map_root = root_leaf(staged.root());
-        hashes.extend(edge.append(map_root.leaf_hash()).stored);
-        let notices = notices(authority, &events);
-        let group = RecordGroup { expected_size, events, map_root, hashes, secret: None, notices };
-        match authority.store().record(&group).await {
-            Ok(()) => {
-                authority.heads().commit(staged, edge.size());
-                authority.note_log_size(edge.size());
-                authority.note_tree_head(TreeHead::of_edge(&edge));
-                authority.revocations().grew(expected_size, edge.size(), revocations(&group));
-                self.edge = edge;
-                let waits =
-                    |new: &NewEvent| new.identity.as_ref().is_none_or(|row| row.due_ms.is_some());
-                if group.events.iter().any(waits) {
-                    authority.effects_changed();
+        let publishing = Publishing::of(signed);
+        let Some((group, staged, edge, recorded)) = seal(authority, drafts, changes).await? else {
+            if !publishing.is_empty() {
+                publishing.store(authority).await;
+            }
+            return Ok(Vec::new());
+        };
+        let appended = Appended {
+            edge,
+            staged,
+            revocations: revocations(&group).collect(),
+            waits: group
+                .events
+                .iter()
+                .any(|new| new.identity.as_ref().is_none_or(|row| row.due_ms.is_some())),
+            tells: !group.notices.outbox.is_empty(),
+            installation: group.events.iter().any(|new| new.identity.is_none()),
+        };
+        let store = authority.store();
+        let outcome = if publishing.is_empty() {
+            store.record(&group).await.map(|()| Vec::new())
+        } else {
+            store.publish_and_record(&publishing.publication, &group).await
+        };
+        match outcome {
+            Ok(stored) => {
+                self.grow(authority, appended);
+                if !publishing.is_empty() {
+                    publishing.answer(authority, Ok(stored));
                 }
-                if !group.notices.outbox.is_empty() {
-                    authority.notices().written();
-                }
-                if let Err(error) = authority.heads().flush(authority.store(), false).await {
+                if let Err(error) = authority.heads().flush(store, false).await {
                     tracing::warn!(%error, "the map is flushed later");
                 }
                 Ok(recorded)
             }
-            Err(error @ (StoreError::Moved { .. } | StoreError::Corrupt { .. })) => {
-                Err(error.into())
-            }
+            Err(error) if error.is_fatal() => Err(error.into()),
             Err(error) => {
                 tracing::error!(%error, "cannot record a group of {}", group.events.len());
-                for caller in recorded.into_iter().filter_map(|entry| entry.caller) {
-                    caller.reply.send(Err(store_unavailable()));
+                if !publishing.is_empty() {
+                    // Those who were recorded before do not depend on this group.
+                    publishing.store(authority).await;
                 }
+                refuse_all(recorded, &unclear());
                 // The transaction may have been kept though the answer was lost: the log tells.
-                self.reload(authority).await?;
-                authority.catch_up().await?;
-                // What was kept follows from its evidence, so it is the log now.
-                authority.note_tree_head(self.tree_head());
-                authority.finish_later();
+                self.unclear = Some(appended);
+                self.clear_up(authority).await?;
                 Ok(Vec::new())
-            }
-        }
-    }
-
-    async fn reload(&mut self, authority: &Authority) -> Result<(), Fatal> {
-        let mut delays = authority.retry_delays();
-        loop {
-            match authority.store().edge().await {
-                Ok(edge) => {
-                    self.edge = edge;
-                    return Ok(());
-                }
-                Err(StoreError::Engine(error)) => {
-                    tracing::warn!(%error, "the database is not back yet");
-                    authority.pause(delays.next().unwrap_or_default()).await?;
-                }
-                Err(error) => return Err(error.into()),
             }
         }
     }
 }
 
+/// Drafts with the last leaf of their group; nothing when there are none, or when the map cannot be
+/// read, of which everybody is told.
+async fn seal(
+    authority: &Authority,
+    drafts: Drafts,
+    changes: &[(Hash32, Hash32)],
+) -> Result<Option<(RecordGroup, Staged, Edge, Vec<Recorded>)>, Fatal> {
+    let Drafts { mut edge, expected_size, mut hashes, events, recorded } = drafts;
+    if events.is_empty() {
+        return Ok(None);
+    }
+    let staged = match stage(authority, changes).await {
+        Ok(staged) => staged,
+        Err(HeadsError::Store(StoreError::Engine(error))) => {
+            tracing::error!(%error, "cannot read the map for a group of {}", events.len());
+            refuse_all(recorded, &store_unavailable());
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let map_root = root_leaf(staged.root());
+    hashes.extend(edge.append(map_root.leaf_hash()).stored);
+    let notices = notices(authority, &events);
+    let group = RecordGroup { expected_size, events, map_root, hashes, secret: None, notices };
+    Ok(Some((group, staged, edge, recorded)))
+}
+
+/// Answers everybody of a group that is not recorded.
+fn refuse_all(recorded: Vec<Recorded>, problem: &Problem) {
+    for caller in recorded.into_iter().filter_map(|entry| entry.caller) {
+        caller.reply.send(Err(problem.clone()));
+    }
+}
+
 /// The map with these changes.
-async fn stage(authority: &Authority, changes: &[(Hash32, Hash32)]) -> Result<Staged, Fatal> {
+async fn stage(authority: &Authority, changes: &[(Hash32, Hash32)]) -> Result<Staged, HeadsError> {
     let keys: Vec<Hash32> = changes.iter().map(|(key, _)| *key).collect();
-    Ok(authority.heads().with(authority.store(), &keys, |map, _| map.stage(changes)).await?)
+    authority.heads().with(authority.store(), &keys, |map, _| map.stage(changes)).await
 }
 
 /// The last leaf of a checkpoint.

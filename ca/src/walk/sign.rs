@@ -1,5 +1,7 @@
 //! Sign: the HSM signs the TBS that was recorded, and the signature is verified before it is used.
 
+use std::sync::Arc;
+
 use futures::future::join_all;
 
 use super::Caller;
@@ -37,11 +39,24 @@ impl SignedGroup {
 
 /// Has a group signed. What the HSM does not sign now is finished later from the record, and its
 /// caller is told so.
-pub(crate) async fn sign(authority: &Authority, group: LoggedGroup) -> SignedGroup {
+pub(crate) async fn sign(authority: &Arc<Authority>, group: LoggedGroup) -> SignedGroup {
     let LoggedGroup { checkpoint, entries, revokes } = group;
     let count = entries.len();
-    let signed = join_all(entries.into_iter().map(|entry| sign_one(authority, entry))).await;
-    let entries: Vec<Signed> = signed.into_iter().flatten().collect();
+    // A task each: verifying takes longer than anything else here, and has all processors this way.
+    let tasks = entries.into_iter().map(|entry| {
+        let authority = Arc::clone(authority);
+        tokio::spawn(async move { sign_one(&authority, entry).await })
+    });
+    let mut entries = Vec::with_capacity(count);
+    for ended in join_all(tasks).await {
+        match ended {
+            Ok(signed) => entries.extend(signed),
+            Err(error) => {
+                tracing::error!(%error, "recorded, but not signed");
+                authority.finish_later();
+            }
+        }
+    }
     SignedGroup { checkpoint, waiting: count - entries.len(), entries, revokes }
 }
 

@@ -165,6 +165,9 @@ handed_on! {
     books(wanted: &Wanted) -> Books;
     refuse(refusals: &[Refused]) -> ();
     publish(publication: &Publication) -> Vec<CertificateRow>;
+    publish_and_record(
+        publication: &Publication, group: &RecordGroup
+    ) -> Vec<CertificateRow>;
     checkpoint(size: Option<u64>) -> Option<CheckpointRow>;
     stored_hashes(indexes: &[u64]) -> Vec<StoredHash>;
     leaves(from: u64, to: u64) -> Vec<LeafRow>;

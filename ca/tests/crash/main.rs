@@ -34,6 +34,7 @@ const STEPS: &[(&str, usize, bool)] = &[
     ("books", 0, true),
     ("record", 0, true),
     ("publish", 0, true),
+    ("publish_and_record", 0, false),
     ("stored_hashes", 0, false),
     ("certificate", 0, false),
     ("map_pages", 0, false),

@@ -100,11 +100,16 @@ impl Server {
         signal("CONT", &self.processes());
     }
 
-    /// Lets files of connections made from now on grow to this size at most.
+    /// Lets files grow to this size at most.
     pub(crate) fn limit_files(&self, bytes: Option<u64>) {
         let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
-        let mut prlimit = as_postgres(Path::new("prlimit"));
-        run(prlimit.arg(format!("--pid={}", self.postmaster())).arg(format!("--fsize={limit}:")));
+        for process in self.processes() {
+            let mut prlimit = as_postgres(Path::new("prlimit"));
+            prlimit.arg(format!("--pid={process}")).arg(format!("--fsize={limit}:"));
+            // A connection may have ended meanwhile; new ones have their limit from the first.
+            let limited = prlimit.current_dir("/").output().expect("prlimit can be run");
+            assert!(limited.status.success() || process != self.postmaster(), "{limited:?}");
+        }
     }
 
     /// A new database's URL.
@@ -129,6 +134,25 @@ impl Server {
         let mut psql = Command::new(program("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "avouch", "-h"]);
         run(psql.arg(&self.dir).args(["-d", database, "-c", sql]))
+    }
+
+    /// Runs SQL that somebody may end.
+    pub(crate) fn try_psql(&self, database: &str, sql: &str) {
+        let mut psql = Command::new(program("psql"));
+        psql.args(["-X", "-q", "-U", "avouch", "-h"]).arg(&self.dir);
+        psql.args(["-d", database, "-c", sql]).stdin(Stdio::null());
+        let _ = psql.stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/").status();
+    }
+
+    /// Waits until a query finds something.
+    pub(crate) fn wait_for(&self, database: &str, sql: &str) {
+        for _ in 0..2400 {
+            if !self.psql(database, sql).is_empty() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("nothing is found by {sql}");
     }
 
     fn postmaster(&self) -> u32 {

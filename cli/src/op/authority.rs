@@ -89,6 +89,7 @@ fn genesis(config: &Config, may_be_missing: bool) -> Result<Option<Hash32>, Fail
 
 async fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {
     let stop = supervise::stop_signal();
+    supervise::bear_file_limits();
     let counted = settings.metrics.clone();
     let store = open_measured_store(&config.store, &counted).await?;
     let scrapes = match config.metrics.authority {

@@ -182,6 +182,16 @@ pub(crate) fn end_with_parent() {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
 }
 
+/// Makes a limit on the size of files an error of the write that meets it, as a full disk is: the
+/// signal that comes with it would end the process.
+pub(crate) fn bear_file_limits() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let exceeded = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    if let Err(error) = signal(exceeded) {
+        tracing::warn!(%error, "a limit on the size of files will end this process");
+    }
+}
+
 /// Cancelled by SIGTERM, SIGINT, or (`with_parent`) the end of the parent.
 pub(crate) fn stop_signal() -> CancellationToken {
     use tokio::signal::unix::{SignalKind, signal};

@@ -14,12 +14,12 @@ mod token;
 use crate::HsmError;
 use crate::config::{Backend, Pin};
 use crate::harden;
-use crate::proto::{self, Hello, Job, MAX_FRAME, MAX_HELLO, Op, Request, Welcome};
+use crate::proto::{self, Hello, Job, MAX_HELLO, Welcome};
 use output::Output;
-use queue::{Queue, Work};
+use queue::{Op, Requests};
 use signer::{Fault, Holding};
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -102,13 +102,19 @@ fn hold(backend: &Backend, sessions: usize, pin: &Pin) -> Result<Holding, HsmErr
 
 fn requests(input: File, output: Arc<Output>, holding: Holding) -> io::Result<()> {
     output.frame(&Welcome::Ready { token: holding.token })?;
-    let queue = Arc::new(Queue::default());
-    let (ended, all_ended) = mpsc::channel::<()>();
+    let requests = Arc::new(Requests::new(input));
+    let (ended, all_ended) = mpsc::channel::<io::Result<()>>();
     for (number, mut signer) in holding.signers.into_iter().enumerate() {
-        let (queue, output, ended) = (Arc::clone(&queue), Arc::clone(&output), ended.clone());
+        let (requests, output) = (Arc::clone(&requests), Arc::clone(&output));
+        let ended = ended.clone();
         std::thread::Builder::new().name(format!("session-{number}")).spawn(move || {
-            while let Some(work) = queue.next() {
-                if !matches!(work.op, queue::Op::Sign { .. }) {
+            let outcome = loop {
+                let work = match requests.next() {
+                    Ok(Some(work)) => work,
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                };
+                if !matches!(work.op, Op::Sign { .. }) {
                     output.flush();
                 }
                 let start = Instant::now();
@@ -117,56 +123,33 @@ fn requests(input: File, output: Arc<Output>, holding: Holding) -> io::Result<()
                     Err(Fault::Answer(error)) => Err(error),
                     Err(Fault::Lost { reason }) => output.lost(reason),
                 };
-                output.answer(work.number, body, start.elapsed(), &queue);
-            }
+                output.answer(work.number, body, start.elapsed(), &requests);
+            };
+            let _ = ended.send(outcome);
             drop(signer);
             drop(ended);
         })?;
     }
     drop(ended);
 
-    let mut input = BufReader::with_capacity(256 << 10, input);
-    let mut frame = Vec::new();
-    while let Some(work) = next_work(&mut input, &mut frame)? {
-        queue.push(work);
-    }
+    // The first that finds the end of the input tells of it, or of what it does not understand.
+    let mut outcome = all_ended.recv().unwrap_or(Ok(()));
 
     // The authority closed the pipe or is gone. A module that does not come back is left behind
     // with the process; running its destructors under a live call would crash.
-    queue.close();
-    match all_ended.recv_timeout(PATIENCE) {
-        Err(mpsc::RecvTimeoutError::Timeout) => {
-            let me = rustix::process::getpid();
-            rustix::process::kill_process(me, rustix::process::Signal::KILL)?;
-            Ok(())
+    let deadline = Instant::now() + PATIENCE;
+    while outcome.is_ok() {
+        match all_ended.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(ended) => outcome = ended,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                let me = rustix::process::getpid();
+                rustix::process::kill_process(me, rustix::process::Signal::KILL)?;
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                (holding.finish)();
+                return Ok(());
+            }
         }
-        _ => {
-            (holding.finish)();
-            Ok(())
-        }
     }
-}
-
-fn next_work(input: &mut impl Read, frame: &mut Vec<u8>) -> io::Result<Option<Work>> {
-    let mut len = [0; 4];
-    match input.read_exact(&mut len) {
-        Ok(()) => (),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    let len = u32::from_le_bytes(len) as usize;
-    if len > MAX_FRAME {
-        return Err(io::Error::other(format!("request of {len} bytes")));
-    }
-    frame.resize(len, 0);
-    input.read_exact(frame)?;
-    let request: Request<'_> =
-        postcard::from_bytes(frame).map_err(|error| io::Error::other(error.to_string()))?;
-    let op = match request.op {
-        Op::Sign { id, tbs } => queue::Op::Sign { id: id.to_vec(), tbs: tbs.to_vec() },
-        Op::Find { id } => queue::Op::Find { id: id.to_vec() },
-        Op::Keys => queue::Op::Keys,
-        Op::Generate(spec) => queue::Op::Generate(spec),
-    };
-    Ok(Some(Work { number: request.number, op }))
+    outcome
 }

@@ -1,6 +1,6 @@
 //! Answers on their way out, several to a write.
 
-use super::queue::Queue;
+use super::queue::Requests;
 use crate::HsmError;
 use crate::proto::{self, Answer, Message};
 use serde::Serialize;
@@ -49,7 +49,7 @@ impl Output {
         number: u64,
         body: Result<Answer, HsmError>,
         took: Duration,
-        queue: &Queue,
+        requests: &Requests,
     ) {
         let mut state = self.lock();
         if let Err(error) = proto::encode(&Message::Answer { number, body }, &mut state.buffer) {
@@ -61,7 +61,7 @@ impl Output {
         let wait = took < SLOW
             && state.buffer.len() < FULL
             && since.elapsed() < STALE
-            && !queue.is_empty();
+            && !requests.is_empty();
         if !wait && state.flush().is_err() {
             gone();
         }

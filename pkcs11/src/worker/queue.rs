@@ -1,8 +1,12 @@
-//! Requests waiting for a session.
+//! Requests on their way in. Sessions take turns at reading them: whoever is free reads the next one
+//! itself, so that none is handed from one thread to another.
 
 use crate::key::KeySpec;
-use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use crate::proto::{self, MAX_FRAME, Request};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 pub(super) struct Work {
     pub(super) number: u64,
@@ -17,61 +21,69 @@ pub(super) enum Op {
 }
 
 /// First in, first out, to whichever session is free.
-#[derive(Default)]
-pub(super) struct Queue {
-    state: Mutex<State>,
-    changed: Condvar,
+pub(super) struct Requests<R = File> {
+    input: Mutex<Input<R>>,
+    /// Another request has been received and not taken.
+    more: AtomicBool,
 }
 
-#[derive(Default)]
-struct State {
-    waiting: VecDeque<Work>,
-    idle: usize,
-    closed: bool,
+struct Input<R> {
+    reader: BufReader<R>,
+    frame: Vec<u8>,
 }
 
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds work and wakes a thread if one sleeps.
-    pub(super) fn push(&self, work: Work) {
-        let mut state = self.lock();
-        state.waiting.push_back(work);
-        let wake = state.idle > 0;
-        drop(state);
-        if wake {
-            self.changed.notify_one();
-        }
+impl<R: Read> Requests<R> {
+    pub(super) fn new(input: R) -> Self {
+        let reader = BufReader::with_capacity(256 << 10, input);
+        let input = Mutex::new(Input { reader, frame: Vec::new() });
+        Requests { input, more: AtomicBool::new(false) }
     }
 
     /// The next request, or nothing when the input has ended.
-    pub(super) fn next(&self) -> Option<Work> {
-        let mut state = self.lock();
-        loop {
-            if let Some(work) = state.waiting.pop_front() {
-                return Some(work);
-            }
-            if state.closed {
-                return None;
-            }
-            state.idle += 1;
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.idle -= 1;
-        }
+    pub(super) fn next(&self) -> io::Result<Option<Work>> {
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = input.next()?;
+        self.more.store(input.holds_another(), Ordering::Release);
+        Ok(work)
     }
 
+    /// Whether none waits that has been received.
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().waiting.is_empty()
-    }
-
-    /// What waits is dropped: nobody is there to read the answers.
-    pub(super) fn close(&self) {
-        let mut state = self.lock();
-        state.closed = true;
-        state.waiting.clear();
-        drop(state);
-        self.changed.notify_all();
+        !self.more.load(Ordering::Acquire)
     }
 }
+
+impl<R: Read> Input<R> {
+    fn next(&mut self) -> io::Result<Option<Work>> {
+        // An input that has ended says so again to whoever asks again.
+        if self.reader.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        let mut len = [0; 4];
+        self.reader.read_exact(&mut len)?;
+        let len = u32::from_le_bytes(len) as usize;
+        if len > MAX_FRAME {
+            return Err(io::Error::other(format!("request of {len} bytes")));
+        }
+        self.frame.resize(len, 0);
+        self.reader.read_exact(&mut self.frame)?;
+        let request: Request<'_> = postcard::from_bytes(&self.frame)
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        let op = match request.op {
+            proto::Op::Sign { id, tbs } => Op::Sign { id: id.to_vec(), tbs: tbs.to_vec() },
+            proto::Op::Find { id } => Op::Find { id: id.to_vec() },
+            proto::Op::Keys => Op::Keys,
+            proto::Op::Generate(spec) => Op::Generate(spec),
+        };
+        Ok(Some(Work { number: request.number, op }))
+    }
+
+    /// Whether a whole request is here without reading more.
+    fn holds_another(&self) -> bool {
+        let Some((len, rest)) = self.reader.buffer().split_first_chunk::<4>() else { return false };
+        rest.len() >= u32::from_le_bytes(*len) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,10 @@ pub(crate) async fn records_per_second<H: Harness>(harness: &H) {
             if publishing {
                 let events = group.events.iter();
                 let certificates = events.map(|new| (new.leaf_index, vec![7; 700])).collect();
-                store.publish(&Publication { checkpoint: None, certificates }).await.unwrap();
+                store
+                    .publish(&Publication { checkpoints: Vec::new(), certificates })
+                    .await
+                    .unwrap();
             }
         }
         let took = start.elapsed();

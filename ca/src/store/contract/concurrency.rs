@@ -71,7 +71,7 @@ pub(crate) async fn conflicting_writers_make_one_history<H: Harness>(harness: &H
                     }
                     let events = group.events.iter();
                     let signed = events.map(|new| (new.leaf_index, vec![n as u8])).collect();
-                    let signed = Publication { checkpoint: None, certificates: signed };
+                    let signed = Publication { checkpoints: Vec::new(), certificates: signed };
                     store.publish(&signed).await.unwrap();
                 }
             })

@@ -8,7 +8,7 @@ use crate::store::{Store, StoreError};
 
 fn note(size: u64, note: &str) -> Publication {
     let row = CheckpointRow { size, note: note.to_owned() };
-    Publication { checkpoint: Some(row), ..certificates(&[]) }
+    Publication { checkpoints: vec![row], ..certificates(&[]) }
 }
 
 pub(crate) async fn the_first_note_of_a_size_stays(harness: &impl Harness) {

@@ -133,6 +133,69 @@ pub(crate) async fn the_first_signature_stays(harness: &impl Harness) {
     assert_eq!(row.certificate.as_deref(), Some(&b"first"[..]));
 }
 
+pub(crate) async fn a_publication_and_a_group_go_together(harness: &impl Harness) {
+    let store = harness.open().await.unwrap();
+    let mut author = Author::new();
+    store.record(&author.enrolment("alice")).await.unwrap();
+    let bob = author.enrolment("bob");
+    let stored = store.publish_and_record(&certificates(&[(0, b"alice's")]), &bob).await.unwrap();
+    assert_eq!(stored.len(), 1);
+    assert_eq!(stored[0].certificate.as_deref(), Some(&b"alice's"[..]));
+    assert!(store.identity(&uid("bob")).await.unwrap().is_some());
+    assert_eq!(store.edge().await.unwrap().root(), author.edge.root());
+    // The first signature stays here too.
+    let carol = author.enrolment("carol");
+    let again = certificates(&[(0, b"alice's second"), (2, b"bob's")]);
+    let mut stored = store.publish_and_record(&again, &carol).await.unwrap();
+    stored.sort_by_key(|row| row.leaf_index);
+    let ders: Vec<_> = stored.iter().map(|row| row.certificate.as_deref()).collect();
+    assert_eq!(ders, [Some(&b"alice's"[..]), Some(&b"bob's"[..])]);
+    // A group that revokes what is being published.
+    let mut group = author.group();
+    author.revoke(&mut group, "carol");
+    let group = author.seal(group);
+    store.publish_and_record(&certificates(&[(4, b"carol's")]), &group).await.unwrap();
+    let store = reopen(harness, store).await;
+    let row = store.certificate(4).await.unwrap().unwrap();
+    assert_eq!(row.certificate.as_deref(), Some(&b"carol's"[..]));
+    assert!(row.revoked.is_some());
+}
+
+pub(crate) async fn a_group_that_is_not_written_leaves_its_neighbours_to_be_published(
+    harness: &impl Harness,
+) {
+    let store = harness.open().await.unwrap();
+    let mut author = Author::new();
+    let mut late = author.clone();
+    store.record(&author.enrolment("alice")).await.unwrap();
+    let before = counts(&store).await;
+    let signed = certificates(&[(0, b"alice's")]);
+    let error = store.publish_and_record(&signed, &late.enrolment("bob")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Moved { expected: 0, found: 2 }), "{error}");
+    let mut twice = author.clone().enrolment("bob");
+    twice.events[0].new_key.as_mut().unwrap().hash = key("alice");
+    let error = store.publish_and_record(&signed, &twice).await.unwrap_err();
+    assert!(matches!(error, StoreError::Engine(_)), "{error}");
+    assert_eq!(counts(&store).await, before);
+    let stored = store.publish(&signed).await.unwrap();
+    assert_eq!(stored[0].certificate.as_deref(), Some(&b"alice's"[..]));
+    store.record(&author.enrolment("bob")).await.unwrap();
+}
+
+pub(crate) async fn what_a_group_revokes_of_its_own_is_revoked(harness: &impl Harness) {
+    let store = harness.open().await.unwrap();
+    let mut author = Author::new();
+    let mut group = author.group();
+    author.enrol(&mut group, "alice");
+    let at_ms = author.now_ms;
+    author.revoke(&mut group, "alice");
+    let group = author.seal(group);
+    store.record(&group).await.unwrap();
+    let row = store.certificate(0).await.unwrap().unwrap();
+    assert_eq!(row.revoked, Some((at_ms, RevocationReason::KeyCompromise)));
+    assert_eq!(store.revoked(Author::ISSUER, 3, 0).await.unwrap().len(), 1);
+}
+
 pub(crate) async fn publishing_what_is_not_recorded_is_nothing(harness: &impl Harness) {
     let store = harness.open().await.unwrap();
     assert!(store.publish(&certificates(&[(5, b"stray")])).await.unwrap().is_empty());

@@ -4,13 +4,43 @@ use sqlx::Arguments;
 use sqlx::postgres::PgArguments;
 
 use super::super::StoreError;
-use super::super::engine::{Given, Value};
+use super::super::engine::{Given, Statement, Value, renumbered};
 use super::super::sheet::{Column, Kind, Sheet};
 
 /// A statement's text and parameters.
 pub(super) fn statement(sql: &str, given: Given<'_>) -> Result<(String, PgArguments), StoreError> {
     let mut arguments = PgArguments::default();
-    let sql = match given {
+    let sql = appended(sql, given, &mut arguments)?;
+    Ok((sql, arguments))
+}
+
+/// A transaction's statements as one, which the server carries out in one exchange: all but the
+/// first are named queries beside it. What is changed in them is changed whether or not anybody
+/// asks for their rows, and no part of a statement sees what another part changed (PostgreSQL 15,
+/// section 7.8.4).
+pub(super) fn one(statements: &[Statement<'_>]) -> Result<(String, PgArguments), StoreError> {
+    let mut arguments = PgArguments::default();
+    let mut text = String::new();
+    let Some(((first, given), beside)) = statements.split_first() else {
+        return Ok((text, arguments));
+    };
+    for (n, (sql, given)) in beside.iter().enumerate() {
+        let sql = appended(sql, *given, &mut arguments)?;
+        text.push_str(&format!("{} s{n} AS ({sql})", if n == 0 { "WITH" } else { "," }));
+    }
+    text.push(' ');
+    text.push_str(&appended(first, *given, &mut arguments)?);
+    Ok((text, arguments))
+}
+
+/// A statement whose parameters are added to others before them.
+fn appended(
+    sql: &str,
+    given: Given<'_>,
+    arguments: &mut PgArguments,
+) -> Result<String, StoreError> {
+    let before = arguments.len();
+    match given {
         Given::Values(values) => {
             for value in values {
                 match value {
@@ -21,16 +51,15 @@ pub(super) fn statement(sql: &str, given: Given<'_>) -> Result<(String, PgArgume
                 }
                 .map_err(sqlx::Error::Encode)?;
             }
-            sql.to_owned()
+            Ok(renumbered(sql, before).into_owned())
         }
         Given::Rows(sheet) => {
             for (n, (_, kind)) in sheet.columns().iter().enumerate() {
-                add(&mut arguments, sheet, n, *kind)?;
+                add(arguments, sheet, n, *kind)?;
             }
-            sql.replace("{rows}", &relation(sheet.columns()))
+            Ok(sql.replace("{rows}", &renumbered(&relation(sheet.columns()), before)))
         }
-    };
-    Ok((sql, arguments))
+    }
 }
 
 fn relation(columns: &[Column]) -> String {

@@ -2,7 +2,7 @@
 //! state is not known is closed, never used again.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -29,6 +29,15 @@ pub(super) async fn within<T>(
     }
 }
 
+/// How a session on the writing connection begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// With a transaction of several statements.
+    Transaction,
+    /// With the one statement that is all of it, after this probe if there is one.
+    Statement(Option<&'static str>),
+}
+
 /// A connection for one call.
 #[derive(Debug)]
 pub(in super::super) struct PostgresSession {
@@ -42,8 +51,30 @@ enum Taken {
     /// From the pool.
     Reader(Option<PoolConnection<Postgres>>),
     /// The writing connection, and the place that it goes back to.
-    Writer(Option<PgConnection>, OwnedMutexGuard<Option<PgConnection>>),
+    Writer(Option<PgConnection>, OwnedMutexGuard<Option<Idle>>),
 }
+
+/// The writing connection while nobody uses it.
+#[derive(Debug)]
+pub(super) struct Idle {
+    pub(super) connection: PgConnection,
+    since: Instant,
+}
+
+impl Idle {
+    pub(super) fn now(connection: PgConnection) -> Self {
+        Self { connection, since: Instant::now() }
+    }
+
+    /// What to ask of it before a statement that must not be asked twice: nothing while it was used
+    /// so lately that no server can have ended and started in between.
+    pub(super) fn probe(&self) -> Option<&'static str> {
+        (self.since.elapsed() > FRESH).then_some("SELECT 1")
+    }
+}
+
+/// How long after an exchange a connection is taken for alive.
+pub(super) const FRESH: Duration = Duration::from_millis(20);
 
 impl PostgresSession {
     pub(super) async fn read(
@@ -59,15 +90,38 @@ impl PostgresSession {
         Ok(session)
     }
 
+    /// A session on the writing connection, with a transaction, or for one statement.
     pub(super) async fn write(
         connection: PgConnection,
-        place: OwnedMutexGuard<Option<PgConnection>>,
+        place: OwnedMutexGuard<Option<Idle>>,
         call: Duration,
+        begin: Begin,
     ) -> Result<Self, StoreError> {
         let connection = Taken::Writer(Some(connection), place);
-        let mut session = Self { connection, call, transaction: true };
-        session.control("BEGIN").await?;
+        let transaction = begin == Begin::Transaction;
+        let mut session = Self { connection, call, transaction };
+        match begin {
+            Begin::Transaction => session.control("BEGIN").await?,
+            Begin::Statement(Some(probe)) => session.control(probe).await?,
+            Begin::Statement(None) => {}
+        }
         Ok(session)
+    }
+
+    /// Carries out one statement that stands for a whole transaction. One that the server refused
+    /// has changed nothing.
+    pub(super) async fn once(
+        mut self,
+        sql: String,
+        arguments: PgArguments,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let call = self.call;
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+        let outcome = within(call, query.fetch_all(self.connection()?)).await;
+        if matches!(&outcome, Ok(_) | Err(StoreError::Engine(sqlx::Error::Database(_)))) {
+            self.finish("").await?;
+        }
+        outcome
     }
 
     /// The connection; it is gone only once the session has ended.
@@ -93,7 +147,7 @@ impl PostgresSession {
         // Its state is known: it may be used again.
         match &mut self.connection {
             Taken::Reader(connection) => drop(connection.take()),
-            Taken::Writer(connection, place) => **place = connection.take(),
+            Taken::Writer(connection, place) => **place = connection.take().map(Idle::now),
         }
         Ok(())
     }
