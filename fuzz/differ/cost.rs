@@ -1,5 +1,5 @@
 //! What a verification costs: ours, openssl's in the same process, and the bare signature checks.
-//! `cargo run --release --bin chain-cost` in `fuzz/`; medians of rounds that take turns.
+//! `cargo run --release --features cost --bin chain-cost` in `fuzz/`; medians of rounds that take turns.
 
 use std::time::{Duration, Instant};
 

@@ -31,5 +31,4 @@ as_on_sqlite! {
     crash::a_second_start_goes_on_with_the_folder,
     crash::killed_processes_lose_nothing_and_double_nothing,
     log::a_bundle_is_verified_offline_and_every_part_of_it_counts,
-    log::the_whole_log_is_verified_exported_and_verified_elsewhere,
 }

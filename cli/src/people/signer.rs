@@ -39,11 +39,11 @@ pub(crate) struct SignerArgs {
 pub(crate) struct KeyId(Vec<u8>);
 
 fn key_id(text: &str) -> Result<KeyId, String> {
-    let digits = text.as_bytes();
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let bytes: Option<Vec<u8>> =
-        digits.chunks(2).map(|p| byte(p).filter(|_| p.len() == 2)).collect();
-    bytes.filter(|b| !b.is_empty()).map(KeyId).ok_or_else(|| format!("{text:?} is not hexadecimal"))
+    hex::decode(text)
+        .ok()
+        .filter(|b| !b.is_empty())
+        .map(KeyId)
+        .ok_or_else(|| format!("{text:?} is not hexadecimal"))
 }
 
 /// Roles in which people sign.
