@@ -25,6 +25,8 @@ pub(crate) fn demo() -> Result<(), String> {
     story.share()?;
     story.impostor(&server)?;
     let server = story.crash(server)?;
+    story.switch()?;
+    story.goes_on()?;
     drop(server);
     println!("\nThat is all. Look around in {}", story.folder.display());
     Ok(())
@@ -42,6 +44,9 @@ fn fresh_folder() -> Result<PathBuf, String> {
     std::fs::write(folder.join(MARK), "").map_err(told)?;
     Ok(folder)
 }
+
+/// Seconds by which the demonstration's clock is ahead.
+const CLOCK: &str = "clock";
 
 struct Story {
     folder: PathBuf,
@@ -146,8 +151,78 @@ impl Story {
         Ok(server)
     }
 
+    /// Alice's key is lost. Two of three officers approve a switch, Mallory cannot, and the wait
+    /// passes by the clock of the demonstration.
+    fn switch(&self) -> Result<(), String> {
+        let trust = ["--trust", "ca/trust.json"];
+        say("7. Alice's phone falls into the lake. She makes a new key and asks for a switch");
+        self.run("avouch", &["key", "new", "--out", "alice-new.key"])?;
+        let ask = ["switch", "request", "alice", "--new-key", "alice-new.key"];
+        let reason = ["--reason", "the phone fell into the lake"];
+        self.run("avouch", &[&ask[..], &reason, &trust].concat())?;
+        println!("\nMallory, who holds the gateway, has no officer's key. His own does not count:");
+        let approve = |key: &'static str, how: &'static str| {
+            ["approve", "alice", "--key", key, "--remark", how, "--yes", "--trust", "ca/trust.json"]
+        };
+        self.ends_with(20, &approve("mallory.key", "it is me"))?;
+        println!("\nTwo of three officers have met her.");
+        self.run("avouch", &approve("ca/officer-1.key", "met at the office, passport"))?;
+        self.run("avouch", &approve("ca/officer-2.key", "known for years"))?;
+        let status = [&["switch", "status", "alice"][..], &trust].concat();
+        self.ends_with(21, &status)?;
+        say("8. Three days pass, by a clock that is marked as a test's, and nobody objects");
+        self.write(CLOCK, &(73 * 3600).to_string())?;
+        for _ in 0..300 {
+            let (code, said) = self.ask(&status)?;
+            if code == Some(0) {
+                println!("\n$ avouch {}\n{said}", shown(&status));
+                return Ok(());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        Err("the switch did not take effect".to_owned())
+    }
+
+    /// Bob's client stops once and tells him why; then he goes on.
+    fn goes_on(&self) -> Result<(), String> {
+        say("9. Bob's client stops once, and goes on when he has said that he knows");
+        let trust = ["--trust", "ca/trust.json", "--contacts", "bob-contacts.json"];
+        let seal = ["seal", "--in", "letter.txt", "--out", "again.sealed", "--to", "alice"];
+        let seal = [&seal[..], &trust].concat();
+        self.ends_with(14, &seal)?;
+        self.run("avouch", &[&["contact", "acknowledge", "alice"][..], &trust].concat())?;
+        self.run("avouch", &seal)?;
+        let open =
+            ["open", "--key", "alice-new.key", "--in", "again.sealed", "--out", "again.alice"];
+        self.run("avouch", &open)?;
+        if self.read("again.alice")? == self.read("letter.txt")? {
+            Ok(())
+        } else {
+            Err("again.alice is not the letter".to_owned())
+        }
+    }
+
+    /// Shows a command of avouch that has to end with this exit code, and what it said.
+    fn ends_with(&self, expected: i32, arguments: &[&str]) -> Result<(), String> {
+        let (code, said) = self.ask(arguments)?;
+        println!("\n$ avouch {}\n{said}(exit code {expected})", shown(arguments));
+        if code == Some(expected) {
+            Ok(())
+        } else {
+            Err(format!("it ended with {code:?} instead of {expected}"))
+        }
+    }
+
+    /// Runs avouch; its exit code, and all that it said.
+    fn ask(&self, arguments: &[&str]) -> Result<(Option<i32>, String), String> {
+        let mut command = self.command(&self.avouch, arguments);
+        let Output { status, stdout, stderr } =
+            command.output().map_err(|e| failed(&command, &e))?;
+        Ok((status.code(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned()))
+    }
+
     fn start(&self, listen: &str) -> Result<Server, String> {
-        let arguments = ["dev", "--data", "ca", "--listen", listen];
+        let arguments = ["dev", "--data", "ca", "--listen", listen, "--test-clock", CLOCK];
         println!("\n$ avouch {} &", arguments.join(" "));
         let log = File::options().create(true).append(true).open(self.folder.join("server.log"));
         let log = log.map_err(|e| format!("server.log: {e}"))?;
@@ -193,10 +268,7 @@ impl Story {
     fn run(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
         println!("\n$ {program} {}", shown(arguments));
         let path = if program == "avouch" { self.avouch.as_path() } else { Path::new(program) };
-        let mut command = Command::new(path);
-        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
-        // The server is on this machine, whatever proxy there is.
-        command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+        let mut command = self.command(path, arguments);
         let Output { status, stdout, stderr } =
             command.output().map_err(|e| failed(&command, &e))?;
         let said = String::from_utf8_lossy(&stdout).into_owned();
@@ -206,6 +278,15 @@ impl Story {
             eprint!("{}", String::from_utf8_lossy(&stderr));
         }
         if status.success() { Ok(said) } else { Err(failed(&command, &status)) }
+    }
+
+    fn command(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
+        command.env("AVOUCH_TEST_CLOCK", CLOCK).env("AVOUCH_OWN", "own.json");
+        // The server is on this machine, whatever proxy there is.
+        command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+        command
     }
 
     fn read(&self, name: &str) -> Result<String, String> {
