@@ -1,9 +1,9 @@
 //! Identities that move to new keys, and everybody who tries to move them.
 
 mod attacker;
-mod lives;
+pub(crate) mod lives;
 mod phone;
-mod race;
+pub(crate) mod race;
 mod writer;
 
 use wire::problem::{Problem, ProblemCode};

@@ -21,7 +21,7 @@ thread_local! {
     static STORE: Cell<Option<String>> = const { Cell::new(None) };
 }
 
-/// Runs a test whose [`Installation::start`] uses this database instead of a file of its own.
+/// Runs a test whose [`Installation`] uses this database instead of a file of its own.
 ///
 /// # Panics
 /// When the test does not start exactly one installation: several would want one database.
@@ -42,21 +42,22 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Starts one in a new folder, with SoftHSM; its database is SQLite, or what [`on_store`] says.
+    /// Starts one in a new folder, with SoftHSM.
     #[must_use]
     pub fn start() -> Self {
-        match STORE.take() {
-            Some(url) => Self::start_with(&["--store", &url]),
-            None => Self::start_with(&[]),
-        }
+        Self::start_with(&[])
     }
 
-    /// Starts one in a new folder with more arguments to `avouch dev`.
+    /// Starts one in a new folder with more arguments to `avouch dev`; its database is SQLite, or
+    /// what [`on_store`] says.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary folder");
         let folder = temporary.path().join("data");
-        let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let mut arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        if let Some(url) = STORE.take() {
+            arguments.extend(["--store".to_owned(), url]);
+        }
         let (child, address) = launch(&folder, "127.0.0.1:0", &arguments);
         let child = Mutex::new(child);
         Self { folder, _temporary: Some(temporary), arguments, address, child }

@@ -19,7 +19,7 @@ fn becomes(town: &Town, uid: &str, key: &Holder) {
 }
 
 #[test]
-fn whoever_lost_every_key_gets_the_identity_back_by_officers_and_a_wait() {
+pub(crate) fn whoever_lost_every_key_gets_the_identity_back_by_officers_and_a_wait() {
     let town = Town::new();
     let (old, new) = (Holder::new(), Holder::new());
     town.enrol("alice", &old, None);
@@ -166,7 +166,7 @@ fn an_officer_suspends_and_the_threshold_resumes_and_retires() {
 }
 
 #[test]
-fn what_loosens_waits_and_what_tightens_holds_at_once_and_both_outlast_a_restart() {
+pub(crate) fn what_loosens_waits_and_what_tightens_holds_at_once_and_both_outlast_a_restart() {
     use wire::rules::Rules;
     let mut town = Town::new();
     let key = Holder::new();

@@ -106,7 +106,7 @@ fn ask(
 }
 
 #[test]
-fn each_step_has_one_winner() {
+pub(crate) fn each_step_has_one_winner() {
     let town = Town::new();
     for round in 0..6 {
         town.clock_at(0);
