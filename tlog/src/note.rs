@@ -13,6 +13,7 @@ mod key;
 mod text;
 
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
+pub(crate) use key::check_name;
 pub use key::{KeyKind, LogKey};
 pub use text::{Note, NoteSignature};
 

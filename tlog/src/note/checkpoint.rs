@@ -131,6 +131,12 @@ impl SignedCheckpoint {
         &self.checkpoint
     }
 
+    /// The note: text and signature lines.
+    #[must_use]
+    pub fn note(&self) -> &Note {
+        &self.note
+    }
+
     /// All signature lines, verified and unknown ones.
     #[must_use]
     pub fn signatures(&self) -> &[NoteSignature] {

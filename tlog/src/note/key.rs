@@ -143,6 +143,12 @@ impl LogKey {
         format!("{}+{}+{}", self.origin, hex::encode(self.id), STANDARD.encode(key))
     }
 
+    /// Whether it is the same key, under whatever name.
+    #[must_use]
+    pub fn same_key(&self, other: &Self) -> bool {
+        (self.kind, &self.public) == (other.kind, &other.public)
+    }
+
     /// The log's origin and the key's name.
     #[must_use]
     pub fn origin(&self) -> &str {
@@ -233,7 +239,7 @@ impl PartialEq for LogKey {
 impl Eq for LogKey {}
 
 /// Names of keys (C2SP signed-note, "Format"): no Unicode spaces, no plus, no control characters.
-pub(super) fn check_name(name: &str) -> Result<(), NoteError> {
+pub(crate) fn check_name(name: &str) -> Result<(), NoteError> {
     let reason = if name.is_empty() {
         "empty"
     } else if name.len() > 256 {
