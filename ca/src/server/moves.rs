@@ -94,6 +94,15 @@ pub(super) async fn about(
 /// A change of the installation.
 pub(super) async fn change(authority: &Arc<Authority>, signed: Signed) -> Result<ResponseBody> {
     let intent = intent(&signed)?;
+    // Nothing but officers' statements changes the installation, and whoever replays the change
+    // weighs all of its evidence: what is not weighed here would end every later start.
+    if !signed.id_tokens.is_empty() || !signed.public_keys.is_empty() {
+        let detail = "a change of the installation rests on officers' signatures alone";
+        let problem = Problem::new(ProblemCode::EvidenceRefused, detail).rule("evidence");
+        return Err(Box::new(
+            problem.remedy("send the intent and the statements, and nothing else"),
+        ));
+    }
     let weighed = weigh(authority, None, None, Vec::new(), signed).await?;
     let (reply, answer) = Reply::channel();
     authority.submit_change(ChangeAsk {
