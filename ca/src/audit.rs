@@ -102,9 +102,10 @@ pub async fn verify(store: &dyn Store) -> Result<Verified, AuditError> {
     let installation = installation(store).await?;
     let secret = store.secret().await?.unwrap_or_default();
     let heads = Heads::in_memory(secret);
+    // Before the log itself: that only grows, so it has what a checkpoint of now covers.
+    let checkpoint = latest(store, &installation).await?;
     let timeline = timeline(store, installation.clone()).await?;
     catch_up(store, &heads, &timeline).await?;
-    let checkpoint = latest(store, &installation).await?;
     let revoked = revoked(store, &heads).await?;
     let mut edge = Edge::empty();
     let mut verified = Verified {
@@ -142,9 +143,14 @@ pub async fn verify(store: &dyn Store) -> Result<Verified, AuditError> {
             };
             verified.events += 1;
             verified.identities += u64::from(event.sequence == 0);
-            let there = certificate(store, event, index, &revoked).await?;
+            let issuer = timeline.at(index).issuance().issuer();
+            let there = certificate(store, issuer, event, index, &revoked).await?;
             verified.certificates += u64::from(there);
         }
+    }
+    if let Some((size, _)) = checkpoint.filter(|(size, _)| *size > edge.size()) {
+        let reason = format!("it covers more than the {} leaves that there are", edge.size());
+        return Err(AuditError::Checkpoint { size, reason });
     }
     verified.leaves = edge.size();
     verified.root = edge.root();
@@ -197,10 +203,11 @@ async fn latest(
     Ok(Some((signed.checkpoint().size(), signed.checkpoint().root())))
 }
 
-/// Whether a certificate is stored for an event; it must be the one that the event calls for, and
-/// its row must say of revocation what the log says.
+/// Whether a certificate is stored for an event; it must be the one that the event calls for, signed
+/// by the issuer, and its row must say of revocation what the log says.
 async fn certificate(
     store: &dyn Store,
+    issuer: &x509::Issuer,
     event: &Event,
     index: u64,
     revoked: &HashMap<u64, (u64, RevocationReason)>,
@@ -215,8 +222,9 @@ async fn certificate(
         return Err(AuditError::Revocation { index });
     }
     let Some(der) = row.certificate else { return Ok(false) };
-    let fits = x509::Certificate::parse(&der)
-        .is_ok_and(|certificate| Hash32::of(certificate.tbs_der()) == body.tbs);
+    let fits = x509::Certificate::parse(&der).is_ok_and(|certificate| {
+        Hash32::of(certificate.tbs_der()) == body.tbs && certificate.is_signed_by(issuer)
+    });
     if fits { Ok(true) } else { Err(wrong()) }
 }
 

@@ -23,9 +23,10 @@ use crate::metrics::Metrics;
 use crate::notices::{self, AddressKey, NoticeSettings, Notices};
 use crate::store::rows::Publication;
 use crate::store::{Store, StoreError};
+use crate::tail::TailError;
 use crate::token::Token;
 use crate::walk::{self, Ask, ChangeAsk, Log, LogKeyError, QueueSender, TreeHead};
-use crate::{crl, effects, issue, reopen};
+use crate::{crl, effects, issue, reopen, tail};
 
 /// Leaves of a log in which nothing has happened yet: genesis, and the empty map's root.
 const FIRST_SIZE: u64 = 2;
@@ -101,6 +102,9 @@ pub enum OpenError {
     /// The latest signed checkpoint is not one of this log.
     #[error("the latest signed checkpoint: {0}")]
     Checkpoint(String),
+    /// What was recorded last is not believed.
+    #[error(transparent)]
+    Tail(#[from] TailError),
     /// The map of heads does not follow from the log.
     #[error("the map of heads: {0}")]
     Map(#[from] CatchUpError),
@@ -236,6 +240,7 @@ impl Authority {
         let notices = Notices::new(notices, AddressKey::derive(&secret));
         let token = Token::new(hsm, metrics.clone());
         let (edge, checkpoint) = signed_edge(&*store, &token, &log).await?;
+        tail::check(&*store, checkpoint.size(), clock.now_ms()).await?;
         let head = TreeHead::of_edge(&edge);
         let heads = Heads::open(&*store, secret, &checkpoint).await.map_err(CatchUpError::Heads)?;
         let timeline = timeline(&*store, installation).await?;

@@ -75,6 +75,12 @@ pub enum CatchUpError {
         /// Number of the latest event found.
         sequence: u64,
     },
+    /// One key, two identities.
+    #[error("before leaf {index} an identity takes a key that is, or was, another identity's")]
+    SharedKey {
+        /// Index of the map's root after it.
+        index: u64,
+    },
     /// The events give another map than the log says.
     #[error("leaf {index} holds map root {logged}; the events give {replayed}")]
     Root {
@@ -97,8 +103,17 @@ impl From<CatchUpError> for Fatal {
     }
 }
 
-/// What one leaf changes in the map.
-type Changes = HashMap<u64, Vec<(Hash32, Hash32)>>;
+/// A value that changes in the map.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    at: Hash32,
+    value: Hash32,
+    /// It says whose a public key is, and stays as it is for ever.
+    is_owner: bool,
+}
+
+/// What each leaf changes in the map.
+type Changes = HashMap<u64, Vec<Change>>;
 
 /// The installation through time, replayed from its events. Whether these are all there are is
 /// what the map says: see [`catch_up`].
@@ -163,7 +178,8 @@ pub(crate) async fn catch_up(
                     let is_it = after.head() == Some(row.leaf.leaf_hash());
                     let head = after.proven_head().filter(|_| is_it);
                     let head = head.ok_or(CatchUpError::Leaf { index })?;
-                    pending.push((installation_position(), head));
+                    let at = installation_position();
+                    pending.push(Change { at, value: head, is_owner: false });
                 }
                 (LeafKind::Event, Some(_)) => {
                     pending.extend(changes.remove(&index).ok_or(CatchUpError::Leaf { index })?);
@@ -194,13 +210,25 @@ pub(crate) async fn catch_up(
 async fn take_on(
     store: &dyn Store,
     heads: &Heads,
-    pending: &[(Hash32, Hash32)],
+    pending: &[Change],
     index: u64,
     logged: Hash32,
 ) -> Result<(), CatchUpError> {
-    let keys: Vec<Hash32> = pending.iter().map(|(key, _)| *key).collect();
-    let stage = |map: &tlog::map::Map, _| -> Result<_, MapError> { map.stage(pending) };
-    let staged = heads.with(store, &keys, stage).await?;
+    let places: Vec<Hash32> = pending.iter().map(|change| change.at).collect();
+    let changes: Vec<_> = pending.iter().map(|change| (change.at, change.value)).collect();
+    let owners: Vec<_> = pending.iter().filter(|change| change.is_owner).collect();
+    let stage = |map: &tlog::map::Map, _| -> Result<_, MapError> {
+        let mut owned = HashMap::new();
+        for Change { at, value, .. } in &owners {
+            let before = map.get(at)?.unwrap_or(*value);
+            if before != *value || *owned.entry(*at).or_insert(*value) != *value {
+                return Ok(None);
+            }
+        }
+        map.stage(&changes).map(Some)
+    };
+    let staged = heads.with(store, &places, stage).await?;
+    let staged = staged.ok_or(CatchUpError::SharedKey { index })?;
     let replayed = staged.root();
     if replayed != logged {
         return Err(CatchUpError::Root { index, logged, replayed });
@@ -232,9 +260,14 @@ fn replay(
             .certified(event, index, |spki| history.key(spki))
             .map_err(|source| CatchUpError::Certificate { index, source })?;
         let identity = history.identity().ok_or(CatchUpError::Leaf { index })?;
-        let mut changed = vec![(at, identity.proven_head().hash())];
-        changed.extend(step.new_key.map(|key| (heads.of_key(key), at)));
+        let head = identity.proven_head().hash();
+        let mut changed = vec![Change { at, value: head, is_owner: false }];
+        let of_key = |key| Change { at: heads.of_key(key), value: at, is_owner: true };
+        changed.extend(step.new_key.map(of_key));
         changes.insert(index, changed);
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

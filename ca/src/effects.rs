@@ -65,6 +65,10 @@ async fn take_effect(
     authority: &Authority,
     refused: &mut HashMap<Waiting, u64>,
 ) -> Result<u64, StoreError> {
+    // Nothing ends a wait that could not be in a signed checkpoint soon (`tail.rs`).
+    if authority.hsm_state().is_err() {
+        return Ok(authority.clock().now_ms() + LOOK_MS);
+    }
     let identities = authority.store().due(BATCH).await?;
     let identities = identities.into_iter().map(|(due, uid)| (due, Waiting::Identity(uid)));
     let installation = authority.installation();

@@ -28,5 +28,6 @@ mod search;
 pub mod server;
 pub mod store;
 mod switches;
+mod tail;
 mod token;
 mod walk;

@@ -170,6 +170,50 @@ fn a_map_that_was_rolled_back_is_made_good_or_refused() {
 }
 
 #[test]
+fn a_log_cut_off_below_its_checkpoint_is_not_verified_and_not_served() {
+    let mut installation = Installation::start();
+    let _ = enrolled(&installation, "alice", &Key::p256().csr("/CN=alice", &[]));
+    let (database, earlier) = (installation.file("avouch.db"), installation.file("earlier.db"));
+    assert!(installation.stop().success());
+    std::fs::copy(&database, &earlier).expect("a file of ours");
+    installation.restart_after(|_| {});
+    let _ = enrolled(&installation, "bob", &Key::p256().csr("/CN=bob", &[]));
+    assert!(installation.stop().success());
+    let latest = "SELECT size, hex(CAST(note AS BLOB)) FROM checkpoint ORDER BY size DESC LIMIT 1";
+    let latest = tamper(&database, &[latest]).remove(0);
+    std::fs::copy(&earlier, &database).expect("a file of ours");
+    let insert =
+        format!("INSERT INTO checkpoint VALUES ({}, CAST(x'{}' AS TEXT))", latest[0], latest[1]);
+    tamper(&database, &[&insert]);
+    let config = installation.file("avouch.toml");
+    let config = config.to_str().expect("UTF-8");
+    for command in [&["log", "verify", "--config", config][..], &["authority", "--config", config]]
+    {
+        let output = installation.avouch(command);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{command:?}: {said}");
+        assert!(said.contains("checkpoint"), "{command:?}: {said}");
+    }
+}
+
+#[test]
+fn a_certificate_with_a_ruined_signature_is_not_verified() {
+    let installation = Installation::start();
+    let _ = enrolled(&installation, "alice", &Key::p256().csr("/CN=alice", &[]));
+    assert!(installation.stop().success());
+    let ruin = "UPDATE certificate SET certificate = CAST(substr(certificate, 1, \
+                length(certificate) - 1) || CASE WHEN substr(certificate, -1) = x'00' \
+                THEN x'01' ELSE x'00' END AS BLOB)";
+    tamper(&installation.file("avouch.db"), &[ruin]);
+    let config = installation.file("avouch.toml");
+    let verify = ["log", "verify", "--config", config.to_str().expect("UTF-8")];
+    let output = installation.avouch(&verify);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("not the one that its event calls for"), "{said}");
+}
+
+#[test]
 fn without_its_trust_file_the_authority_does_not_start() {
     let installation = Installation::start();
     assert!(installation.stop().success());

@@ -12,6 +12,7 @@ use x509_cert::ext::pkix::{
 };
 use x509_cert::name::Name;
 
+use crate::Issuer;
 use crate::asn1::{self, Reader};
 use crate::ext;
 use crate::pem::{self, PemError};
@@ -164,6 +165,20 @@ impl Certificate {
     #[must_use]
     pub fn inner(&self) -> &x509_cert::Certificate {
         &self.inner
+    }
+
+    /// Whether `issuer` signed it: name, algorithm and signature (RFC 5280 section 4.1.1.3). Says
+    /// nothing about validity.
+    #[must_use]
+    pub fn is_signed_by(&self, issuer: &Issuer) -> bool {
+        let signature = self.inner().signature().as_bytes();
+        let algorithm = self.inner().signature_algorithm().to_der();
+        self.issuer_der() == issuer.subject_der()
+            && algorithm.is_ok_and(|der| der == issuer.algorithm().identifier_der())
+            && signature.is_some_and(|signature| {
+                let verification = issuer.algorithm().verification();
+                verification.verify(issuer.key(), self.tbs_der(), signature)
+            })
     }
 
     /// The serial number's octets, big-endian, as encoded.

@@ -128,7 +128,7 @@ impl Author {
         });
     }
 
-    fn event<'g>(
+    pub(crate) fn event<'g>(
         &mut self,
         group: &'g mut RecordGroup,
         name: Option<&str>,
