@@ -168,8 +168,7 @@ async fn revoked(
         ProofError::Store(error) => AuditError::Store(error),
         error => AuditError::Revoked(error.to_string()),
     };
-    let _ = revocations.reach(store, heads, 0, || head).await.map_err(told)?;
-    let entries = revocations.entries(store, heads).await.map_err(told)?;
+    let (_, entries) = revocations.from(store, heads, 0, || head).await.map_err(told)?;
     Ok(entries.iter().map(|e| (e.serial.leaf_index(), (e.at_ms, e.reason))).collect())
 }
 

@@ -115,6 +115,7 @@ struct Shard {
     number: u64,
     /// Leaves of the log that it covers.
     size: u64,
+    this_update: u64,
     next_update: u64,
 }
 
@@ -122,7 +123,7 @@ impl Shard {
     /// There is no CRL: nothing of the shard was revoked before it began.
     fn none(authority: &Authority, shard: u32) -> Self {
         let size = authority.certificates().first_leaf(shard);
-        Self { number: 0, size, next_update: 0 }
+        Self { number: 0, size, this_update: 0, next_update: 0 }
     }
 }
 
@@ -140,7 +141,7 @@ async fn stored(
         let number = number.ok_or_else(|| "its number is not one of ours".to_owned())?;
         let size = (number >> COUNTER_BITS).max(certificates.first_leaf(shard));
         let next_update = crl.next_update().unwrap_or_default();
-        Ok((Shard { number, size, next_update }, crl))
+        Ok((Shard { number, size, this_update: crl.this_update(), next_update }, crl))
     });
     match read {
         Ok(read) => Ok(Some(read)),
@@ -161,8 +162,8 @@ async fn make_due(authority: &Authority, shards: &mut Vec<Shard>) -> Result<(), 
         shards.push(found.unwrap_or_else(|| Shard::none(authority, shard)));
     }
     let from = shards.iter().map(|shard| shard.size).min().unwrap_or_default();
-    let _ = authority.revocations().reach(store, heads, from, || authority.tree_head()).await?;
-    let entries = authority.revocations().entries(store, heads).await?;
+    let head = || authority.tree_head();
+    let (_, entries) = authority.revocations().from(store, heads, from, head).await?;
     let behind: HashSet<u32> = entries
         .iter()
         .map(|entry| (certificates.shard(&entry.serial), entry.by))
@@ -172,10 +173,12 @@ async fn make_due(authority: &Authority, shards: &mut Vec<Shard>) -> Result<(), 
     for (n, shard) in (0..).zip(shards.iter_mut()) {
         let now = authority.clock().now_ms() / 1000;
         if shard.next_update != 0 {
-            let this_update = shard.next_update.saturating_sub(max_age(authority));
-            authority.metrics().crl(n, this_update, shard.next_update);
+            authority.metrics().crl(n, shard.this_update, shard.next_update);
         }
-        if shard.next_update <= now + max_age(authority) / 2 || behind.contains(&n) {
+        // A CRL of before the policy was tightened counts for less than it says.
+        let half = max_age(authority) / 2;
+        let old = shard.next_update.min(shard.this_update + max_age(authority)) <= now + half;
+        if old || behind.contains(&n) {
             *shard = make(authority, n, *shard, now).await?;
         }
     }
@@ -198,7 +201,7 @@ async fn make(
     }
     let from =
         before.as_ref().map_or(Shard::none(authority, shard).size, |(before, _)| before.size);
-    let to = revocations.reach(store, heads, from, || authority.tree_head()).await?;
+    let (to, entries) = revocations.from(store, heads, from, || authority.tree_head()).await?;
     let mut revoked: BTreeMap<[u8; 16], x509::Revoked> = BTreeMap::new();
     for (serial, at, reason) in before.iter().flat_map(|(_, crl)| crl.entries()) {
         // Serial numbers of ours have 16 octets, and the signature says that they are ours.
@@ -206,9 +209,8 @@ async fn make(
         let reason = reason.unwrap_or(Reason::Unspecified);
         revoked.insert(serial, x509::Revoked { serial, at, reason });
     }
-    for entry in revocations.entries(store, heads).await? {
-        let Entry { serial, at_ms, reason, by } = entry;
-        if certificates.shard(&serial) == shard && by < to {
+    for Entry { serial, at_ms, reason, .. } in entries {
+        if certificates.shard(&serial) == shard {
             let (serial, at) = (*serial.as_bytes(), at_ms / 1000);
             let reason = Reason::from_code(reason.number()).unwrap_or(Reason::Unspecified);
             revoked.entry(serial).or_insert(x509::Revoked { serial, at, reason });
@@ -235,7 +237,7 @@ async fn make(
     }
     authority.metrics().crl(shard, now, next_update);
     tracing::info!(shard, number, entries, "made a CRL");
-    Ok(Shard { number, size: to, next_update })
+    Ok(Shard { number, size: to, this_update: now, next_update })
 }
 
 /// What the CRL has to hold, without what certainly expired; names the rows that say otherwise.

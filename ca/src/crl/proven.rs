@@ -89,8 +89,25 @@ impl Revocations {
         known.revocations.extend(new.map(|revocation| (revocation, None)));
     }
 
+    /// The certificates that are revoked from a leaf on, and up to which leaf that is all of them.
+    pub(crate) async fn from(
+        &self,
+        store: &dyn Store,
+        heads: &Heads,
+        from: u64,
+        head: impl Fn() -> TreeHead,
+    ) -> Result<(u64, Vec<Entry>), ProofError> {
+        loop {
+            let to = self.reach(store, heads, from, &head).await?;
+            // Whatever made them be forgotten meanwhile: they are read again.
+            if let Some(entries) = self.entries(store, heads, from, to).await? {
+                return Ok((to, entries));
+            }
+        }
+    }
+
     /// Makes sure that all revocations from a leaf on are known; returns up to which.
-    pub(crate) async fn reach(
+    async fn reach(
         &self,
         store: &dyn Store,
         heads: &Heads,
@@ -133,12 +150,15 @@ impl Revocations {
         }
     }
 
-    /// The certificates that the known revocations are about.
-    pub(crate) async fn entries(
+    /// The certificates that the known revocations are about, if those from one leaf up to another
+    /// are still known.
+    async fn entries(
         &self,
         store: &dyn Store,
         heads: &Heads,
-    ) -> Result<Vec<Entry>, ProofError> {
+        from: u64,
+        to: u64,
+    ) -> Result<Option<Vec<Entry>>, ProofError> {
         let open: Vec<Revocation> = {
             let known = self.lock();
             let open = known.revocations.iter().filter(|(_, entries)| entries.is_none());
@@ -153,7 +173,12 @@ impl Revocations {
             }
         }
         let known = self.lock();
-        Ok(known.revocations.iter().filter_map(|(_, e)| e.as_ref()).flatten().copied().collect())
+        let whole = known.from <= from
+            && to <= known.to
+            && known.revocations.iter().all(|(r, about)| r.leaf_index >= to || about.is_some());
+        let entries = known.revocations.iter().filter_map(|(_, about)| about.as_ref());
+        let entries = entries.flatten().filter(|entry| entry.by < to);
+        Ok(whole.then(|| entries.copied().collect()))
     }
 }
 
