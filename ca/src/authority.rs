@@ -293,6 +293,12 @@ impl Authority {
         Arc::clone(self.present().timeline.current().installation())
     }
 
+    /// Installation and certificates of one moment: a request is parsed and weighed under both.
+    pub(crate) fn at_once(&self) -> (Arc<Installation>, Arc<Certificates>) {
+        let present = self.present();
+        (Arc::clone(present.timeline.current().installation()), present.certificates)
+    }
+
     /// The installation through time.
     pub(crate) fn timeline(&self) -> Arc<Timeline> {
         self.present().timeline

@@ -5,6 +5,7 @@ mod connection;
 mod handle;
 mod moves;
 mod space;
+mod weigh;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,25 +1,21 @@
 //! One request: parsed, then put at the beginning of its walk, or answered from the store.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use evidence::dossier::{self, DossierError, Piece};
-use policy::{Fact, Installation};
-use serde_bytes::ByteBuf;
+use evidence::dossier::{self, Piece};
 use tokio::sync::oneshot;
-use wire::address::Address;
 use wire::event::{EvidenceKind, RevocationReason, TransportSource, TransportWord};
 use wire::intent::{Intent, NameKind};
 use wire::problem::{Problem, ProblemCode};
 use wire::socket::{Peer, Request, RequestBody, ResponseBody, Signed};
-use wire::statement::SignedStatement;
 use wire::{Encoded, Hash32, IdempotencyKey, UserId};
 use x509::Csr;
 
+use super::Door;
 use super::moves::{self, About};
-use super::{Door, addresses};
+use super::weigh::{Bringer, Weighed, weigh};
 use crate::authority::Authority;
-use crate::store::Wanted;
+use crate::certificates::Certificates;
 use crate::walk::{Action, Answer, Ask, Guest, Idempotency, Reply};
 use crate::{proofs, queries, search, switches};
 
@@ -153,21 +149,24 @@ async fn issue(
     signed: Signed,
 ) -> Result<ResponseBody> {
     let guest = authority.announce();
-    let csr = parse(authority, &uid, csr)?;
+    let (installation, certificates) = authority.at_once();
+    let csr = parse(&certificates, &uid, csr)?;
     can_sign(authority)?;
     names_only_the_id(&signed)?;
     let request = request_hash(&uid, csr.der(), &signed);
     let mut evidence = vec![dossier::piece(EvidenceKind::Csr, csr.der().to_vec())];
     evidence.extend(peer);
+    let bringer = Bringer { uid: Some(&uid), csr: Some(&csr) };
+    let weighed = weigh(authority, installation, bringer, evidence, signed).await?;
     let action = Action::Certify(Box::new(csr));
     let idempotency = idempotency_key.map(|key| Idempotency { key, request });
-    let answer = walk(authority, uid, action, evidence, signed, idempotency, Some(guest)).await?;
+    let answer = put(authority, uid, action, weighed, idempotency, Some(guest)).await?;
     certificate(authority, &answer)
 }
 
 /// Reads a certification request; its subject must be the identity.
-pub(super) fn parse(authority: &Authority, uid: &UserId, csr: &[u8]) -> Result<Csr> {
-    Csr::parse(csr, authority.certificates().key_rules())
+pub(super) fn parse(certificates: &Certificates, uid: &UserId, csr: &[u8]) -> Result<Csr> {
+    Csr::parse(csr, certificates.key_rules())
         .and_then(|csr| csr.check_subject(uid).map(|()| csr))
         .map_err(|error| csr_problem(&error))
 }
@@ -209,70 +208,11 @@ async fn revoke(
     let row = queries::certificate_row(authority, serial).await?;
     let action =
         Action::Revoke { leaf_index: row.leaf_index, serial: row.serial, key: row.key, reason };
-    let evidence = peer.into_iter().collect();
-    let answer = walk(authority, row.uid, action, evidence, signed, None, None).await?;
+    let (installation, evidence) = (authority.installation(), peer.into_iter().collect());
+    let bringer = Bringer { uid: Some(&row.uid), csr: None };
+    let weighed = weigh(authority, installation, bringer, evidence, signed).await?;
+    let answer = put(authority, row.uid, action, weighed, None, None).await?;
     certificate(authority, &answer)
-}
-
-/// Evidence that was weighed, but for what counts at a certain time only.
-pub(super) struct Weighed {
-    pub(super) installation: Arc<Installation>,
-    pub(super) evidence: Vec<Piece>,
-    pub(super) facts: Vec<Fact>,
-    pub(super) signers: HashMap<Hash32, Vec<u8>>,
-    pub(super) intent: Option<Vec<u8>>,
-    pub(super) addresses: Vec<Address>,
-}
-
-/// Collects the evidence and what it proves. `uid` is whose keys may have signed.
-pub(super) async fn weigh(
-    authority: &Authority,
-    uid: Option<&UserId>,
-    csr: Option<&Csr>,
-    mut evidence: Vec<Piece>,
-    signed: Signed,
-) -> Result<Weighed> {
-    let (signers, addresses) = match uid {
-        Some(uid) => (
-            signers(authority, uid, &signed).await?,
-            addresses::open(authority, uid, &signed).await?,
-        ),
-        None => (HashMap::new(), Vec::new()),
-    };
-    let pieces = |kind: EvidenceKind, data: Vec<ByteBuf>| {
-        data.into_iter().map(move |data| dossier::piece(kind, data.into_vec()))
-    };
-    evidence.extend(pieces(EvidenceKind::Statement, signed.statements));
-    evidence.extend(pieces(EvidenceKind::WebAuthn, signed.assertions));
-    evidence.extend(pieces(EvidenceKind::PublicKey, signed.public_keys));
-    let timeless = evidence.len();
-    let tokens = signed.id_tokens.into_iter().map(|token| ByteBuf::from(token.into_bytes()));
-    evidence.extend(pieces(EvidenceKind::IdToken, tokens.collect()));
-    let intent = signed.intent.map(ByteBuf::into_vec);
-    let installation = authority.installation();
-    let spki_of = |hash: Hash32| signers.get(&hash).cloned();
-    let facts =
-        dossier::facts(&installation, csr, intent.as_deref(), &evidence[..timeless], &spki_of)
-            .map_err(|error| evidence_problem(&error))?;
-    Ok(Weighed { installation, evidence, facts, signers, intent, addresses })
-}
-
-/// Collects the evidence and what it proves, then lets the request walk.
-async fn walk(
-    authority: &Arc<Authority>,
-    uid: UserId,
-    action: Action,
-    evidence: Vec<Piece>,
-    signed: Signed,
-    idempotency: Option<Idempotency>,
-    guest: Option<Guest>,
-) -> Result<Answer> {
-    let csr = match &action {
-        Action::Certify(csr) => Some(&**csr),
-        _ => None,
-    };
-    let weighed = weigh(authority, Some(&uid), csr, evidence, signed).await?;
-    put(authority, uid, action, weighed, idempotency, guest).await
 }
 
 /// Lets a request walk, and waits for the answer.
@@ -321,32 +261,6 @@ fn certificate(authority: &Authority, answer: &Answer) -> Result<ResponseBody> {
     Ok(ResponseBody::Certificate { certificate, created: answer.created })
 }
 
-/// Public keys of those who signed statements, as far as they are keys of this identity: whoever
-/// replays the event from its own history finds no others.
-async fn signers(
-    authority: &Authority,
-    uid: &UserId,
-    signed: &Signed,
-) -> Result<HashMap<Hash32, Vec<u8>>> {
-    if signed.statements.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let keys = signed
-        .statements
-        .iter()
-        .filter_map(|der| SignedStatement::from_canonical(der).ok())
-        .map(|statement| statement.signer)
-        .collect();
-    let wanted = Wanted { keys, ..Wanted::default() };
-    let books = authority.store().books(&wanted).await.map_err(|error| {
-        tracing::error!(%error, "cannot read signers' keys");
-        let detail = "the database does not answer";
-        Box::new(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(2))
-    })?;
-    let own = books.keys.into_iter().filter(|(_, key)| key.uid == *uid);
-    Ok(own.map(|(hash, key)| (hash, key.spki)).collect())
-}
-
 /// What makes two requests the same one.
 pub(super) fn request_hash(uid: &UserId, csr: &[u8], signed: &Signed) -> Hash32 {
     let intent = signed.intent.as_ref().map_or(&[][..], |intent| intent);
@@ -356,15 +270,6 @@ pub(super) fn request_hash(uid: &UserId, csr: &[u8], signed: &Signed) -> Hash32 
     let parts = [uid.as_str().as_bytes(), csr, intent].into_iter().chain(rest);
     let hashes: Vec<u8> = parts.flat_map(|part| *Hash32::of(part).as_bytes()).collect();
     Hash32::of(&hashes)
-}
-
-/// The one place where evidence that does not hold becomes a problem.
-pub(super) fn evidence_problem(error: &DossierError) -> Box<Problem> {
-    Box::new(
-        Problem::new(ProblemCode::EvidenceRefused, error.to_string())
-            .rule("evidence")
-            .remedy("send evidence that was made for exactly this request"),
-    )
 }
 
 /// The one place where a refused certification request becomes a problem.

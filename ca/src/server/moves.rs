@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use evidence::dossier;
 use policy::ChangeRequest;
-use wire::event::EvidenceKind;
+use wire::event::{EventKind, EvidenceKind};
 use wire::intent::Intent;
 use wire::problem::{Problem, ProblemCode};
 use wire::rest;
@@ -13,7 +13,8 @@ use wire::socket::{ResponseBody, Signed};
 use wire::{Encoded, Hash32, IdempotencyKey, UserId};
 use x509::PublicKey;
 
-use super::handle::{self, Result, awaited, can_sign, names_only_the_id, put, request_hash, weigh};
+use super::handle::{self, Result, awaited, can_sign, names_only_the_id, put, request_hash};
+use super::weigh::{Bringer, weigh};
 use crate::authority::Authority;
 use crate::queries;
 use crate::switches::proposed;
@@ -49,20 +50,22 @@ pub(super) async fn ask(
         can_sign(authority)?;
     }
     let mut evidence = Vec::new();
-    let csr = csr.map(|csr| handle::parse(authority, &uid, csr)).transpose()?;
+    let (installation, certificates) = authority.at_once();
+    let csr = csr.map(|csr| handle::parse(&certificates, &uid, csr)).transpose()?;
     let request = request_hash(&uid, csr.as_ref().map_or(&[], |csr| csr.der()), &signed);
     if let Some(csr) = &csr {
         evidence.push(dossier::piece(EvidenceKind::Csr, csr.der().to_vec()));
     }
     let adopted = signed.public_keys.iter().find(|der| Some(Hash32::of(der)) == intent.new_spki);
     let adopted = adopted.filter(|_| csr.is_none()).map(|der| {
-        PublicKey::parse(der, authority.certificates().key_rules()).map_err(|error| {
+        PublicKey::parse(der, certificates.key_rules()).map_err(|error| {
             let code = ProblemCode::from_slug(error.code()).unwrap_or(ProblemCode::WeakKey);
             Box::new(Problem::new(code, error.to_string()).rule("adopted-key"))
         })
     });
     let adopted = adopted.transpose()?;
-    let weighed = weigh(authority, Some(&uid), csr.as_ref(), evidence, signed).await?;
+    let bringer = Bringer { uid: Some(&uid), csr: csr.as_ref() };
+    let weighed = weigh(authority, installation, bringer, evidence, signed).await?;
     let brings = csr
         .map(|csr| Brings::Request(Box::new(csr)))
         .or_else(|| adopted.map(|key| Brings::Key(Box::new(key))));
@@ -82,7 +85,8 @@ pub(super) async fn about(
     let (uid, event) = proposed(authority, switch).await?;
     // Statements name the intent's hash, so it makes no difference who brings the intent.
     signed.intent = event.event.intent.map(|intent| intent.as_bytes().to_vec().into());
-    let weighed = weigh(authority, Some(&uid), None, Vec::new(), signed).await?;
+    let bringer = Bringer { uid: Some(&uid), csr: None };
+    let weighed = weigh(authority, authority.installation(), bringer, Vec::new(), signed).await?;
     let action = match about {
         About::Approve => Action::Approve { switch },
         About::Veto => Action::Veto { switch },
@@ -94,16 +98,21 @@ pub(super) async fn about(
 /// A change of the installation.
 pub(super) async fn change(authority: &Arc<Authority>, signed: Signed) -> Result<ResponseBody> {
     let intent = intent(&signed)?;
+    if intent.verb == EventKind::IssuersChange {
+        let detail = "this version makes CRLs and finishes certificates for one issuing key";
+        return Err(Box::new(Problem::new(ProblemCode::NotOffered, detail).rule("one-issuer")));
+    }
     // Nothing but officers' statements changes the installation, and whoever replays the change
     // weighs all of its evidence: what is not weighed here would end every later start.
-    if !signed.id_tokens.is_empty() || !signed.public_keys.is_empty() {
+    if !signed.id_tokens.is_empty() {
         let detail = "a change of the installation rests on officers' signatures alone";
         let problem = Problem::new(ProblemCode::EvidenceRefused, detail).rule("evidence");
         return Err(Box::new(
             problem.remedy("send the intent and the statements, and nothing else"),
         ));
     }
-    let weighed = weigh(authority, None, None, Vec::new(), signed).await?;
+    let bringer = Bringer { uid: None, csr: None };
+    let weighed = weigh(authority, authority.installation(), bringer, Vec::new(), signed).await?;
     let (reply, answer) = Reply::channel();
     authority.submit_change(ChangeAsk {
         installation: weighed.installation,

@@ -125,7 +125,9 @@ fn replayed_altered_mixed_and_foreign_approvals_do_not_count() {
 
     // One officer, twice in one message and once again later.
     let once = town.signed_for(K::SwitchApprove, &switch, Role::Officer, &town.officers[0]);
-    town.approve_with(&switch, vec![once.clone(), once.clone()]).unwrap();
+    let twice = town.approve_with(&switch, vec![once.clone(), once.clone()]);
+    refused(twice, ProblemCode::EvidenceRefused, "nothing-to-spare");
+    town.approve_with(&switch, vec![once.clone()]).unwrap();
     refused(
         town.approve_with(&switch, vec![once]),
         ProblemCode::AlreadyDone,
@@ -305,6 +307,27 @@ fn oversize_slow_and_malformed_messages_cost_him_a_connection() {
             "intent",
         );
     }
+    // What nobody needs is not kept: a key that signed nothing, and a token beside a change.
+    let (suspend, key) = (town.intent(K::Suspend, "alice"), Holder::new());
+    let statements = vec![town.signed(&suspend, Role::Officer, &town.officers[0])];
+    refused(
+        town.ask(&suspend, None, statements, &[&key]),
+        ProblemCode::EvidenceRefused,
+        "nothing-to-spare",
+    );
+    let dev =
+        Rules { allow_transport_evidence: true, allow_software_token: true, ..Rules::standard() };
+    let tighter = Rules { cooldown: 30 * DAY, ..dev };
+    let change = town.change_intent(K::PolicyChange, &tighter.to_canonical());
+    let officers = town.officers.iter();
+    let signed = Signed {
+        intent: der(&change),
+        statements: officers.map(|o| town.signed(&change, Role::Officer, o)).collect(),
+        id_tokens: vec!["x".into()],
+        ..Signed::default()
+    };
+    let answer = town.gateway().ask(RequestBody::Change { signed }).result.map(|_| ());
+    refused(answer, ProblemCode::EvidenceRefused, "evidence");
     let flood = (0..65)
         .map(|_| town.signed_for(K::SwitchApprove, &switch, Role::Officer, &scene.mallory))
         .collect();
