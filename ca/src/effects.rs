@@ -69,12 +69,25 @@ async fn take_effect(
     if authority.hsm_state().is_err() {
         return Ok(authority.clock().now_ms() + LOOK_MS);
     }
-    let identities = authority.store().due(BATCH).await?;
-    let identities = identities.into_iter().map(|(due, uid)| (due, Waiting::Identity(uid)));
     let installation = authority.installation();
     let changes = installation.due().map(|(kind, due)| (due, Waiting::Installation(kind)));
+    let mut waits: Vec<_> = changes.collect();
+    // All that may be due, however many of them are refused for now, and the next one after.
+    loop {
+        let last = waits.iter().rev().find_map(|(due, waiting)| match waiting {
+            Waiting::Identity(uid) => Some((*due, uid.clone())),
+            Waiting::Installation(_) => None,
+        });
+        let batch = authority.store().due(last.as_ref(), BATCH).await?;
+        let more = batch.len() == BATCH as usize
+            && batch.last().is_some_and(|(due, _)| *due <= authority.clock().now_ms());
+        waits.extend(batch.into_iter().map(|(due, uid)| (due, Waiting::Identity(uid))));
+        if !more {
+            break;
+        }
+    }
     let mut next_ms = u64::MAX;
-    for (due_ms, waiting) in identities.chain(changes) {
+    for (due_ms, waiting) in waits {
         let now_ms = authority.clock().now_ms();
         let due_ms = due_ms.max(refused.get(&waiting).copied().unwrap_or(0));
         if due_ms > now_ms {
@@ -103,7 +116,8 @@ async fn of_identity(
 ) -> Result<Result<(), Problem>, StoreError> {
     let Some(row) = authority.store().identity(uid).await? else { return Ok(Ok(())) };
     let installation = authority.installation();
-    let action = match policy::due(&installation, &row.identity) {
+    let now_ms = authority.clock().now_ms();
+    let action = match policy::due(&installation, &row.identity, now_ms) {
         None => return Ok(Ok(())),
         Some((EventKind::SwitchComplete, _)) => {
             let events = authority.store().events_of(uid).await?;

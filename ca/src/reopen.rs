@@ -25,6 +25,8 @@ enum Difference {
     Missing,
     #[error("its leaf does not commit to it")]
     Leaf,
+    #[error("the officers declared it, or what it follows from, dead")]
+    Struck,
     #[error(transparent)]
     History(#[from] HistoryError),
     #[error(transparent)]
@@ -158,6 +160,9 @@ fn replay(
         let others = |key| owner(key).filter(|by| by != uid);
         let era = timeline.at(row_of_event.leaf_index);
         history.apply(era, event, leaf.leaf_hash(), evidence, others)?;
+        if timeline.current().installation().is_struck(leaf.leaf_hash()) {
+            return Err(Difference::Struck);
+        }
         if row_of_event.leaf_index == leaf_index {
             let tbs = era.issuance().certified(event, leaf_index, |spki| history.key(spki))?;
             let tbs = tbs.ok_or(Difference::Missing)?;

@@ -201,8 +201,12 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     async fn pending(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<UserId>, StoreError>;
 
     /// Identities for which something that waits may take effect, the longest due first, with when
-    /// (milliseconds since 1970).
-    async fn due(&self, limit: u32) -> Result<Vec<(u64, UserId)>, StoreError>;
+    /// (milliseconds since 1970), after one.
+    async fn due(
+        &self,
+        after: Option<&(u64, UserId)>,
+        limit: u32,
+    ) -> Result<Vec<(u64, UserId)>, StoreError>;
 
     /// Events that moved or took a key, oldest first, after a leaf index.
     async fn moved(&self, after: Option<u64>, limit: u32) -> Result<Vec<MovedRow>, StoreError>;

@@ -105,7 +105,9 @@ fn shown(
     let pending = identity.pending().filter(|pending| pending.intent() == id);
     let (status, outcome) = match pending {
         Some(pending) if now_ms > pending.expires_ms() => (SwitchStatus::Expired, None),
-        Some(_) if policy::due(installation, identity).is_some() => (SwitchStatus::Waiting, None),
+        Some(_) if policy::due(installation, identity, now_ms).is_some() => {
+            (SwitchStatus::Waiting, None)
+        }
         Some(_) => (SwitchStatus::Pending, None),
         None => ended(later, id, &body),
     };

@@ -110,6 +110,12 @@ pub enum BundleError {
     /// The genesis event names nothing to issue with.
     #[error(transparent)]
     Issuance(#[from] IssuanceError),
+    /// The officers declared the identity's latest event dead.
+    #[error("the officers declared the identity's latest event, leaf {leaf}, dead")]
+    Struck {
+        /// Its leaf hash.
+        leaf: Hash32,
+    },
     /// The installation's events do not begin with the genesis event.
     #[error("the genesis event is missing")]
     NoGenesis,
@@ -145,7 +151,7 @@ impl BundleError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Certificate | Self::Chain(_) => 11,
-            Self::History(_) | Self::Recorded { .. } => 14,
+            Self::History(_) | Self::Recorded { .. } | Self::Struck { .. } => 14,
             Self::Subject { .. } => 10,
             _ => 15,
         }
@@ -322,6 +328,9 @@ pub fn verify(
     let identity = history.identity().cloned().ok_or(BundleError::OtherHead)?;
     if head != identity.proven_head() {
         return Err(BundleError::OtherHead);
+    }
+    if timeline.current().installation().is_struck(identity.head) {
+        return Err(BundleError::Struck { leaf: identity.head });
     }
     let not_after = certificate(trust, bundle, &identity, latest)?;
     let checkpoint = bundle.checkpoint.clone();

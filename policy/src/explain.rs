@@ -42,10 +42,15 @@ pub fn explain(installation: &Installation, identity: Option<&Identity>, time: T
 
 /// When a pending switch, or else an announced retirement, can take effect by itself at the
 /// earliest, milliseconds since 1970; none while something else is missing. The answer is advice,
-/// as that of [`explain`].
+/// as that of [`explain`]. `now_ms` is when it is asked: what expired takes no effect any more.
 #[must_use]
-pub fn due(installation: &Installation, identity: &Identity) -> Option<(EventKind, u64)> {
-    let switch = identity.pending().and_then(|pending| {
+pub fn due(
+    installation: &Installation,
+    identity: &Identity,
+    now_ms: u64,
+) -> Option<(EventKind, u64)> {
+    let pending = identity.pending().filter(|pending| now_ms <= pending.expires_ms());
+    let switch = pending.and_then(|pending| {
         let terms = terms(installation, identity, pending);
         let over_ms = pending.requested_ms().saturating_add(terms.wait.saturating_mul(1000));
         let due_ms = over_ms.max(terms.cooled_ms);

@@ -139,12 +139,17 @@ const FIELDS: &[(&str, Field, &str)] = &[
         Field::Duration(|r| &mut r.max_status_age),
         "greatest age of a status that clients accept",
     ),
-    ("leaves_per_crl", Field::Number(|r| &mut r.leaves_per_crl), "leaves that share one CRL"),
+    (
+        "leaves_per_crl",
+        Field::Number(|r| &mut r.leaves_per_crl),
+        "leaves that share one CRL; it stays as it began, since certificates name their CRL",
+    ),
     ("min_rsa_bits", Field::Count(|r| &mut r.min_rsa_bits), "least size of RSA keys, in bits"),
     (
         "certificates_per_day",
         Field::Count(|r| &mut r.certificates_per_day),
-        "certificates that the current key alone may bring about on one day",
+        "certificates, and changes of the recovery key, that the current key alone may bring about \
+         on one day",
     ),
     (
         "allow_transport_evidence",

@@ -197,6 +197,8 @@ pub struct Details {
     pub(crate) switched_ms: Option<u64>,
     /// A day (since 1970, UTC), and how many certificates the current key alone brought about on it.
     pub(crate) certified: Option<(u64, u32)>,
+    /// Day (since 1970, UTC) and number of the requests on it that no officer stood behind.
+    pub(crate) requested: Option<(u64, u32)>,
     /// When each officer last suspended it.
     pub(crate) officers_suspended: BTreeMap<Hash32, u64>,
 }

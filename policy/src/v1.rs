@@ -375,13 +375,13 @@ pub fn decide(
     }
     if let Some(identity) = &state.identity
         && state.installation.is_struck(identity.head)
-        && !matches!(request, Request::Intent(intent) if is_officers(intent.verb))
+        && !matches!(request, Request::Intent(intent) if intent.verb == EventKind::Void)
     {
         return Err(Refusal {
             code: ProblemCode::NotOffered,
             rule: "nothing-follows-from-a-struck-leaf",
             detail: "the identity's latest event was declared dead".to_owned(),
-            expected: "a void or a retirement by the officers' threshold first".to_owned(),
+            expected: "a void by the officers' threshold first".to_owned(),
             found: format!("leaf {}", identity.head),
             remedy: "turn to the officers",
         });
@@ -399,10 +399,6 @@ pub fn decide(
         Request::CompleteSwitch { .. } => switch::complete(state, facts, time),
         Request::CompleteRetire { .. } => standing::complete_retire(state, facts, time),
     }
-}
-
-fn is_officers(verb: EventKind) -> bool {
-    matches!(verb, EventKind::Void | EventKind::Retire | EventKind::Suspend)
 }
 
 fn by_intent(

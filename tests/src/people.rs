@@ -135,6 +135,12 @@ impl Town {
         }
     }
 
+    /// Id of its issuing CA.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        self.seen().issuers.first().expect("an issuer").id.clone()
+    }
+
     /// Puts the test clock forward to so many seconds after the start.
     pub fn clock_at(&self, seconds: u64) {
         std::fs::write(self.clock.path(), seconds.to_string()).expect("a file of ours");

@@ -32,7 +32,8 @@ pub struct Rules {
     pub leaves_per_crl: u64,
     /// Least size of RSA keys, in bits.
     pub min_rsa_bits: u32,
-    /// Certificates that the current key alone may bring about on one day (UTC).
+    /// Certificates, and changes of the recovery key, that the current key alone may bring about on
+    /// one day (UTC).
     pub certificates_per_day: u32,
     /// Whether the word of a transport alone may enrol (development only).
     pub allow_transport_evidence: bool,

@@ -15,4 +15,4 @@ CREATE TABLE proposal (
 CREATE INDEX event_installation ON event (leaf_index) WHERE uid IS NULL AND kind IS NOT NULL;
 CREATE INDEX event_moved ON event (leaf_index) WHERE kind IN (5, 6, 9, 13, 14, 15);
 CREATE INDEX identity_pending ON identity (uid) WHERE pending IS NOT NULL;
-CREATE INDEX identity_due ON identity (due_ms) WHERE due_ms IS NOT NULL;
+CREATE INDEX identity_due ON identity (due_ms, uid) WHERE due_ms IS NOT NULL;

@@ -187,10 +187,16 @@ pub(super) async fn pending<E: Engine>(
     rows.iter().map(|row| Columns::of("identity", row).uid("uid")).collect()
 }
 
-pub(super) async fn due<E: Engine>(engine: &E, limit: u32) -> Result<Vec<(u64, UserId)>> {
+pub(super) async fn due<E: Engine>(
+    engine: &E,
+    after: Option<&(u64, UserId)>,
+    limit: u32,
+) -> Result<Vec<(u64, UserId)>> {
     let sql = "SELECT due_ms, uid FROM identity WHERE due_ms IS NOT NULL \
-               ORDER BY due_ms LIMIT $1";
-    let rows = query(engine, sql, &[Value::int(limit.into())]).await?;
+               AND (due_ms, uid) > ($1, $2) ORDER BY due_ms, uid LIMIT $3";
+    let due_ms = after.map_or(Value::Int(-1), |(due_ms, _)| Value::int(*due_ms));
+    let uid = Value::text(after.map_or("", |(_, uid)| uid.as_str()));
+    let rows = query(engine, sql, &[due_ms, uid, Value::int(limit.into())]).await?;
     let read = |row| {
         let columns = Columns::of("identity", row);
         Ok((columns.u64("due_ms")?, columns.uid("uid")?))

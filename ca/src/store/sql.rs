@@ -117,8 +117,12 @@ impl<E: Engine> Store for E {
         read::pending(self, after, limit).await
     }
 
-    async fn due(&self, limit: u32) -> Result<Vec<(u64, UserId)>, StoreError> {
-        read::due(self, limit).await
+    async fn due(
+        &self,
+        after: Option<&(u64, UserId)>,
+        limit: u32,
+    ) -> Result<Vec<(u64, UserId)>, StoreError> {
+        read::due(self, after, limit).await
     }
 
     async fn moved(&self, after: Option<u64>, limit: u32) -> Result<Vec<MovedRow>, StoreError> {

@@ -181,7 +181,7 @@ handed_on! {
     installation_events() -> Vec<EventRow>;
     proposal(intent: Hash32) -> Option<Proposal>;
     pending(after: Option<&UserId>, limit: u32) -> Vec<UserId>;
-    due(limit: u32) -> Vec<(u64, UserId)>;
+    due(after: Option<&(u64, UserId)>, limit: u32) -> Vec<(u64, UserId)>;
     moved(after: Option<u64>, limit: u32) -> Vec<MovedRow>;
     identity(uid: &UserId) -> Option<IdentityRow>;
     certificate(leaf_index: u64) -> Option<CertificateRow>;

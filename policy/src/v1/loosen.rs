@@ -91,6 +91,14 @@ impl Change {
                         format!("{field}: {reason}"),
                     )
                 })?;
+                if new.leaves_per_crl != old.rules().leaves_per_crl {
+                    // Certificates name the CRL that they would be in.
+                    return Err(refuse(
+                        "crl-ranges-stay",
+                        format!("leaves_per_crl = {}", old.rules().leaves_per_crl),
+                        new.leaves_per_crl.to_string(),
+                    ));
+                }
                 enough(old.roster().len(), new, &refuse)
             }
             Self::Roster(new) => {

@@ -158,9 +158,15 @@ pub(super) fn recommit(
         }
         guard::on_head(identity, head)?;
     }
+    let certified = if by_recovery_key {
+        identity.details.certified
+    } else {
+        guard::one_more_today(state, identity, time)?
+    };
     let window = state.installation.rules().recovery_window;
     let mut old_wins_until_ms = 0;
     let approved = Approved::step(state, identity, verb, |next| {
+        next.details.certified = certified;
         if by_recovery_key {
             commit_at_once(next, commitment);
         } else {

@@ -39,6 +39,11 @@ pub(super) fn request(
         ));
     }
     displaces(identity, hash, spki, approvals.len(), time)?;
+    let requested = if approvals.is_empty() {
+        guard::one_more_request(identity, time)?
+    } else {
+        identity.details.requested
+    };
     let rules = state.installation.rules();
     let request_expiry = time.upper_ms().saturating_add(rules.request_expiry * 1000);
     let pending = Pending {
@@ -66,6 +71,7 @@ pub(super) fn request(
     };
     let approved = Approved::step(state, identity, EventKind::SwitchRequest, |next| {
         next.details.pending = Some(pending);
+        next.details.requested = requested;
     });
     // Anybody can file a request: it moves no anchor, so it makes nobody's intent stale.
     Ok(approved.over(Some(intent)).ruled(&body).anchors(false))

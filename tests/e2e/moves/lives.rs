@@ -186,6 +186,25 @@ pub(crate) fn what_loosens_waits_and_what_tightens_holds_at_once_and_both_outlas
     assert!(!town.change(&intent, 2).unwrap().announced);
     assert_eq!(present(&town).hash, tighter.hash());
 
+    // Lists of before it are good for less than they say, so they are made anew in time.
+    let list = || {
+        let path = format!("/api/v1/issuers/{}/crl/0.crl", town.issuer());
+        let file = town.installation.file("list.crl");
+        std::fs::write(&file, town.installation.stranger().get(&path).body).expect("a file");
+        let file = avouch_tests::openssl::text(&file).to_owned();
+        let next = ["crl", "-inform", "DER", "-noout", "-nextupdate", "-in", &file];
+        String::from_utf8(avouch_tests::openssl::run(&next)).expect("text")
+    };
+    let before = list();
+    let tighter = Rules { max_status_age: 3600, ..tighter };
+    let intent = town.change_intent(K::PolicyChange, &tighter.to_canonical());
+    assert!(!town.change(&intent, 2).unwrap().announced);
+    town.clock_at(2400);
+    patiently("a list that is good for an hour", || (list() != before).then_some(()));
+    // Nothing else than a policy is what it says: issuing keys do not change in this version.
+    let issuers = town.change_intent(K::IssuersChange, &tighter.to_canonical());
+    refused(town.change(&issuers, 3), ProblemCode::NotOffered, "one-issuer");
+
     let looser = Rules { cooldown: 0, ..tighter.clone() };
     let intent = town.change_intent(K::PolicyChange, &looser.to_canonical());
     assert!(town.change(&intent, 2).unwrap().announced);
@@ -193,7 +212,7 @@ pub(crate) fn what_loosens_waits_and_what_tightens_holds_at_once_and_both_outlas
     assert_eq!(present(&town).announced, ["policy-change"]);
     town.installation.restart(true);
     assert_eq!(present(&town).announced, ["policy-change"], "the log tells of it");
-    town.clock_at(3 * DAY + 60);
+    town.clock_at(3 * DAY + 3000);
     patiently("the policy to take effect", || (present(&town).hash == looser.hash()).then_some(()));
     // What was decided under other rules is still proven.
     town.installation.stop();
@@ -249,4 +268,12 @@ fn no_identity_moves_by_a_software_token_that_the_policy_does_not_let_count() {
         town.installation.log().contains("it does not take effect yet").then_some(())
     });
     assert_eq!(town.key("alice"), Some(key.hash()));
+    // It expires like that, and keeps nothing else from taking effect.
+    let retire = town.intent(K::Retire, "alice");
+    let statements = town.officers.iter().map(|o| town.signed(&retire, Role::Officer, o)).collect();
+    assert!(town.ask(&retire, None, statements, &[]).unwrap().announced);
+    town.clock_at(20 * DAY);
+    patiently("the retirement to take effect", || {
+        (town.identity("alice").status == IdentityStatus::Retired).then_some(())
+    });
 }

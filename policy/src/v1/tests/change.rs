@@ -173,6 +173,14 @@ fn a_change_of_roster_or_policy_never_eases_a_pending_switch() {
 }
 
 #[test]
+fn the_ranges_of_crls_stay_as_certificates_name_them() {
+    let before = fresh();
+    let rules = Rules { leaves_per_crl: 1024, ..before.rules().clone() };
+    let refused = change(&before, K::PolicyChange, &rules.to_canonical(), TWO, NOON_MS);
+    assert_eq!(refused.unwrap_err().rule, "crl-ranges-stay");
+}
+
+#[test]
 fn nothing_follows_from_a_struck_leaf() {
     let mut world = World::with(fresh());
     let body = Struck { version: 1, leaf: world.alice().head }.to_canonical();
@@ -181,6 +189,12 @@ fn nothing_follows_from_a_struck_leaf() {
     let refusal = super::moves::rekey(&mut world, "k0", "k1").unwrap_err();
     assert_eq!(refusal.rule, "nothing-follows-from-a-struck-leaf");
     assert!(super::moves::recover(&mut world, "r0", "k1", Some("r1")).is_err());
+    // Nor does anything else come between, behind which the dead event would be forgotten.
+    for verb in [K::Suspend, K::Retire] {
+        let intent = world.intent(verb);
+        let refusal = super::standing::by_officers(&mut world, &intent).unwrap_err();
+        assert_eq!(refusal.rule, "nothing-follows-from-a-struck-leaf");
+    }
     let intent = world.intent(K::Void);
     super::standing::by_officers(&mut world, &intent).unwrap();
     let again = change(&world.installation, K::Strike, &body, TWO, world.now_ms);

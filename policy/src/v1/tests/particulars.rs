@@ -49,6 +49,18 @@ fn the_old_recovery_key_wins_within_its_window_over_any_chain_of_rekeys() {
 }
 
 #[test]
+fn the_current_key_changes_the_recovery_key_so_often_a_day_and_the_owner_always() {
+    let mut world = World::new();
+    let limit = world.installation.rules().certificates_per_day;
+    for n in 0..limit {
+        recommit(&mut world, "k0", if n % 2 == 0 { "t0" } else { "t1" }).unwrap();
+    }
+    let refusal = recommit(&mut world, "k0", "t2").unwrap_err();
+    assert_eq!(refusal.rule, "certificates-per-day");
+    recover(&mut world, "r0", "k1", Some("r1")).unwrap();
+}
+
+#[test]
 fn the_old_recovery_key_changes_itself_at_once() {
     let mut world = World::new();
     let mut intent = world.intent(K::RecoveryCommitmentChange);

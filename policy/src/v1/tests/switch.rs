@@ -174,6 +174,23 @@ fn another_intent_restarts_the_clock_and_drops_the_approvals() {
 }
 
 #[test]
+fn strangers_file_so_many_requests_a_day_and_an_officers_word_always_passes() {
+    let mut world = World::new();
+    for n in 0..16 {
+        request(&mut world, if n % 2 == 0 { "s0" } else { "s1" }).unwrap();
+        world.tick(1000);
+    }
+    let refusal = request(&mut world, "k1").unwrap_err();
+    assert_eq!(
+        (refusal.code, refusal.rule),
+        (ProblemCode::TooManyRequests, "bare-requests-per-day")
+    );
+    request_with(&mut world, "k1", &["olga"]).unwrap();
+    world.tick(24 * HOUR_MS);
+    request_with(&mut world, "k1", &["olga", "omar"]).unwrap();
+}
+
+#[test]
 fn a_request_expires() {
     let mut world = World::new();
     let intent = request_with(&mut world, "new", &["olga", "omar"]).unwrap();
