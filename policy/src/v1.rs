@@ -9,6 +9,7 @@ mod guard;
 mod loosen;
 mod moves;
 mod particulars;
+mod rate;
 mod replay;
 mod revoke;
 mod standing;

@@ -9,6 +9,7 @@ use wire::{Encoded, Hash32, UserId};
 use super::Approved;
 use super::guard::{self, Act, unsigned};
 use super::particulars::channels_of;
+use super::rate;
 use crate::identity::besides_the_id;
 use crate::{Fact, Identity, Key, KeyUse, Refusal, State, Status, Time};
 
@@ -123,7 +124,7 @@ fn renew(
             "sign the renewal with the key itself",
         ));
     }
-    let certified = guard::one_more_today(state, identity, time)?;
+    let certified = rate::one_more_today(state, identity, time)?;
     let approved = Approved::step(state, identity, EventKind::Renew, |next| {
         next.key = Some(Key { possession_proven: true, ..key });
         next.details.certified = certified;

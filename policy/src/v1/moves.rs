@@ -7,6 +7,7 @@ use wire::statement::Role;
 use wire::{Encoded, Hash32};
 
 use super::guard::{self, Case, Freshness, unsigned};
+use super::rate;
 use super::{Approved, active, living, named_key, no_new_key};
 use crate::identity::{Identity, Key, Standing, StillWins, besides_the_id};
 use crate::{Fact, Refusal, State, Time};
@@ -77,7 +78,7 @@ pub(super) fn rekey(
             format!("a statement by key {}", key.spki),
         ));
     }
-    let certified = guard::one_more_today(state, identity, time)?;
+    let certified = rate::one_more_today(state, identity, time)?;
     let approved = Approved::step(state, identity, EventKind::Rekey, |next| {
         next.details.certified = certified;
         next.stand(Standing::Active(new_key(identity, spki)));

@@ -9,6 +9,7 @@ use wire::statement::Role;
 
 use super::guard::{self, Case, Freshness, unsigned};
 use super::moves::{commit_at_once, commit_later};
+use super::rate;
 use super::{Approved, active, living, suspended};
 use crate::identity::{Identity, Standing, besides_the_id};
 use crate::{Fact, Refusal, State, Time};
@@ -62,7 +63,7 @@ pub(super) fn rename(
     let certified = if by_officers {
         identity.details.certified
     } else {
-        guard::one_more_today(state, identity, time)?
+        rate::one_more_today(state, identity, time)?
     };
     let approved = Approved::step(state, identity, EventKind::Rename, |next| {
         next.details.certified = certified;
@@ -161,7 +162,7 @@ pub(super) fn recommit(
     let certified = if by_recovery_key {
         identity.details.certified
     } else {
-        guard::one_more_today(state, identity, time)?
+        rate::one_more_today(state, identity, time)?
     };
     let window = state.installation.rules().recovery_window;
     let mut old_wins_until_ms = 0;

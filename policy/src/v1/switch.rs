@@ -11,6 +11,7 @@ use wire::{Encoded, Hash32};
 
 use super::guard::{self, Case, Freshness, unsigned};
 use super::moves::{commit_at_once, commit_later, new_key};
+use super::rate;
 use super::{Approved, NOT_YET_LOGGED, living, named_key};
 use crate::identity::{Identity, Pending, Standing, Suspender, besides_the_id};
 use crate::{Fact, Installation, Refusal, State, Time};
@@ -40,7 +41,7 @@ pub(super) fn request(
     }
     displaces(identity, hash, spki, approvals.len(), time)?;
     let requested = if approvals.is_empty() {
-        guard::one_more_request(identity, time)?
+        rate::one_more_request(identity, time)?
     } else {
         identity.details.requested
     };
