@@ -1,6 +1,7 @@
 //! A store that fails where it is told to, once: before it did what it was asked, or after, so that
 //! the answer is lost. Then it either goes on, or the whole process is as good as dead.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -46,6 +47,15 @@ pub(crate) struct Fault {
     pub(crate) then: Then,
 }
 
+/// What somebody who writes to the database makes of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forgery {
+    /// The event calls for another certificate than its request.
+    ForeignTbs,
+    /// The event is two days later than it was.
+    Future,
+}
+
 /// The store with its fault, if there is one.
 #[derive(Debug)]
 pub(crate) struct Faulty {
@@ -57,7 +67,7 @@ pub(crate) struct Faulty {
     met: AtomicBool,
     dead: AtomicBool,
     /// The next group that is recorded is forged, and then nobody is told of anything any more.
-    forges: AtomicBool,
+    forges: Mutex<Option<Forgery>>,
 }
 
 impl Faulty {
@@ -69,22 +79,21 @@ impl Faulty {
             calls: AtomicUsize::new(0),
             met: AtomicBool::new(false),
             dead: AtomicBool::new(false),
-            forges: AtomicBool::new(false),
+            forges: Mutex::new(None),
         }
     }
 
     /// From here on somebody who writes to the database puts a forged group in the next one's
     /// place.
-    pub(crate) fn forge(&self) {
-        self.forges.store(true, Ordering::SeqCst);
+    pub(crate) fn forge(&self, forgery: Forgery) {
+        *self.forges.lock().expect("nobody panics with it") = Some(forgery);
     }
 
     async fn recorded(&self, group: &RecordGroup) -> Result<(), StoreError> {
-        if !self.forges.load(Ordering::SeqCst) {
-            return self.store.record(group).await;
-        }
+        let forgery = *self.forges.lock().expect("nobody panics with it");
+        let Some(forgery) = forgery else { return self.store.record(group).await };
         let (edge, secret) = (self.store.edge().await?, self.store.secret().await?);
-        self.store.record(&forged(group, edge, &secret.unwrap_or_default())).await?;
+        self.store.record(&forged(forgery, group, edge, &secret.unwrap_or_default())).await?;
         self.dead.store(true, Ordering::SeqCst);
         std::future::pending().await
     }
@@ -205,13 +214,17 @@ handed_on! {
     ping() -> ();
 }
 
-/// The first enrolment of a log with another TBS's hash in its event, and all else made to fit:
-/// leaf, identity, map and tree.
-fn forged(group: &RecordGroup, mut edge: Edge, secret: &[u8; 32]) -> RecordGroup {
+/// The first enrolment of a log with an event that is forged, and all else made to fit: leaf,
+/// identity, map and tree.
+fn forged(forgery: Forgery, group: &RecordGroup, mut edge: Edge, secret: &[u8; 32]) -> RecordGroup {
     let [new] = &group.events[..] else { panic!("one enrolment") };
     let mut body = Certified::from_canonical(new.event.body.as_bytes()).expect("it certifies");
-    body.tbs = Hash32::of(b"the TBS of mallory's certificate");
-    let event = Event { body: octets(&body.to_canonical()), ..new.event.clone() };
+    let mut event = new.event.clone();
+    match forgery {
+        Forgery::ForeignTbs => body.tbs = Hash32::of(b"the TBS of mallory's certificate"),
+        Forgery::Future => event.time_ms += 2 * 24 * 60 * 60 * 1000,
+    }
+    let event = Event { body: octets(&body.to_canonical()), ..event };
     let leaf =
         Leaf { commitment: commitment(&new.salt, &event.to_canonical()), ..new.leaf.clone() };
     let mut identity = new.identity.clone().expect("somebody's");

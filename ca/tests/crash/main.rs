@@ -22,7 +22,7 @@ use avouch_ca::server::Server;
 use avouch_ca::store::Store as _;
 use avouch_ca::store::sqlite::Sqlite;
 use caller::{Caller, Came};
-use faulty::{Fault, Faulty, Then, When};
+use faulty::{Fault, Faulty, Forgery, Then, When};
 use pkcs11::{Hsm, Pin, TokenConfig, WorkerCommand};
 use tokio::runtime::Runtime;
 use wire::Realm;
@@ -61,8 +61,9 @@ fn main() -> ExitCode {
             }
         }
     }
-    base.a_record_with_a_foreign_tbs_is_refused();
-    count += 1;
+    base.a_forged_record_is_refused(Forgery::ForeignTbs, "TBSCertificate is not what it would be");
+    base.a_forged_record_is_refused(Forgery::Future, "the clock is wrong, or the database was");
+    count += 2;
     println!("\ntest result: ok. {count} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
     ExitCode::SUCCESS
 }
@@ -135,18 +136,18 @@ impl Base {
 }
 
 impl Base {
-    /// Somebody who writes to the database has a whole group in it that fits together, but for the
-    /// certificate that its event calls for: the start refuses, and nothing is signed.
-    fn a_record_with_a_foreign_tbs_is_refused(&self) {
+    /// Somebody who writes to the database has a whole group in it that fits together, but for one
+    /// thing: the start says which, refuses, and nothing is signed.
+    fn a_forged_record_is_refused(&self, forgery: Forgery, why: &str) {
         let folder = self.copy();
         let process = Process::start(folder.path(), None);
-        process.store.forge();
+        process.store.forge(forgery);
         let dead = || process.store.is_dead();
         let _ = Caller::connect(&process.admin()).enrol("alice", &self.requests[0], "once", dead);
         assert!(process.store.is_dead(), "the forged group is there");
         process.kill();
         let refused = Process::try_start(folder.path(), None).map(|_| ()).expect_err("refused");
-        assert!(refused.contains("TBSCertificate is not what it would be"), "{refused}");
+        assert!(refused.contains(why), "{forgery:?}: {refused}");
         let runtime = Runtime::new().expect("a runtime");
         let (audited, row) = runtime.block_on(async {
             let store = Sqlite::open(&folder.path().join("db")).await.expect("it opens");
