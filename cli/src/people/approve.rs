@@ -27,8 +27,9 @@ pub(crate) struct Approve {
     /// Whose switch.
     #[arg(value_name = "UID")]
     uid: UserId,
-    /// What the hash of the request must begin with, as the person told you.
-    #[arg(long, value_name = "HASH")]
+    /// What the hash of the request must begin with, as the person told you: 16 hexadecimal digits
+    /// or more, since somebody else can make a request that begins with fewer of them.
+    #[arg(long, value_name = "HASH", value_parser = first_digits)]
     id: Option<String>,
     #[command(flatten)]
     signer: SignerArgs,
@@ -56,7 +57,7 @@ pub(crate) fn approve(args: &Approve) -> Result<(), Failure> {
         Failure::new(Exit::Refused, format!("no switch of {} is pending", args.uid))
     })?;
     if let Some(told) = &args.id
-        && !switch.id.to_string().starts_with(&told.to_lowercase())
+        && !switch.id.to_string().starts_with(told)
     {
         let message = format!(
             "the pending switch of {} is {}, not {told}: somebody else asked for this one",
@@ -133,4 +134,15 @@ pub(crate) fn veto(args: &Veto) -> Result<(), Failure> {
     }
     let done = runtime()?.block_on(server.veto(target, &request))?;
     request::show_done(&done, None, args.format)
+}
+
+/// Digits that nobody finds another request for: 64 bits.
+const DIGITS: usize = 16;
+
+fn first_digits(text: &str) -> Result<String, String> {
+    let digits = text.to_lowercase();
+    if digits.len() >= DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(digits);
+    }
+    Err(format!("at least {DIGITS} hexadecimal digits are compared; have the person read them"))
 }
