@@ -61,6 +61,8 @@ pub(crate) async fn run(
                 Err(CrlError::Sign(error)) => tracing::warn!(%error, "CRLs wait for the token"),
                 Err(error) => {
                     authority.alarm(format!("no CRL is signed: {error}"));
+                    // Whoever waits for one is not told that it is there.
+                    asked.clear();
                     break;
                 }
             }
