@@ -4,6 +4,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use client::trust::Trust;
+
 use crate::exit::Failure;
 
 /// Writes a file beside its place, makes it durable and moves it there.
@@ -40,4 +42,11 @@ pub(crate) fn publish(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 /// Reads a file whole.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|e| Failure::local(format!("cannot read {}: {e}", path.display())))
+}
+
+/// Reads a trust file, whose every part has to be what it should be.
+pub(crate) fn trust(path: &Path) -> Result<Trust, Failure> {
+    let text = String::from_utf8(read(path)?)
+        .map_err(|_| Failure::local(format!("{} is not text", path.display())))?;
+    Trust::parse(&text).map_err(|e| Failure::local(format!("{}: {e}", path.display())))
 }

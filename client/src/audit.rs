@@ -9,7 +9,7 @@ use evidence::{History, Timeline};
 use policy::Installation;
 use tlog::Edge;
 use tlog::map::Map;
-use tlog::note::{Checkpoint, LogKey, SignedCheckpoint};
+use tlog::note::Checkpoint;
 use tlog::proof::check_inclusion;
 use wire::bundle::{ExportEvent, ExportHeader, ExportLeaf};
 use wire::event::Event;
@@ -17,10 +17,10 @@ use wire::head::installation_position;
 use wire::leaf::{
     Leaf, LeafKind, blinded_id, blinded_key, blinding_commitment, blinding_key, commitment,
 };
-use wire::trust::TrustFile;
 use wire::{Encoded, Hash32, UserId};
 
 use crate::bundle::{BundleError, fixed, pieces};
+use crate::trust::Trust;
 
 /// Longest line that is read, in bytes.
 const MAX_LINE: u64 = 8 * 1024 * 1024;
@@ -103,15 +103,18 @@ pub struct Audited {
     pub identities: u64,
     /// The root that the checkpoint signs.
     pub root: Hash32,
+    /// As of when the quorum vouches for the checkpoint, seconds since 1970; none where nobody
+    /// co-signs.
+    pub as_of: Option<u64>,
 }
 
 /// Verifies an export (JSON Lines) against the trust file: the tree from its leaves, the signed
-/// checkpoint, every event decided again from its evidence, every certificate's TBS built again, one
+/// checkpoint with the quorum's co-signatures (of whatever age: an export is kept), every event decided again from its evidence, every certificate's TBS built again, one
 /// blinded id and one owner for each id and key, the map up to its last root.
 ///
 /// # Errors
 /// The first fault, with its line.
-pub fn verify(trust: &TrustFile, export: impl BufRead) -> Result<Audited, ExportError> {
+pub fn verify(trust: &Trust, export: impl BufRead) -> Result<Audited, ExportError> {
     let mut lines = Lines { input: export, number: 0 };
     let header: ExportHeader = lines.next()?.ok_or_else(|| lines.fault("the file is empty"))?;
     if header.avouch_export != 1 {
@@ -126,16 +129,14 @@ pub fn verify(trust: &TrustFile, export: impl BufRead) -> Result<Audited, Export
     }
     let installation =
         Installation::from_genesis(&genesis).map_err(|error| lines.part(error.into()))?;
-    let key = LogKey::parse_vkey(trust.log()).map_err(|error| lines.part(error.into()))?;
-    let signed = SignedCheckpoint::open(&header.checkpoint, &key)
-        .map_err(|error| lines.part(error.into()))?;
+    let vouched = trust.open(&header.checkpoint).map_err(|error| lines.part(error.into()))?;
 
     let secret =
         fixed("blinding secret", &header.blinding_secret).map_err(|error| lines.part(error))?;
     if blinding_commitment(&secret) != installation.blinding() {
         return Err(ExportError::Secret);
     }
-    let checkpoint = signed.checkpoint();
+    let checkpoint = vouched.checkpoint();
     let mut replay = Replay::new(installation, secret, checkpoint);
     while let Some(entry) = lines.next::<ExportLeaf>()? {
         let leaf = Leaf::from_canonical(&entry.leaf.0).map_err(|error| lines.part(error.into()))?;
@@ -150,7 +151,7 @@ pub fn verify(trust: &TrustFile, export: impl BufRead) -> Result<Audited, Export
         return Err(ExportError::Root { size, root, signed_size, signed_root });
     }
     let identities = replay.histories.len() as u64;
-    Ok(Audited { leaves: size, events: replay.events, identities, root })
+    Ok(Audited { leaves: size, events: replay.events, identities, root, as_of: vouched.as_of() })
 }
 
 struct Lines<R> {

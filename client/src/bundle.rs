@@ -9,16 +9,15 @@ use evidence::{History, HistoryError, Snapshot, SnapshotError, Timeline, Timelin
 use policy::{Identity, Installation, InstallationError};
 use serde::{Deserialize, Serialize};
 use tlog::map::MapProof;
-use tlog::note::{LogKey, NoteError, SignedCheckpoint};
 use tlog::proof::{ProofError, check_inclusion};
 use wire::bundle::{Blob, Bundle, BundleEvent};
 use wire::event::Event;
 use wire::head::{Head, installation_position};
 use wire::leaf::{Leaf, LeafKind, blinded_id, commitment};
-use wire::trust::TrustFile;
 use wire::{Encoded, FormatError, Hash32, UserId, frame};
 
 use crate::log::Seen;
+use crate::trust::{CheckpointError, Stale, Trust};
 
 /// Most events in one bundle.
 pub const MAX_EVENTS: usize = 10_000;
@@ -59,12 +58,12 @@ pub enum BundleError {
     /// The genesis event cannot be read.
     #[error(transparent)]
     Installation(#[from] InstallationError),
-    /// The trust file's log key, or the checkpoint.
+    /// The checkpoint.
     #[error(transparent)]
-    Note(#[from] NoteError),
-    /// The trust file names no log key.
-    #[error("the trust file names no log key")]
-    NoLogKey,
+    Checkpoint(#[from] CheckpointError),
+    /// The co-signers last vouched for it too long ago.
+    #[error(transparent)]
+    Stale(#[from] Stale),
     /// A proof does not lead to the checkpoint.
     #[error("{what}: {source}")]
     Proof {
@@ -146,13 +145,14 @@ pub enum BundleError {
 
 impl BundleError {
     /// The command line's exit code: 15 (log proof), 11 (chain) for a foreign certificate, 14 for
-    /// a history that is not lawful.
+    /// a history that is not lawful, 16 for a checkpoint that is too old.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Certificate | Self::Chain(_) => 11,
             Self::History(_) | Self::Recorded { .. } | Self::Struck { .. } => 14,
             Self::Subject { .. } => 10,
+            Self::Stale(_) => 16,
             _ => 15,
         }
     }
@@ -196,6 +196,7 @@ pub struct ProvenIdentity {
     identity: Identity,
     installation: Arc<Installation>,
     checkpoint: Seen,
+    as_of: Option<u64>,
     key_before: Option<Hash32>,
     events: Vec<ProvenEvent>,
     not_after: Option<u64>,
@@ -226,6 +227,13 @@ impl ProvenIdentity {
     #[must_use]
     pub fn checkpoint(&self) -> &Seen {
         &self.checkpoint
+    }
+
+    /// As of when the quorum vouches for the checkpoint, seconds since 1970; none where nobody
+    /// co-signs.
+    #[must_use]
+    pub fn as_of(&self) -> Option<u64> {
+        self.as_of
     }
 
     /// The installation that it belongs to, as far as the bundle proves it.
@@ -264,15 +272,18 @@ impl ProvenIdentity {
 /// identity is `known`, one with the events since then.
 ///
 /// Replays every decision from its evidence with the rules that clients and authority share. What
-/// no bundle can show is whether another identity had the same key; auditors see that.
+/// no bundle can show is whether another identity had the same key; auditors see that. Where the
+/// trust file has a quorum, it must have vouched for the checkpoint no longer than the greatest age
+/// of a status before `now`, seconds since 1970.
 ///
 /// # Errors
 /// The first check that fails.
 pub fn verify(
-    trust: &TrustFile,
+    trust: &Trust,
     uid: &UserId,
     bundle: &Bundle,
     known: Option<&Known>,
+    now: u64,
 ) -> Result<ProvenIdentity, BundleError> {
     if bundle.version != 1 {
         return Err(BundleError::Version(bundle.version));
@@ -284,12 +295,8 @@ pub fn verify(
     if (count == 0 && known.is_none()) || count > MAX_EVENTS {
         return Err(BundleError::Events { found: count });
     }
-    if trust.log().is_empty() {
-        return Err(BundleError::NoLogKey);
-    }
-    let key = LogKey::parse_vkey(trust.log())?;
-    let signed = SignedCheckpoint::open(&bundle.checkpoint, &key)?;
-    let (size, root) = (signed.checkpoint().size(), signed.checkpoint().root());
+    let vouched = trust.open(&bundle.checkpoint)?;
+    let (size, root) = (vouched.checkpoint().size(), vouched.checkpoint().root());
 
     let blinding_key = fixed("blinding key", &bundle.blinding_key)?;
     let blinded = blinded_id(&blinding_key, uid);
@@ -333,11 +340,20 @@ pub fn verify(
         return Err(BundleError::Struck { leaf: identity.head });
     }
     let not_after = certificate(trust, bundle, &identity, latest)?;
-    let checkpoint = bundle.checkpoint.clone();
-    let checkpoint = Seen { genesis: trust.genesis(), size, root, checkpoint };
+    trust.fresh(vouched.as_of(), now)?;
+    let (checkpoint, as_of) = (vouched.seen(trust.genesis()), vouched.as_of());
     let known = history.snapshot().map(|history| Known { history, certified: latest });
     let installation = Arc::clone(timeline.current().installation());
-    Ok(ProvenIdentity { identity, installation, checkpoint, key_before, events, not_after, known })
+    Ok(ProvenIdentity {
+        identity,
+        installation,
+        checkpoint,
+        as_of,
+        key_before,
+        events,
+        not_after,
+        known,
+    })
 }
 
 pub(crate) fn fixed(part: &'static str, blob: &Blob) -> Result<[u8; 32], BundleError> {
@@ -348,7 +364,7 @@ pub(crate) fn fixed(part: &'static str, blob: &Blob) -> Result<[u8; 32], BundleE
 /// The installation through time: from the genesis event that the trust file names to where the
 /// map says that it is.
 fn timeline(
-    trust: &TrustFile,
+    trust: &Trust,
     bundle: &Bundle,
     size: u64,
     root: Hash32,
@@ -438,7 +454,7 @@ pub(crate) fn pieces(data: &[Blob], event: &Event) -> Vec<Piece> {
 /// The certificate is the one that the latest certifying event calls for, signed, and has a path to
 /// the trust file's root at the event's time. Returns its notAfter.
 fn certificate(
-    trust: &TrustFile,
+    trust: &Trust,
     bundle: &Bundle,
     identity: &Identity,
     latest: Option<(Hash32, u64)>,
@@ -460,7 +476,7 @@ fn certificate(
     let at = i64::try_from(at).unwrap_or(i64::MAX);
     let options =
         path::Options::at(at).profile(path::Profile::Strict).purpose(path::Purpose::Email);
-    let roots = [read(trust.root())?];
+    let roots = [trust.root().clone()];
     let given = path::Given { roots: &roots, untrusted: &chain, ..path::Given::default() };
     let report = path::verify(&read(&der.0)?, &given, &options);
     match report.failure() {

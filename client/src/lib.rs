@@ -1,5 +1,6 @@
 //! The client: verifies before it seals.
 //!
+//! * [`trust`]: whom to believe, and which checkpoints.
 //! * [`recipient`]: is this certificate really that person's? Only a
 //!   [`VerifiedRecipient`](recipient::VerifiedRecipient) can be sealed to.
 //! * [`cms`]: sealing and opening.
@@ -33,3 +34,4 @@ pub mod recipient;
 pub mod share;
 pub mod statement;
 pub mod switch;
+pub mod trust;

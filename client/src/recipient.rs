@@ -1,15 +1,15 @@
 //! Verifying a person's certificate before anything is sealed to it.
 
 use path::{
-    Certificate, Class, Crl, Curve, GeneralName, Given, Options, ParseError, Profile, PublicKey,
-    Purpose, Report, Revocation, key_usage, verify,
+    Certificate, Class, Crl, Curve, GeneralName, Given, Options, Profile, PublicKey, Purpose,
+    Report, Revocation, key_usage, verify,
 };
-use wire::trust::TrustFile;
 use wire::{Hash32, UserId};
 
 use crate::bundle::ProvenIdentity;
 use crate::contacts::{Contacts, Pin};
 use crate::moves::{Move, Since, since, told};
+use crate::trust::Trust;
 
 /// How far the server's clock may be ahead of ours, in seconds: a CRL made on request is younger
 /// than the question.
@@ -88,9 +88,6 @@ impl VerifiedRecipient {
 /// Why nothing is sealed to a person. Each names the check that failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RecipientRefusal {
-    /// The trust file's root is not a certificate.
-    #[error("the trust file's root certificate cannot be read: {0}")]
-    TrustRoot(ParseError),
     /// The authority knows no such identity.
     #[error("{uid}: no such identity")]
     NoSuchIdentity {
@@ -173,11 +170,10 @@ pub enum RecipientRefusal {
 }
 
 impl RecipientRefusal {
-    /// The command line's exit code: 1, 10 to 14 or 16.
+    /// The command line's exit code: 10 to 14 or 16.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::TrustRoot(_) => 1,
             Self::NoSuchIdentity { .. } => 10,
             Self::NotActive { .. } => Class::Revoked.exit_code(),
             Self::Path { report, .. } => report.exit_code(),
@@ -190,7 +186,6 @@ impl RecipientRefusal {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::TrustRoot(_) => "trust-file",
             Self::NoSuchIdentity { .. } => "no-such-identity",
             Self::NotActive { .. } => "not-active",
             Self::Path { report, .. } => report.failure().map_or("chain", path::Failure::code),
@@ -212,7 +207,7 @@ impl RecipientRefusal {
 /// # Errors
 /// The first check that fails.
 pub fn verify_recipient(
-    trust: &TrustFile,
+    trust: &Trust,
     contacts: &Contacts,
     uid: &UserId,
     material: Material,
@@ -228,7 +223,7 @@ pub fn verify_recipient(
 /// # Errors
 /// The first check that fails.
 pub fn verify_proven_recipient(
-    trust: &TrustFile,
+    trust: &Trust,
     contacts: &Contacts,
     uid: &UserId,
     material: Material,
@@ -239,22 +234,26 @@ pub fn verify_proven_recipient(
 }
 
 fn recipient(
-    trust: &TrustFile,
+    trust: &Trust,
     contacts: &Contacts,
     uid: &UserId,
     material: Material,
     proven: Option<&ProvenIdentity>,
     now: i64,
 ) -> Result<VerifiedRecipient, RecipientRefusal> {
-    let root = Certificate::from_der(trust.root()).map_err(RecipientRefusal::TrustRoot)?;
     let Material { certificate, chain, crls } = material;
     let options = Options::at(now)
         .profile(Profile::Strict)
         .purpose(Purpose::Email)
         .revocation(Revocation::Leaf)
         .clock_skew(CLOCK_SKEW)
-        .max_status_age(i64::try_from(trust.max_status_age()).unwrap_or(i64::MAX));
-    let given = Given { roots: &[root], untrusted: &chain, crls: &crls, ocsp: &[] };
+        .max_status_age(i64::try_from(trust.file().max_status_age()).unwrap_or(i64::MAX));
+    let given = Given {
+        roots: std::slice::from_ref(trust.root()),
+        untrusted: &chain,
+        crls: &crls,
+        ocsp: &[],
+    };
     let report = verify(&certificate, &given, &options);
     if !report.is_valid() {
         return Err(RecipientRefusal::Path { uid: uid.clone(), report: Box::new(report) });
@@ -297,7 +296,7 @@ fn recipient(
 
 /// One common name, the id byte for byte, and one URI of ours that says the same.
 fn check_name(
-    trust: &TrustFile,
+    trust: &Trust,
     uid: &UserId,
     certificate: &Certificate,
 ) -> Result<(), RecipientRefusal> {
@@ -313,7 +312,7 @@ fn check_name(
     if names != [uid.as_str()] {
         return refuse("common name", uid.as_str(), names);
     }
-    let expected = format!("avouch://{}/{}", trust.realm(), uid.percent_encoded());
+    let expected = format!("avouch://{}/{}", trust.file().realm(), uid.percent_encoded());
     let uris: Vec<&str> = certificate
         .alternative_names()
         .iter()

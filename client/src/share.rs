@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use wire::UserId;
-use wire::trust::TrustFile;
 
 use crate::bundle::{self, BundleError, Known, ProvenIdentity};
 use crate::contacts::{Contacts, ContactsError};
 use crate::fetch::{MaterialError, Server};
 use crate::log::{self, LogError, Seen};
 use crate::recipient::{VerifiedRecipient, verify_proven_recipient, verify_recipient};
+use crate::trust::{CheckpointError, Trust};
 
 /// What became of one person.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub enum LogProof {
 /// The contacts file could not be read or written. Everything else is a result.
 pub async fn resolve(
     server: &Server,
-    trust: &TrustFile,
+    trust: &Trust,
     log_proof: LogProof,
     contacts_file: &Path,
     uids: &[UserId],
@@ -103,7 +103,7 @@ pub async fn resolve(
 /// log's proof that this is the identity's key, and that the log continues what was seen of it.
 async fn verified(
     server: &Server,
-    trust: &TrustFile,
+    trust: &Trust,
     log_proof: LogProof,
     contacts: &Contacts,
     uid: &UserId,
@@ -111,19 +111,20 @@ async fn verified(
     now: &impl Fn() -> i64,
 ) -> Result<(VerifiedRecipient, Option<ProvenIdentity>), MaterialError> {
     let material = server.material(uid).await?;
-    if trust.log().is_empty() && log_proof == LogProof::IfThereIsALogKey {
+    if trust.log().is_none() && log_proof == LogProof::IfThereIsALogKey {
         return Ok((verify_recipient(trust, contacts, uid, material, now())?, None));
     }
     // The certificate first, whoever is known: a server of another installation fails by its root.
     let recipient = verify_recipient(trust, &Contacts::new(), uid, material.clone(), now())?;
     let unproven = |source| MaterialError::Unproven { uid: uid.clone(), source: Box::new(source) };
-    if trust.log().is_empty() {
-        return Err(unproven(BundleError::NoLogKey));
+    if trust.log().is_none() {
+        return Err(unproven(CheckpointError::NoLogKey.into()));
     }
     let known = contacts.known(trust.genesis(), uid);
     let since = known.as_ref().map_or(0, Known::next);
     let bundle = server.bundle(uid, since).await?;
-    let proven = bundle::verify(trust, uid, &bundle, known.as_ref()).map_err(unproven)?;
+    let seconds = u64::try_from(now()).unwrap_or(0);
+    let proven = bundle::verify(trust, uid, &bundle, known.as_ref(), seconds).map_err(unproven)?;
     if proven.identity().key.map(|key| key.spki) != Some(recipient.spki_sha256()) {
         return Err(unproven(BundleError::Certificate));
     }

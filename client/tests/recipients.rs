@@ -10,17 +10,20 @@ use avouch_client::cms::{open, seal};
 use avouch_client::contacts::{AcknowledgeError, Contacts, ContactsError, Pin, safety_number};
 use avouch_client::keys::PrivateKey;
 use avouch_client::recipient::{Material, RecipientRefusal, VerifiedRecipient, verify_recipient};
+use avouch_client::trust::Trust;
 use support::{CA, DAY, LEAF, Pki, now};
 use wire::trust::TrustFile;
 use wire::{Hash32, Realm, UserId};
 
 const FRESH: (i64, i64) = (-60, DAY);
 
-fn trust(pki: &Pki) -> TrustFile {
+fn trust(pki: &Pki) -> Trust {
     let realm = Realm::parse("realm.example").unwrap();
     let root = pki.certificate("root");
     let (log, quorum, server) = (String::new(), String::new(), String::new());
-    TrustFile::new(realm, Hash32::of(b"genesis"), root.der(), log, quorum, 86_400, server).unwrap()
+    let file =
+        TrustFile::new(realm, Hash32::of(b"genesis"), root.der(), log, quorum, 86_400, server);
+    Trust::of(file.unwrap()).unwrap()
 }
 
 fn uid(text: &str) -> UserId {

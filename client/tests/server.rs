@@ -13,6 +13,7 @@ use avouch_client::contacts::Contacts;
 use avouch_client::fetch::{FetchError, MaterialError, Server, ServerOptions};
 use avouch_client::recipient::verify_recipient;
 use avouch_client::share::{LogProof, resolve};
+use avouch_client::trust::Trust;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use support::{CA, DAY, LEAF, Pki, now};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -270,6 +271,7 @@ async fn material_comes_from_this_server_and_verifies() {
         at.address.clone(),
     )
     .unwrap();
+    let trust = Trust::of(trust).unwrap();
     let contacts = Contacts::new();
     let material = at.server.material(&uid("alice")).await.unwrap();
     assert!(verify_recipient(&trust, &contacts, &uid("alice"), material.clone(), now()).is_ok());

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use ca::audit;
 use clap::{Args, Subcommand};
-use wire::trust::TrustFile;
 
 use super::authority::open_store;
 use crate::exit::{Exit, Failure};
@@ -123,10 +122,7 @@ fn export(config: &Path, out: &Path) -> Result<(), Failure> {
 }
 
 fn verify(export: &Path, trust: &Path, format: Format) -> Result<(), Failure> {
-    let text = String::from_utf8(files::read(trust)?)
-        .map_err(|_| Failure::local(format!("{} is not text", trust.display())))?;
-    let trust =
-        TrustFile::parse(&text).map_err(|e| Failure::local(format!("{}: {e}", trust.display())))?;
+    let trust = files::trust(trust)?;
     let file = File::open(export)
         .map_err(|e| Failure::local(format!("cannot read {}: {e}", export.display())))?;
     let audited = client::audit::verify(&trust, BufReader::new(file))

@@ -7,8 +7,8 @@ use client::bundle;
 use wire::UserId;
 use wire::bundle::Bundle;
 use wire::frame;
-use wire::trust::TrustFile;
 
+use super::common::{now, time};
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::output::{self, Format};
@@ -32,12 +32,9 @@ pub(crate) struct BundleArgs {
 }
 
 pub(super) fn run(args: &BundleArgs) -> Result<(), Failure> {
-    let text = String::from_utf8(files::read(&args.trust)?)
-        .map_err(|_| Failure::local(format!("{} is not text", args.trust.display())))?;
-    let trust = TrustFile::parse(&text)
-        .map_err(|e| Failure::local(format!("{}: {e}", args.trust.display())))?;
+    let trust = files::trust(&args.trust)?;
     let bundle = read(args)?;
-    let proven = bundle::verify(&trust, &args.uid, &bundle, None)
+    let proven = bundle::verify(&trust, &args.uid, &bundle, None, now())
         .map_err(|e| Failure::new(Exit::from_number(e.exit_code()), e.to_string()))?;
     let identity = proven.identity();
     let key = identity.key.map(|key| key.spki.to_string());
@@ -48,17 +45,25 @@ pub(super) fn run(args: &BundleArgs) -> Result<(), Failure> {
             "sequence": identity.sequence,
             "events": proven.events().len(),
             "checkpoint_size": proven.checkpoint().size,
+            "as_of": proven.as_of(),
             "ladder": bundle.ladder,
         })),
         Format::Text => output::line(&format!(
-            "{}: proven by {} events as of a log of {} leaves (not that there is nothing later); {}",
+            "{}: proven by {} events as of a log of {} leaves{}; {}",
             args.uid,
             proven.events().len(),
             proven.checkpoint().size,
+            vouched(proven.as_of()),
             key.map_or_else(|| "no key".to_owned(), |key| format!("key {key}")),
         )),
     }
     Ok(())
+}
+
+/// As of when there is nothing later, as far as anybody says so.
+fn vouched(as_of: Option<u64>) -> String {
+    let nobody = || " (nobody vouches that there is nothing later)".to_owned();
+    as_of.map_or_else(nobody, |at| format!(", which the quorum vouched for at {}", time(at * 1000)))
 }
 
 fn read(args: &BundleArgs) -> Result<Bundle, Failure> {

@@ -3,10 +3,10 @@
 use clap::{Args, Subcommand};
 use client::address::{SealError, SealedChannel, seal};
 use client::statement::intents;
+use client::trust::Trust;
 use wire::UserId;
 use wire::body::ChannelKind;
 use wire::statement::Role;
-use wire::trust::TrustFile;
 
 use super::common::{Connection, state, tell_of_pending};
 use super::request::{self, sign_draft};
@@ -35,14 +35,11 @@ impl Addresses {
     }
 
     /// Seals them.
-    pub(super) fn seal(
-        &self,
-        trust: &TrustFile,
-        uid: &UserId,
-    ) -> Result<Vec<SealedChannel>, Failure> {
+    pub(super) fn seal(&self, trust: &Trust, uid: &UserId) -> Result<Vec<SealedChannel>, Failure> {
         let mail = self.mail.iter().map(|address| (ChannelKind::Mail, address));
         let webhook = self.webhook.iter().map(|address| (ChannelKind::Webhook, address));
-        let sealed = mail.chain(webhook).map(|(kind, address)| seal(trust, uid, kind, address));
+        let sealed =
+            mail.chain(webhook).map(|(kind, address)| seal(trust.file(), uid, kind, address));
         sealed.collect::<Result<_, SealError>>().map_err(|e| Failure::local(e.to_string()))
     }
 }

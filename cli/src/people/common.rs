@@ -11,8 +11,8 @@ use client::keys::{KeyError, PrivateKey};
 use client::recipient::RecipientRefusal;
 use client::share::LogProof;
 use client::statement::On;
+use client::trust::Trust;
 use wire::UserId;
-use wire::trust::TrustFile;
 use zeroize::Zeroizing;
 
 use crate::exit::{Exit, Failure};
@@ -73,11 +73,8 @@ impl Connection {
     pub(crate) fn open(
         &self,
         agent: Option<&AgentCredentials>,
-    ) -> Result<(TrustFile, Server), Failure> {
-        let text = String::from_utf8(files::read(&self.trust)?)
-            .map_err(|_| Failure::local(format!("{} is not text", self.trust.display())))?;
-        let trust = TrustFile::parse(&text)
-            .map_err(|e| Failure::local(format!("{}: {e}", self.trust.display())))?;
+    ) -> Result<(Trust, Server), Failure> {
+        let trust = files::trust(&self.trust)?;
         let beside = self.trust.with_file_name("tls-ca.pem");
         let roots = match &self.tls_ca {
             Some(path) => Some(files::read(path)?),
@@ -91,7 +88,7 @@ impl Connection {
             _ => None,
         };
         let options = ServerOptions { tls_roots: roots, identity, timeout: None };
-        let address = self.server.as_deref().unwrap_or(trust.server());
+        let address = self.server.as_deref().unwrap_or(trust.file().server());
         let server = Server::new(address, &options)?;
         Ok((trust, server))
     }
@@ -152,12 +149,8 @@ pub(crate) struct Proven {
 
 /// Fetches and verifies an identity's history. Nothing that is signed rests on the server's word,
 /// where the trust file names the log's key.
-pub(crate) async fn state(
-    server: &Server,
-    trust: &TrustFile,
-    uid: &UserId,
-) -> Result<Proven, Failure> {
-    if trust.log().is_empty() {
+pub(crate) async fn state(server: &Server, trust: &Trust, uid: &UserId) -> Result<Proven, Failure> {
+    if trust.log().is_none() {
         let identity = server.identity(uid).await?;
         let policy = server.installation().await?.policy;
         let on = On::described(trust.genesis(), policy, &identity, now());
@@ -172,17 +165,17 @@ pub(crate) async fn state(
 /// Fetches and verifies an identity's history.
 pub(crate) async fn proven(
     server: &Server,
-    trust: &TrustFile,
+    trust: &Trust,
     uid: &UserId,
 ) -> Result<ProvenIdentity, Failure> {
     let bundle = server.bundle(uid, 0).await?;
-    client::bundle::verify(trust, uid, &bundle, None)
+    client::bundle::verify(trust, uid, &bundle, None, now())
         .map_err(|e| Failure::new(Exit::from_number(e.exit_code()), format!("{uid}: {e}")))
 }
 
 /// Says what is new of those among these identities that this client has used as its own. That it
 /// cannot be told is said, and is no reason to do nothing else.
-pub(crate) fn tell_if_own(server: &Server, trust: &TrustFile, uids: &[UserId]) {
+pub(crate) fn tell_if_own(server: &Server, trust: &Trust, uids: &[UserId]) {
     let genesis = trust.genesis();
     for uid in uids.iter().filter(|uid| super::news::is_own(genesis, uid)) {
         let told = crate::runtime().and_then(|rt| rt.block_on(proven(server, trust, uid)));

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use client::contacts::{AcknowledgeError, Contact, Contacts, safety_number};
 use client::keys::Signer;
-use wire::trust::TrustFile;
 use wire::{Hash32, UserId};
 
 use super::common::{ContactsFile, now_signed, private_key};
@@ -75,10 +74,7 @@ enum ContactCommand {
 }
 
 pub(crate) fn run(args: &ContactArgs) -> Result<(), Failure> {
-    let text = String::from_utf8(files::read(&args.trust)?)
-        .map_err(|_| Failure::local(format!("{} is not text", args.trust.display())))?;
-    let trust = TrustFile::parse(&text)
-        .map_err(|e| Failure::local(format!("{}: {e}", args.trust.display())))?;
+    let trust = files::trust(&args.trust)?;
     let (genesis, path) = (trust.genesis(), args.contacts.path()?);
     let local = |e: client::contacts::ContactsError| Failure::local(e.to_string());
     match &args.command {

@@ -6,10 +6,10 @@ use clap::Args;
 use client::fetch::Server;
 use client::keys::{PrivateKey, Signer, certification_request};
 use client::statement::{Draft, On, intents};
+use client::trust::Trust;
 use wire::rest;
 use wire::socket::{RequestBody, ResponseBody, Signed};
 use wire::statement::Role;
-use wire::trust::TrustFile;
 use wire::{Hash32, IdempotencyKey, UserId};
 
 use super::ask::give;
@@ -108,7 +108,7 @@ pub(crate) fn run(args: &Enrol) -> Result<(), Failure> {
 fn prepared(
     args: &Enrol,
     key: &PrivateKey,
-    trust: &TrustFile,
+    trust: &Trust,
     server: &Server,
 ) -> Result<Draft, Failure> {
     let policy = runtime()?.block_on(server.installation())?.policy;

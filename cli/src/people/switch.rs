@@ -7,10 +7,10 @@ use client::fetch::Server;
 use client::keys::Signer;
 use client::statement::{Draft, intents};
 use client::switch::{PendingSwitch, pending};
+use client::trust::Trust;
 use wire::rest::{Switch, SwitchStatus};
 use wire::socket::{PageRequest, RequestBody, ResponseBody};
 use wire::statement::Role;
-use wire::trust::TrustFile;
 use wire::{Hash32, SerialNumber, UserId};
 
 use super::common::{AgentCredentials, Connection, Proven, now, proven, state, time};
@@ -124,7 +124,7 @@ pub(super) struct Asked<'a> {
 /// A request for a switch, signed by the new key.
 pub(super) fn draft(
     server: &Server,
-    trust: &TrustFile,
+    trust: &Trust,
     asked: &Asked<'_>,
 ) -> Result<(Draft, Proven), Failure> {
     let new = key_or_new(asked.new_key)?;
