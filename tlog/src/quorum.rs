@@ -3,6 +3,7 @@
 //! Witnesses and auditors are both co-signers here. Which is which, their operators say; what
 //! counts is the rule that names them.
 
+mod installation;
 mod text;
 
 use std::collections::BTreeMap;
