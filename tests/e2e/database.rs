@@ -65,9 +65,9 @@ fn a_full_disk_under_postgresql_loses_nothing() {
     // Rows of nobody's fill the table up to what is allowed, which is as little as the server's own
     // log needs.
     let database = installation_database(&installation);
-    let filler = "INSERT INTO evidence SELECT sha256(n::text::bytea), (SELECT string_agg(sha256(\
-                  (n * 100 + k)::text::bytea), ''::bytea) FROM generate_series(1, 40) AS k) \
-                  FROM generate_series(1, 700) AS n";
+    let filler = "INSERT INTO event SELECT -n, ''::bytea, sha256(n::text::bytea), ''::bytea, NULL, \
+                  0, 0, NULL, (SELECT string_agg(sha256((n * 100 + k)::text::bytea), ''::bytea) \
+                  FROM generate_series(1, 40) AS k) FROM generate_series(1, 700) AS n";
     server.psql(&database, filler);
     under_load(
         &installation,

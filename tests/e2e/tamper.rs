@@ -230,18 +230,24 @@ fn what_a_crash_left_is_signed_again_only_as_it_was_decided() {
     let mut installation = Installation::start();
     let (alice, bob) = (Key::p256(), Key::p256());
     let first = enrolled(&installation, "alice", &alice.csr("/CN=alice", &[]));
-    let _ = enrolled(&installation, "bob", &bob.csr("/CN=bob", &[]));
-    let foreign = hex(&Key::p256().csr("/CN=bob", &[]));
+    let request = bob.csr("/CN=bob", &[]);
+    let _ = enrolled(&installation, "bob", &request);
+    // As long as bob's: a signature's length varies.
+    let foreign = until(|| {
+        let foreign = Key::p256().csr("/CN=bob", &[]);
+        (foreign.len() == request.len()).then_some(foreign)
+    });
     // The map is stored, so that the start itself has nothing of these events to replay.
     installation.restart(false);
     // As if the crash had come after recording: both certificates are missing. Behind bob's event
     // stands another request now, with another key.
     installation.restart_after(|folder: &Path| {
-        let replace = format!(
-            "UPDATE evidence SET data = x'{foreign}' WHERE hash IN (SELECT hash FROM evidence \
-             WHERE instr(data, CAST('bob' AS BLOB)) > 0)"
-        );
-        tamper(&folder.join("avouch.db"), &["UPDATE certificate SET certificate = NULL", &replace]);
+        let database = folder.join("avouch.db");
+        let stored = tamper(&database, &["SELECT evidence FROM event WHERE uid = 'bob'"]);
+        let evidence = stored[0][0].replace(&hex(&request), &hex(&foreign));
+        assert_ne!(evidence, stored[0][0], "the request stands with its event");
+        let replace = format!("UPDATE event SET evidence = x'{evidence}' WHERE uid = 'bob'");
+        tamper(&database, &["UPDATE certificate SET certificate = NULL", &replace]);
     });
     let path = format!("/api/v1/certificates/{}", first.serial);
     let again: wire::rest::Certificate = until(|| {

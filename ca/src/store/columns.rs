@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use policy::{Identity, Key, Status};
-use wire::event::{EventKind, RevocationReason};
+use serde_bytes::{ByteBuf, Bytes};
+use wire::event::{Event, EventKind, EvidenceRef, RevocationReason};
 use wire::{Encoded, Hash32, IdempotencyKey, SerialNumber, UserId};
 
 use super::StoreError;
@@ -14,6 +15,29 @@ use super::rows::{
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
+
+/// A piece of evidence, as an event names it.
+pub(super) type Piece = (EvidenceRef, Vec<u8>);
+
+/// An event's evidence, in its order, as it stands with the event.
+pub(super) fn packed(evidence: &[Piece]) -> Vec<u8> {
+    let pieces: Vec<&Bytes> = evidence.iter().map(|(_, data)| Bytes::new(data)).collect();
+    // Bytes in a list always have an encoding.
+    postcard::to_allocvec(&pieces).unwrap_or_default()
+}
+
+/// The evidence that an event names, from what stands with it. Whether a piece is what its hash
+/// says is for whoever weighs it to find out.
+pub(super) fn unpacked(event: &Event, packed: &[u8]) -> Result<Vec<Piece>> {
+    let corrupt = |reason: String| StoreError::Corrupt { table: "event", reason };
+    let pieces: Vec<ByteBuf> = postcard::from_bytes(packed)
+        .map_err(|error| corrupt(format!("evidence of event {}: {error}", event.sequence)))?;
+    if pieces.len() != event.evidence.len() {
+        let (found, named) = (pieces.len(), event.evidence.len());
+        return Err(corrupt(format!("{found} pieces of evidence stand with an event of {named}")));
+    }
+    Ok(event.evidence.iter().cloned().zip(pieces.into_iter().map(ByteBuf::into_vec)).collect())
+}
 
 /// Reads columns of one row.
 pub(super) struct Columns<'a> {

@@ -105,6 +105,7 @@ macro_rules! contract_tests {
             notices::addresses_leave_with_their_channels,
             faults::corrupt_rows_are_named,
             faults::a_missing_piece_of_evidence_is_named,
+            faults::evidence_that_is_not_what_the_event_names_is_refused,
             faults::a_newer_schema_is_refused,
             faults::a_closed_store_fails,
             concurrency::books_are_of_one_moment,

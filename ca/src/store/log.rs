@@ -121,13 +121,17 @@ pub(super) async fn entries<E: Engine>(
     with_evidence: bool,
 ) -> Result<Vec<EntryRow>> {
     let mut session = engine.begin(Mode::Snapshot).await?;
-    let sql = "SELECT leaf_index, leaf, salt, event FROM event WHERE leaf_index >= $1 \
-               AND leaf_index < $2 ORDER BY leaf_index";
+    let sql = "SELECT leaf_index, leaf, salt, event, evidence FROM event \
+               WHERE leaf_index >= $1 AND leaf_index < $2 ORDER BY leaf_index";
     let range = [Value::int(from), Value::int(to)];
     let mut entries = Vec::new();
+    let mut packed = Vec::new();
     for row in session.fetch(sql, Given::Values(&range)).await? {
         let columns = Columns::of("event", &row);
         let event = columns.bytes("event")?;
+        if with_evidence && !event.is_empty() {
+            packed.push(columns.opt_bytes("evidence")?);
+        }
         entries.push(EntryRow {
             leaf_index: columns.u64("leaf_index")?,
             leaf: columns.format("leaf")?,
@@ -137,13 +141,11 @@ pub(super) async fn entries<E: Engine>(
         });
     }
     if with_evidence {
-        let named = entries.iter().filter_map(|entry| entry.event.as_ref());
-        let named = named.flat_map(|event| &event.evidence);
-        let data = read::evidence(&mut session, named).await?;
-        for entry in &mut entries {
-            if let Some(event) = &entry.event {
-                entry.evidence = data.of(event)?;
-            }
+        let events = entries.iter().filter_map(|entry| entry.event.as_ref());
+        let found = read::evidence(&mut session, events.zip(packed)).await?;
+        let named = entries.iter_mut().filter(|entry| entry.event.is_some());
+        for (entry, evidence) in named.zip(found) {
+            entry.evidence = evidence;
         }
     }
     session.commit().await?;

@@ -6,7 +6,7 @@ use tlog::{Edge, StoredHash};
 use wire::event::{Event, EvidenceRef};
 use wire::{Hash32, UserId};
 
-use super::columns::{self, Columns};
+use super::columns::{self, Columns, Piece};
 use super::engine::{Engine, Given, Mode, NOTHING, Session, Value};
 use super::rows::{
     Books, CertificateRow, CrlRow, EventRow, GenesisRow, HistoryCursor, HistoryRow, IdentityRow,
@@ -155,12 +155,13 @@ pub(super) async fn unfinished<E: Engine>(
 }
 
 pub(super) async fn events_of<E: Engine>(engine: &E, uid: &UserId) -> Result<Vec<EventRow>> {
-    let sql = "SELECT leaf_index, leaf, salt, event FROM event WHERE uid = $1 ORDER BY sequence";
+    let sql = "SELECT leaf_index, leaf, salt, event, evidence FROM event WHERE uid = $1 \
+               ORDER BY sequence";
     events(engine, sql, &[Value::text(uid.as_str())]).await
 }
 
 pub(super) async fn installation_events<E: Engine>(engine: &E) -> Result<Vec<EventRow>> {
-    let sql = "SELECT leaf_index, leaf, salt, event FROM event \
+    let sql = "SELECT leaf_index, leaf, salt, event, evidence FROM event \
                WHERE uid IS NULL AND kind IS NOT NULL AND leaf_index > 0 ORDER BY leaf_index";
     events(engine, sql, &[]).await
 }
@@ -230,8 +231,10 @@ async fn events<E: Engine>(
 ) -> Result<Vec<EventRow>> {
     let mut session = engine.begin(Mode::Snapshot).await?;
     let mut events = Vec::new();
+    let mut packed = Vec::new();
     for row in session.fetch(sql, Given::Values(values)).await? {
         let columns = Columns::of("event", &row);
+        packed.push(columns.opt_bytes("evidence")?);
         events.push(EventRow {
             leaf_index: columns.u64("leaf_index")?,
             leaf: columns.format("leaf")?,
@@ -240,51 +243,50 @@ async fn events<E: Engine>(
             evidence: Vec::new(),
         });
     }
-    let named = events.iter().flat_map(|row| &row.event.evidence);
-    let data = evidence(&mut session, named).await?;
+    let found = evidence(&mut session, events.iter().map(|row| &row.event).zip(packed)).await?;
     session.commit().await?;
-    for row in &mut events {
-        row.evidence = data.of(&row.event)?;
+    for (row, evidence) in events.iter_mut().zip(found) {
+        row.evidence = evidence;
     }
     Ok(events)
 }
 
-/// Pieces of evidence by their hashes.
-pub(super) struct Pieces(HashMap<Hash32, Vec<u8>>);
-
-impl Pieces {
-    /// Those that an event names, in its order.
-    pub(super) fn of(&self, event: &Event) -> Result<Vec<(EvidenceRef, Vec<u8>)>> {
-        let found = |reference: &EvidenceRef| {
-            let missing = || StoreError::Corrupt {
-                table: "evidence",
-                reason: format!("{} {} is missing", reference.kind, reference.hash),
-            };
-            let data = self.0.get(&reference.hash).cloned().ok_or_else(missing)?;
-            Ok((reference.clone(), data))
-        };
-        event.evidence.iter().map(found).collect()
-    }
-}
-
-/// The evidence with these hashes.
-pub(super) async fn evidence<S: Session>(
+/// The evidence that each of these events names, in its order, from what stands with the event;
+/// where nothing does, from the table of before.
+pub(super) async fn evidence<'e, S: Session>(
     session: &mut S,
-    named: impl Iterator<Item = &EvidenceRef>,
-) -> Result<Pieces> {
+    events: impl Iterator<Item = (&'e Event, Option<Vec<u8>>)>,
+) -> Result<Vec<Vec<Piece>>> {
+    let events: Vec<_> = events.collect();
     let mut hashes = Sheet::new(HASHES);
-    for reference in named {
-        hashes.push([Value::Blob(reference.hash.as_bytes().to_vec().into())]);
+    for (event, _) in events.iter().filter(|(_, packed)| packed.is_none()) {
+        for reference in &event.evidence {
+            hashes.push([Value::blob(reference.hash.as_bytes())]);
+        }
     }
-    let mut data = HashMap::new();
+    let mut before = HashMap::new();
     if !hashes.is_empty() {
         let sql = "SELECT hash, data FROM evidence WHERE hash IN (SELECT hash FROM {rows})";
         for row in session.fetch(sql, Given::Rows(&hashes)).await? {
             let columns = Columns::of("evidence", &row);
-            data.insert(columns.hash("hash")?, columns.bytes("data")?);
+            before.insert(columns.hash("hash")?, columns.bytes("data")?);
         }
     }
-    Ok(Pieces(data))
+    let of = |(event, packed): &(&Event, Option<Vec<u8>>)| match packed {
+        Some(packed) => columns::unpacked(event, packed),
+        None => event.evidence.iter().map(|reference| older(&before, reference)).collect(),
+    };
+    events.iter().map(of).collect()
+}
+
+/// A piece of the evidence table.
+fn older(before: &HashMap<Hash32, Vec<u8>>, reference: &EvidenceRef) -> Result<Piece> {
+    let missing = || StoreError::Corrupt {
+        table: "evidence",
+        reason: format!("{} {} is missing", reference.kind, reference.hash),
+    };
+    let data = before.get(&reference.hash).cloned().ok_or_else(missing)?;
+    Ok((reference.clone(), data))
 }
 
 pub(super) async fn certificate<E: Engine>(

@@ -74,7 +74,11 @@ pub(super) fn certificates_sql<'a>(
         statement.prefix("uid", prefix);
     }
     if let Some(key) = &search.key {
-        statement.when("key_hash = ?", Value::blob(key.as_bytes()));
+        let hash = statement.parameter(Value::blob(key.as_bytes()));
+        statement.conditions.push(format!(
+            "uid = (SELECT k.uid FROM subject_key AS k WHERE k.hash = {hash}) \
+             AND key_hash = {hash}"
+        ));
     }
     if let Some(issuer) = &search.issuer {
         statement.when("issuer = ?", Value::blob(issuer.as_bytes()));

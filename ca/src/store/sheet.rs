@@ -44,9 +44,11 @@ pub(super) const EVENT: Table = Table {
         ("sequence", Int),
         ("at_ms", Int),
         ("kind", Int),
+        ("evidence", Blob),
     ],
 };
 
+/// Evidence of events that were recorded before it stood with them.
 pub(super) const EVIDENCE: Table =
     Table { name: "evidence", key: 1, columns: &[("hash", Blob), ("data", Blob)] };
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use sqlx::error::ErrorKind;
-use wire::Encoded;
+use wire::{Encoded, UserId};
 
 use super::columns::{self, status_number};
 use super::engine::{Engine, Given, Mode, NOTHING, RowOf, Session, Statement, Value};
@@ -83,14 +83,9 @@ fn draft_record(group: &RecordGroup) -> Vec<Drafted<'_>> {
         (GROW, Values(grow)),
         ("INSERT INTO stored_hash SELECT idx, hash FROM {rows}", Rows(hashes(group))),
         (
-            "INSERT INTO event SELECT leaf_index, leaf, salt, event, uid, sequence, at_ms, kind \
-             FROM {rows}",
+            "INSERT INTO event SELECT leaf_index, leaf, salt, event, uid, sequence, at_ms, kind, \
+             evidence FROM {rows}",
             Rows(events(group)),
-        ),
-        (
-            "INSERT INTO evidence SELECT hash, data FROM {rows} WHERE true \
-             ON CONFLICT (hash) DO NOTHING",
-            Rows(evidence(group)),
         ),
         (
             "INSERT INTO identity SELECT uid, blinding_key, status, sequence, head, key_hash, \
@@ -117,7 +112,7 @@ fn draft_record(group: &RecordGroup) -> Vec<Drafted<'_>> {
         (
             "UPDATE certificate SET revoked_leaf = r.revoked_leaf, revoked_ms = r.revoked_ms, \
              revoked_reason = r.revoked_reason FROM {rows} \
-             WHERE certificate.key_hash = r.key_hash AND certificate.revoked_leaf IS NULL",
+             WHERE certificate.uid = r.uid AND certificate.key_hash = r.key_hash AND certificate.revoked_leaf IS NULL",
             Rows(revocations(group)),
         ),
         (
@@ -184,6 +179,7 @@ fn events(group: &RecordGroup) -> Sheet<'_> {
             Value::int(new.event.sequence),
             Value::int(new.event.time_ms),
             Value::int(new.event.kind.number().into()),
+            Value::Blob(columns::packed(&new.evidence).into()),
         ]);
     }
     // The map's root stands for no event and hides nothing.
@@ -196,15 +192,8 @@ fn events(group: &RecordGroup) -> Sheet<'_> {
         Value::int(0),
         Value::int(0),
         Value::Null,
+        Value::Null,
     ]);
-    sheet
-}
-
-fn evidence(group: &RecordGroup) -> Sheet<'_> {
-    let mut sheet = Sheet::new(sheet::EVIDENCE.columns);
-    for (reference, data) in group.events.iter().flat_map(|new| &new.evidence) {
-        sheet.push([Value::blob(reference.hash.as_bytes()), Value::blob(data)]);
-    }
     sheet
 }
 
@@ -282,7 +271,9 @@ fn certificates(group: &RecordGroup) -> Sheet<'_> {
         ("revoked_ms", Kind::Int),
         ("revoked_reason", Kind::Int),
     ];
-    let first: HashMap<_, _> = first_revocations(group).map(|found| (found.0.key, found)).collect();
+    let first = first_revocations(group);
+    let first: HashMap<_, _> =
+        first.map(|(revocation, _, leaf)| (revocation.key, (revocation, leaf))).collect();
     let mut sheet = Sheet::new(COLUMNS);
     for row in group.events.iter().filter_map(|new| new.certificate.as_ref()) {
         let revoked = first.get(&row.key);
@@ -309,25 +300,27 @@ fn certificates(group: &RecordGroup) -> Sheet<'_> {
     sheet
 }
 
-/// The first revocation of each key, which stays, with its leaf index.
-fn first_revocations(group: &RecordGroup) -> impl Iterator<Item = (&Revocation, u64)> {
+/// The first revocation of each key, which stays, with whose key it is and its leaf index.
+fn first_revocations(group: &RecordGroup) -> impl Iterator<Item = (&Revocation, &UserId, u64)> {
     let mut seen = HashSet::new();
     group.events.iter().filter_map(move |new| {
-        let revocation = new.revocation.as_ref()?;
-        seen.insert(revocation.key).then_some((revocation, new.leaf_index))
+        let (revocation, uid) = (new.revocation.as_ref()?, new.event.subject.as_ref()?);
+        seen.insert(revocation.key).then_some((revocation, uid, new.leaf_index))
     })
 }
 
 fn revocations(group: &RecordGroup) -> Sheet<'_> {
     const COLUMNS: &[Column] = &[
+        ("uid", Kind::Text),
         ("key_hash", Kind::Blob),
         ("revoked_leaf", Kind::Int),
         ("revoked_ms", Kind::Int),
         ("revoked_reason", Kind::Int),
     ];
     let mut sheet = Sheet::new(COLUMNS);
-    for (revocation, leaf_index) in first_revocations(group) {
+    for (revocation, uid, leaf_index) in first_revocations(group) {
         sheet.push([
+            Value::text(uid.as_str()),
             Value::blob(revocation.key.as_bytes()),
             Value::int(leaf_index),
             Value::int(revocation.at_ms),

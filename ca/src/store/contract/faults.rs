@@ -1,6 +1,8 @@
 //! Databases that are not as this program left them.
 
 use super::{Author, Harness, edit, uid};
+use crate::store::engine::{Engine, Given, Mode, Session, Value};
+use crate::store::sheet::{self, Sheet};
 use crate::store::{Store, StoreError};
 
 /// The table and reason of a corrupt row.
@@ -53,11 +55,32 @@ pub(crate) async fn a_missing_piece_of_evidence_is_named(harness: &impl Harness)
     let mut author = Author::new();
     let group = author.enrolment("alice");
     store.record(&group).await.unwrap();
-    edit(&store, "DELETE FROM evidence").await;
+    edit(&store, "UPDATE event SET evidence = NULL WHERE uid = 'alice'").await;
     let (table, reason) = corrupt(store.events_of(&uid("alice")).await);
     let hash = group.events[0].evidence[0].0.hash.to_string();
     assert_eq!(table, "evidence");
     assert!(reason.contains(&hash), "{reason} does not name {hash}");
+
+    // As it was recorded before evidence stood with its event.
+    let mut sheet = Sheet::new(sheet::EVIDENCE.columns);
+    for (reference, data) in &group.events[0].evidence {
+        sheet.push([Value::blob(reference.hash.as_bytes()), Value::blob(data)]);
+    }
+    let mut session = store.begin(Mode::Write).await.unwrap();
+    let sql = "INSERT INTO evidence SELECT hash, data FROM {rows}";
+    session.execute(sql, Given::Rows(&sheet)).await.unwrap();
+    session.commit().await.unwrap();
+    let events = store.events_of(&uid("alice")).await.unwrap();
+    assert_eq!(events[0].evidence, group.events[0].evidence);
+}
+
+pub(crate) async fn evidence_that_is_not_what_the_event_names_is_refused(harness: &impl Harness) {
+    let store = harness.open().await.unwrap();
+    let mut author = Author::new();
+    store.record(&author.enrolment("alice")).await.unwrap();
+    edit(&store, "UPDATE event SET evidence = leaf WHERE uid = 'alice'").await;
+    let (table, reason) = corrupt(store.events_of(&uid("alice")).await);
+    assert!(table == "event" && reason.contains("evidence"), "{table}: {reason}");
 }
 
 pub(crate) async fn a_newer_schema_is_refused<H: Harness>(harness: &H) {

@@ -127,7 +127,7 @@ async fn searches_walk_an_index() {
         (CertificateSearch { user: user.clone(), ..all() }, "certificate_uid"),
         (CertificateSearch { expires_before: Some(9), ..all() }, "certificate_expiry"),
         (CertificateSearch { issuer: Some(Author::ISSUER), ..all() }, "certificate_issuer"),
-        (CertificateSearch { key: Some(Author::ISSUER), ..all() }, "certificate_key"),
+        (CertificateSearch { key: Some(Author::ISSUER), ..all() }, "certificate_uid"),
         (
             CertificateSearch { state: Some(CertificateState::Revoked), ..all() },
             "certificate_revocation",
