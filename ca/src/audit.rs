@@ -277,6 +277,7 @@ pub async fn export(
                     evidence: row.evidence.into_iter().map(|(_, data)| Blob(data)).collect(),
                     proof: proof::inclusion(size, index, &hashes)
                         .map_err(|_| AuditError::Hashes { index })?,
+                    after: None,
                 }),
             };
             let leaf = Blob(row.leaf.to_canonical());

@@ -1,25 +1,15 @@
 //! Verifying an export of a whole log, offline.
 
-use std::collections::HashMap;
 use std::io::BufRead;
 
-use evidence::dossier::Piece;
-use evidence::issuance::Difference;
-use evidence::{History, Timeline};
-use policy::Installation;
-use tlog::Edge;
-use tlog::map::Map;
-use tlog::note::Checkpoint;
+use evidence::audit::{BeginError, Refused, Replay, nothing_else};
 use tlog::proof::check_inclusion;
-use wire::bundle::{ExportEvent, ExportHeader, ExportLeaf};
+use wire::bundle::{ExportHeader, ExportLeaf};
 use wire::event::Event;
-use wire::head::installation_position;
-use wire::leaf::{
-    Leaf, LeafKind, blinded_id, blinded_key, blinding_commitment, blinding_key, commitment,
-};
-use wire::{Encoded, Hash32, UserId};
+use wire::leaf::Leaf;
+use wire::{Encoded, Hash32};
 
-use crate::bundle::{BundleError, fixed, pieces};
+use crate::bundle::{BundleError, fixed};
 use crate::trust::Trust;
 
 /// Longest line that is read, in bytes.
@@ -58,38 +48,20 @@ pub enum ExportError {
         /// Root in the checkpoint.
         signed_root: Hash32,
     },
-    /// A map root that does not follow from the events before it.
-    #[error("leaf {index} holds map root {logged}; the events before it give another")]
-    MapRoot {
-        /// The leaf's index.
-        index: u64,
-        /// Root in the log.
-        logged: Hash32,
-    },
-    /// A recorded certificate that its event does not call for.
-    #[error("leaf {index}: {source}")]
-    Certificate {
-        /// The leaf's index.
-        index: u64,
+    /// An entry that does not continue the log.
+    #[error("line {line}: {source}")]
+    Refused {
+        /// Line, from 1.
+        line: u64,
         /// What is wrong.
-        source: Box<Difference>,
+        source: Box<Refused>,
     },
-    /// The secret is not the one that the genesis event commits to.
-    #[error("the secret that blinds ids is not the one that the genesis event commits to")]
-    Secret,
+    /// The genesis event, or the secret that it commits to.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
     /// Events that no map root follows.
     #[error("after the last leaf the map's root is missing")]
     NoMapRoot,
-    /// One key for two identities.
-    #[error("leaf {index}: the key {key} of {uid} is another identity's")]
-    SharedKey {
-        /// The leaf's index.
-        index: u64,
-        /// The second identity.
-        uid: UserId,
-        /// SHA-256 of the SubjectPublicKeyInfo.
-        key: Hash32,
-    },
 }
 
 /// What was verified.
@@ -109,8 +81,9 @@ pub struct Audited {
 }
 
 /// Verifies an export (JSON Lines) against the trust file: the tree from its leaves, the signed
-/// checkpoint with the quorum's co-signatures (of whatever age: an export is kept), every event decided again from its evidence, every certificate's TBS built again, one
-/// blinded id and one owner for each id and key, the map up to its last root.
+/// checkpoint with the quorum's co-signatures (of whatever age: an export is kept), every event
+/// decided again from its evidence, every certificate's TBS built again, one blinded id and one
+/// owner for each id and key, the map up to its last root.
 ///
 /// # Errors
 /// The first fault, with its line.
@@ -127,31 +100,36 @@ pub fn verify(trust: &Trust, export: impl BufRead) -> Result<Audited, ExportErro
     if expected != found {
         return Err(lines.part(BundleError::Genesis { expected, found }));
     }
-    let installation =
-        Installation::from_genesis(&genesis).map_err(|error| lines.part(error.into()))?;
     let vouched = trust.open(&header.checkpoint).map_err(|error| lines.part(error.into()))?;
-
     let secret =
         fixed("blinding secret", &header.blinding_secret).map_err(|error| lines.part(error))?;
-    if blinding_commitment(&secret) != installation.blinding() {
-        return Err(ExportError::Secret);
-    }
-    let checkpoint = vouched.checkpoint();
-    let mut replay = Replay::new(installation, secret, checkpoint);
+    let mut replay = Replay::begin(&genesis, secret)?;
+    let (signed_size, signed_root) = (vouched.checkpoint().size(), vouched.checkpoint().root());
     while let Some(entry) = lines.next::<ExportLeaf>()? {
-        let leaf = Leaf::from_canonical(&entry.leaf.0).map_err(|error| lines.part(error.into()))?;
-        replay.take(&entry, &leaf, &lines)?;
+        if let Some(event) = &entry.event {
+            let index = entry.leaf_index;
+            let leaf =
+                Leaf::from_canonical(&entry.leaf.0).map_err(|error| lines.part(error.into()))?;
+            check_inclusion(&event.proof, signed_size, signed_root, index, leaf.leaf_hash())
+                .map_err(|source| {
+                    let what = format!("leaf {index} is not in the log");
+                    lines.part(BundleError::Proof { what, source })
+                })?;
+        }
+        replay.apply(&entry, &nothing_else).map_err(|source| ExportError::Refused {
+            line: lines.number,
+            source: Box::new(source),
+        })?;
     }
-    if !replay.changed.is_empty() || !replay.ends_with_root {
+    if !replay.is_whole() {
         return Err(ExportError::NoMapRoot);
     }
-    let (size, root) = (replay.edge.size(), replay.edge.root());
-    let (signed_size, signed_root) = (checkpoint.size(), checkpoint.root());
+    let (size, root) = (replay.size(), replay.root());
     if (size, root) != (signed_size, signed_root) {
         return Err(ExportError::Root { size, root, signed_size, signed_root });
     }
-    let identities = replay.histories.len() as u64;
-    Ok(Audited { leaves: size, events: replay.events, identities, root, as_of: vouched.as_of() })
+    let (events, identities) = (replay.events(), replay.identities());
+    Ok(Audited { leaves: size, events, identities, root, as_of: vouched.as_of() })
 }
 
 struct Lines<R> {
@@ -179,155 +157,5 @@ impl<R: BufRead> Lines<R> {
 
     fn part(&self, source: BundleError) -> ExportError {
         ExportError::Part { line: self.number, source: Box::new(source) }
-    }
-}
-
-struct Replay<'a> {
-    /// The installation by the genesis event, until leaf 0 is read.
-    genesis: Option<Installation>,
-    timeline: Option<Timeline>,
-    secret: [u8; 32],
-    checkpoint: &'a Checkpoint,
-    edge: Edge,
-    heads: Map,
-    /// Heads that changed since the last map root.
-    changed: Vec<(Hash32, Hash32)>,
-    ends_with_root: bool,
-    histories: HashMap<UserId, History>,
-    owners: HashMap<Hash32, UserId>,
-    events: u64,
-}
-
-impl<'a> Replay<'a> {
-    fn new(genesis: Installation, secret: [u8; 32], checkpoint: &'a Checkpoint) -> Self {
-        Self {
-            genesis: Some(genesis),
-            timeline: None,
-            secret,
-            checkpoint,
-            edge: Edge::empty(),
-            heads: Map::empty(usize::MAX),
-            changed: Vec::new(),
-            ends_with_root: false,
-            histories: HashMap::new(),
-            owners: HashMap::new(),
-            events: 0,
-        }
-    }
-
-    fn take<R: BufRead>(
-        &mut self,
-        entry: &ExportLeaf,
-        leaf: &Leaf,
-        lines: &Lines<R>,
-    ) -> Result<(), ExportError> {
-        let index = entry.leaf_index;
-        if index != self.edge.size() {
-            return Err(lines.fault(format!("leaf {index} where {} was due", self.edge.size())));
-        }
-        self.edge.append(leaf.leaf_hash());
-        self.ends_with_root = leaf.kind == LeafKind::MapRoot;
-        match (&entry.event, leaf.kind) {
-            (Some(event), LeafKind::Event) => self.event(event, leaf, index, lines),
-            (None, LeafKind::MapRoot) => self.map_root(leaf, index),
-            _ => Err(lines.fault("the leaf and what stands behind it do not fit")),
-        }
-    }
-
-    fn event<R: BufRead>(
-        &mut self,
-        entry: &ExportEvent,
-        leaf: &Leaf,
-        index: u64,
-        lines: &Lines<R>,
-    ) -> Result<(), ExportError> {
-        let event =
-            Event::from_canonical(&entry.event.0).map_err(|error| lines.part(error.into()))?;
-        let salt = fixed("salt", &entry.salt).map_err(|error| lines.part(error))?;
-        let sequence = event.sequence;
-        let blinded =
-            event.subject.as_ref().map(|uid| blinded_id(&blinding_key(&self.secret, uid), uid));
-        if leaf.blinded_id != blinded.unwrap_or(Hash32::from_bytes([0; 32]))
-            || leaf.commitment != commitment(&salt, &entry.event.0)
-            || leaf.engine != event.engine
-            || entry.evidence.len() != event.evidence.len()
-        {
-            return Err(lines.part(BundleError::Leaf { sequence }));
-        }
-        let (size, root) = (self.checkpoint.size(), self.checkpoint.root());
-        check_inclusion(&entry.proof, size, root, index, leaf.leaf_hash()).map_err(|source| {
-            let what = format!("leaf {index} is not in the log");
-            lines.part(BundleError::Proof { what, source })
-        })?;
-        let evidence = pieces(&entry.evidence, &event);
-        let (Some(uid), Some(blinded)) = (event.subject.clone(), blinded) else {
-            return self
-                .installation_event(index, &event, leaf.leaf_hash(), &evidence)
-                .map_err(|error| lines.part(error));
-        };
-        let timeline = self.timeline.as_ref().ok_or_else(|| lines.part(BundleError::NoGenesis))?;
-        let era = timeline.at(index);
-        let history =
-            self.histories.entry(uid.clone()).or_insert_with(|| History::new(uid.clone()));
-        let owners = &self.owners;
-        let other = |key: Hash32| owners.get(&key).filter(|by| **by != uid).cloned();
-        history
-            .apply(era, &event, leaf.leaf_hash(), &evidence, other)
-            .map_err(|error| lines.part(error.into()))?;
-        era.issuance()
-            .certified(&event, index, |spki| history.key(spki))
-            .map_err(|source| ExportError::Certificate { index, source: Box::new(source) })?;
-        for key in history.keys() {
-            match self.owners.get(&key) {
-                Some(by) if *by != uid => {
-                    return Err(ExportError::SharedKey { index, uid, key });
-                }
-                Some(_) => {}
-                None => {
-                    self.owners.insert(key, uid.clone());
-                    self.changed.push((blinded_key(&self.secret, key), blinded));
-                }
-            }
-        }
-        if let Some(identity) = history.identity() {
-            self.changed.push((blinded, identity.proven_head().hash()));
-        }
-        self.events += 1;
-        Ok(())
-    }
-
-    /// The genesis event begins the timeline, every other event of the installation continues it.
-    fn installation_event(
-        &mut self,
-        index: u64,
-        event: &Event,
-        leaf: Hash32,
-        evidence: &[Piece],
-    ) -> Result<(), BundleError> {
-        match (&mut self.timeline, self.genesis.take()) {
-            (None, Some(genesis)) if index == 0 && event.hash() == genesis.genesis() => {
-                self.timeline = Some(Timeline::begin(genesis.logged_at(leaf))?);
-            }
-            (Some(timeline), _) => {
-                timeline.apply(index, event, leaf, evidence)?;
-                let head = timeline.current().installation().proven_head();
-                self.changed.extend(head.map(|head| (installation_position(), head)));
-            }
-            (None, _) => return Err(BundleError::NoGenesis),
-        }
-        Ok(())
-    }
-
-    /// The map after a group is the one that the log says.
-    fn map_root(&mut self, leaf: &Leaf, index: u64) -> Result<(), ExportError> {
-        let logged = leaf.commitment;
-        let other = |_| ExportError::MapRoot { index, logged };
-        let staged = self.heads.stage(&self.changed).map_err(other)?;
-        if staged.root() != logged {
-            return Err(ExportError::MapRoot { index, logged });
-        }
-        self.heads.commit(staged);
-        self.changed.clear();
-        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use evidence::audit::pieces;
 use evidence::dossier::Piece;
 use evidence::issuance::{Difference, IssuanceError};
 use evidence::{History, HistoryError, Snapshot, SnapshotError, Timeline, TimelineError};
@@ -443,12 +444,6 @@ fn event(
     })?;
     let evidence = pieces(&entry.evidence, &event);
     Ok((event, hash, evidence))
-}
-
-/// Evidence under the names that its event has for it.
-pub(crate) fn pieces(data: &[Blob], event: &Event) -> Vec<Piece> {
-    let named = data.iter().zip(&event.evidence);
-    named.map(|(data, reference)| (reference.clone(), data.0.clone())).collect()
 }
 
 /// The certificate is the one that the latest certifying event calls for, signed, and has a path to

@@ -3,6 +3,7 @@
 //! Each function verifies the bytes first and says in one sentence what they prove. Whether the
 //! fact is enough is the policy's business.
 
+pub mod audit;
 pub mod dossier;
 mod id_token;
 pub mod issuance;

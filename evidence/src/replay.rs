@@ -1,5 +1,5 @@
 //! Replay of one identity's history from its evidence: what the authority does when it takes up
-//! what a crash left, what auditors do with every event, and what clients do with a bundle.
+//! what a crash left, what [`crate::audit`] does with every event, and what clients do with a bundle.
 
 mod snapshot;
 
@@ -68,7 +68,7 @@ pub enum HistoryError {
 }
 
 /// An identity's history, replayed event by event from the first one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct History {
     uid: UserId,
     identity: Option<Identity>,
@@ -216,4 +216,4 @@ pub(crate) fn named_by(event: &Event, evidence: &[Piece]) -> Result<(), HistoryE
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

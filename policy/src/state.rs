@@ -66,6 +66,8 @@ pub struct Installation {
     head: Option<Hash32>,
     announced: BTreeMap<EventKind, Announced>,
     struck: BTreeSet<Hash32>,
+    /// Whether transport evidence counts for nothing, whatever the policy says.
+    signed_only: bool,
 }
 
 /// Why bytes do not begin an installation.
@@ -122,6 +124,7 @@ impl Installation {
             head: None,
             announced: BTreeMap::new(),
             struck: BTreeSet::new(),
+            signed_only: false,
         })
     }
 
@@ -274,6 +277,19 @@ impl Installation {
             announced.leaf.get_or_insert(leaf);
         }
         self
+    }
+
+    /// The installation as auditors see it: a transport's word counts for nothing, whatever the
+    /// policy says, now and after every change (DESIGN section 2).
+    #[must_use]
+    pub fn signed_only(mut self) -> Self {
+        self.signed_only = true;
+        self
+    }
+
+    /// Whether a transport's word may count.
+    pub(crate) fn hears_transport(&self) -> bool {
+        self.rules.allow_transport_evidence && !self.signed_only
     }
 
     /// Whether a leaf was declared dead.

@@ -79,6 +79,11 @@ impl Edge {
         Ok(Self { size, hashes })
     }
 
+    /// What [`Edge::load`] needs to put it together again.
+    pub fn stored(&self) -> impl Iterator<Item = StoredHash> {
+        self.hashes.iter().map(|(index, hash)| StoredHash { index: *index, hash: *hash })
+    }
+
     /// Number of leaves.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -45,11 +45,13 @@ mod cache;
 mod page;
 mod proof;
 mod stage;
+mod trial;
 
 use wire::Hash32;
 
 use cache::Cache;
 use page::Slot;
+use trial::Trial;
 
 pub use page::{Page, PageId};
 pub use proof::MapProof;
@@ -109,6 +111,7 @@ pub struct Map {
     root: Page,
     root_unsaved: bool,
     cache: Cache,
+    trial: Option<Trial>,
 }
 
 impl Map {
@@ -120,6 +123,7 @@ impl Map {
             root: Page::empty(PageId::ROOT),
             root_unsaved: false,
             cache: Cache::new(capacity_pages),
+            trial: None,
         }
     }
 
@@ -234,6 +238,7 @@ impl Map {
             self.root()
         );
         for page in staged.into_pages() {
+            self.remember(page.id());
             if page.id() == PageId::ROOT {
                 self.root = page;
                 self.root_unsaved = true;

@@ -106,8 +106,14 @@ pub struct ExportEvent {
     pub event: Blob,
     /// The evidence that it names, in that order.
     pub evidence: Vec<Blob>,
-    /// Inclusion proof of the leaf (RFC 6962 section 2.1.1).
+    /// Inclusion proof of the leaf (RFC 6962 section 2.1.1). Auditors are given none: they have all
+    /// leaves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proof: Vec<Hash32>,
+    /// What the authority says that the event left behind, where the officers declared its leaf
+    /// dead: whoever refuses the event goes on from that, by the officers' word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Blob>,
 }
 
 impl Serialize for Blob {

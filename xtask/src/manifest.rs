@@ -13,8 +13,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("avouch-policy", &["avouch-wire"]),
     ("avouch-x509", &["avouch-wire"]),
     ("avouch-path", &["avouch-x509"]),
-    ("avouch-evidence", &["avouch-wire", "avouch-x509", "avouch-policy"]),
     ("avouch-tlog", &["avouch-wire"]),
+    ("avouch-evidence", &["avouch-wire", "avouch-x509", "avouch-policy", "avouch-tlog"]),
     ("avouch-pkcs11", &[]),
     (
         "avouch-ca",

@@ -47,6 +47,12 @@ impl Snapshot {
         &self.uid
     }
 
+    /// Leaf hash of the latest event.
+    #[must_use]
+    pub fn head(&self) -> Hash32 {
+        self.head
+    }
+
     /// Number of the latest event.
     #[must_use]
     pub fn sequence(&self) -> u64 {

@@ -14,14 +14,14 @@ use super::*;
 use crate::dossier::piece;
 use crate::statement::tests::Signer;
 
-const NOON_MS: u64 = 1_800_000_000_000;
+pub(crate) const NOON_MS: u64 = 1_800_000_000_000;
 
-fn holder(name: &str, signer: &Signer) -> Keyholder {
+pub(crate) fn holder(name: &str, signer: &Signer) -> Keyholder {
     Keyholder { name: name.into(), spki: octets(&signer.spki), scope: vec![] }
 }
 
 /// A certificate that can issue, and its SubjectPublicKeyInfo, both DER; by openssl.
-fn issuing_certificate() -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn issuing_certificate() -> (Vec<u8>, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &str| {
         let mut command = Command::new("openssl");
@@ -47,13 +47,13 @@ struct World {
 }
 
 /// A key with its certification request for alice, by OpenSSL.
-struct Key {
-    signer: Signer,
-    csr: Vec<u8>,
+pub(crate) struct Key {
+    pub(crate) signer: Signer,
+    pub(crate) csr: Vec<u8>,
 }
 
 impl Key {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key.der");
         let openssl = |args: &[&str]| {

@@ -42,7 +42,7 @@ pub(super) fn possession(facts: &[Fact], spki: Hash32, csr: Hash32) -> Result<()
 /// Whether the word of a transport is there and counts: that of the administrator's socket, or of
 /// a TLS peer whose key is an enrolment agent's.
 pub(super) fn transport(state: &State<'_>, facts: &[Fact]) -> bool {
-    state.installation.rules().allow_transport_evidence
+    state.installation.hears_transport()
         && facts.iter().any(|fact| match fact.0 {
             Proven::Transport { source: TransportSource::AdminSocket, .. } => true,
             Proven::Transport { source: TransportSource::Mtls, peer } => {

@@ -100,6 +100,11 @@ impl Cache {
         self.entries.insert(page.id(), Entry { page, state, used }).map(|before| before.state)
     }
 
+    pub(super) fn remove(&mut self, id: &PageId) {
+        let removed = self.entries.remove(id);
+        self.clean -= usize::from(removed.is_some_and(|entry| entry.state == State::Clean));
+    }
+
     pub(super) fn take_dirty(&mut self) -> Vec<(PageId, Vec<u8>)> {
         let unsaved = self.entries.iter_mut().filter(|(_, entry)| entry.state != State::Clean);
         let mut pages: Vec<_> = unsaved
