@@ -40,6 +40,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "avouch-cosigner",
+        &["avouch-wire", "avouch-x509", "avouch-policy", "avouch-evidence", "avouch-tlog"],
+    ),
+    (
         "avouch-cli",
         &[
             "avouch-wire",
@@ -52,9 +56,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "avouch-ca",
             "avouch-api",
             "avouch-client",
+            "avouch-cosigner",
         ],
     ),
-    ("avouch-tests", &["avouch-wire", "avouch-client"]),
+    ("avouch-tests", &["avouch-wire", "avouch-client", "avouch-tlog"]),
     ("avouch-bench", &[]),
     ("xtask", &[]),
 ];
@@ -66,7 +71,11 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("libloading", &["avouch-pkcs11"], "the worker alone loads a PKCS#11 module"),
     ("sqlx", &["avouch-ca"], "the authority alone has a database"),
     ("lettre", &["avouch-ca"], "the authority alone sends mail"),
-    ("axum", &["avouch-api"], "HTTP is served by the gateway alone"),
+    (
+        "axum",
+        &["avouch-api", "avouch-cosigner"],
+        "HTTP is served by the gateway, and by co-signers, who are somebody else",
+    ),
 ];
 
 /// Crates that decide or encode: no time, no randomness, no input or output may reach them.

@@ -48,7 +48,9 @@ impl NoteSignature {
         &self.signature
     }
 
-    fn line(&self) -> String {
+    /// The line, with its end.
+    #[must_use]
+    pub fn to_line(&self) -> String {
         let mut bytes = self.key_id.to_vec();
         bytes.extend_from_slice(&self.signature);
         format!("{DASH}{} {}\n", self.name, STANDARD.encode(bytes))
@@ -112,7 +114,7 @@ impl Note {
     /// # Errors
     /// As [`Note::parse`].
     pub fn new(text: &str, signatures: &[NoteSignature]) -> Result<Self, NoteError> {
-        let lines: String = signatures.iter().map(NoteSignature::line).collect();
+        let lines: String = signatures.iter().map(NoteSignature::to_line).collect();
         Self::parse(&format!("{text}\n{lines}"))
     }
 
@@ -131,7 +133,7 @@ impl Note {
     /// The whole note.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let lines: String = self.signatures.iter().map(NoteSignature::line).collect();
+        let lines: String = self.signatures.iter().map(NoteSignature::to_line).collect();
         format!("{}\n{lines}", self.text)
     }
 }
