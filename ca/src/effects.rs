@@ -70,7 +70,7 @@ async fn take_effect(
         return Ok(authority.clock().now_ms() + LOOK_MS);
     }
     let installation = authority.installation();
-    let changes = installation.due().map(|(kind, due)| (due, Waiting::Installation(kind)));
+    let changes = installation.due().map(|due| (due.due_ms, Waiting::Installation(due.kind)));
     let mut waits: Vec<_> = changes.collect();
     // All that may be due, however many of them are refused for now, and the next one after.
     loop {
@@ -117,9 +117,9 @@ async fn of_identity(
     let Some(row) = authority.store().identity(uid).await? else { return Ok(Ok(())) };
     let installation = authority.installation();
     let now_ms = authority.clock().now_ms();
-    let action = match policy::due(&installation, &row.identity, now_ms) {
+    let action = match policy::due(&installation, &row.identity, now_ms).map(|due| due.kind) {
         None => return Ok(Ok(())),
-        Some((EventKind::SwitchComplete, _)) => {
+        Some(EventKind::SwitchComplete) => {
             let events = authority.store().events_of(uid).await?;
             let intent = row.identity.pending().map(policy::Pending::intent);
             let request = intent.and_then(|intent| requested(authority, &events, intent));

@@ -10,6 +10,7 @@ use x509::{Csr, CsrError, KeyRules};
 
 use crate::id_token::TokenError;
 use crate::statement::{StatementError, statement};
+use crate::waited::WaitError;
 use crate::webauthn::WebAuthnError;
 
 /// Most pieces of evidence behind one event.
@@ -51,6 +52,9 @@ pub enum DossierError {
     /// A WebAuthn assertion that does not hold.
     #[error(transparent)]
     WebAuthn(#[from] WebAuthnError),
+    /// A wait proof that does not hold.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
     /// An ID token that does not hold.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -128,7 +132,7 @@ fn weigh(
         if Hash32::of(data) != reference.hash {
             return Err(DossierError::NotTheOne { kind });
         }
-        facts.push(match kind {
+        let fact = match kind {
             EvidenceKind::Csr => csr
                 .filter(|csr| csr.hash() == reference.hash)
                 .map(crate::possession)
@@ -156,7 +160,12 @@ fn weigh(
                 crate::id_token(data, intent, installation.providers(), time)?
             }
             EvidenceKind::Transport => crate::transport(&TransportWord::from_canonical(data)?),
-        });
+            EvidenceKind::WaitProof => {
+                facts.extend(crate::waited(installation, data)?);
+                continue;
+            }
+        };
+        facts.push(fact);
     }
     Ok(facts)
 }

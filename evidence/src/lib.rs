@@ -10,6 +10,7 @@ pub mod issuance;
 mod replay;
 mod statement;
 mod timeline;
+mod waited;
 mod webauthn;
 
 use policy::Fact;
@@ -21,6 +22,7 @@ pub use issuance::Issuance;
 pub use replay::{History, HistoryError, Snapshot, SnapshotError, Step};
 pub use statement::{StatementError, sign_statement, statement, verify_signature};
 pub use timeline::{Era, Timeline, TimelineError};
+pub use waited::{WaitError, waited};
 pub use webauthn::{WebAuthnError, origin_of, webauthn};
 
 /// A parsed certification request proves that whoever made it holds the private key (RFC 2986

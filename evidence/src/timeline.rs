@@ -81,6 +81,13 @@ impl Timeline {
         self.at(u64::MAX)
     }
 
+    /// Index of the leaf with this hash, where an event of the installation has it.
+    #[must_use]
+    pub fn index_of(&self, leaf: Hash32) -> Option<u64> {
+        let has = |era: &Era| era.installation.head() == Some(leaf);
+        self.eras.iter().rev().find(|(_, era)| has(era)).map(|(index, _)| *index)
+    }
+
     /// Replays the next event of the installation, whose leaf has this index and hash.
     ///
     /// # Errors

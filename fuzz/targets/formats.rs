@@ -14,6 +14,7 @@ use wire::leaf::Leaf;
 use wire::rules::Rules;
 use wire::statement::{SignedStatement, Statement};
 use wire::trust::TrustFile;
+use wire::waited::WaitProof;
 
 fn check<T: Encoded>(data: &[u8]) {
     if let Ok(value) = T::from_canonical(data) {
@@ -35,6 +36,7 @@ fuzz_target!(|data: &[u8]| {
     check::<Head>(data);
     check::<SealedAddress>(data);
     check::<Address>(data);
+    check::<WaitProof>(data);
     if let Ok(address) = Address::from_canonical(data) {
         let text = address.address();
         assert!(text.bytes().all(|b| b.is_ascii_graphic()), "more than an address: {text:?}");

@@ -40,29 +40,6 @@ pub fn explain(installation: &Installation, identity: Option<&Identity>, time: T
     }
 }
 
-/// When a pending switch, or else an announced retirement, can take effect by itself at the
-/// earliest, milliseconds since 1970; none while something else is missing. The answer is advice,
-/// as that of [`explain`]. `now_ms` is when it is asked: what expired takes no effect any more.
-#[must_use]
-pub fn due(
-    installation: &Installation,
-    identity: &Identity,
-    now_ms: u64,
-) -> Option<(EventKind, u64)> {
-    let pending = identity.pending().filter(|pending| now_ms <= pending.expires_ms());
-    let switch = pending.and_then(|pending| {
-        let terms = terms(installation, identity, pending);
-        let over_ms = pending.requested_ms().saturating_add(terms.wait.saturating_mul(1000));
-        let due_ms = over_ms.max(terms.cooled_ms);
-        (terms.have >= terms.needed && due_ms <= pending.expires_ms())
-            .then_some((EventKind::SwitchComplete, due_ms))
-    });
-    switch.or_else(|| {
-        let due_ms = identity.retiring()?.due_ms(installation.rules().wait);
-        Some((EventKind::Retire, due_ms))
-    })
-}
-
 /// Officers who must approve the pending switch, as things are now.
 #[must_use]
 pub fn needed(installation: &Installation, identity: &Identity) -> u32 {
@@ -114,6 +91,28 @@ impl Ways<'_> {
     fn officers(&self) -> String {
         let rules = self.installation.rules();
         format!("{} of {} officers", rules.approvals, self.installation.roster().len())
+    }
+
+    /// By whose clocks waits run, in words.
+    fn clocks(&self) -> String {
+        let installation = self.installation;
+        let names: Vec<&str> = installation
+            .cosigners()
+            .iter()
+            .map(|cosigner| cosigner.vkey.split('+').next().unwrap_or_default())
+            .collect();
+        let half = || format!("the clocks of more than half of {}", names.join(", "));
+        match (installation.rules().allow_unwitnessed, names.is_empty()) {
+            (true, true) => "the authority's clock".to_owned(),
+            (true, false) => format!("{}, or by the authority's", half()),
+            (false, false) => half(),
+            (false, true) => "the clocks of co-signers, of whom there are none".to_owned(),
+        }
+    }
+
+    /// What no wait can end.
+    fn nobody_witnesses(&self) -> bool {
+        !self.installation.rules().allow_unwitnessed && self.installation.cosigners().is_empty()
     }
 
     fn of_nobody(&self) -> Vec<Way> {
@@ -171,7 +170,8 @@ impl Ways<'_> {
                 .closed_if(key.is_none(), "it has no key: it is recovered or switched instead"),
             Way::by(K::Revoke, &[CURRENT, "an officer"]).closed_if(key.is_none(), "it has no key"),
             Way::by(K::Void, &[&officers]),
-            Way::by(K::Retire, &[&officers]).taking(format!("a wait of {wait}")),
+            Way::by(K::Retire, &[&officers])
+                .taking(format!("a wait of {wait} by {}", self.clocks())),
             Way::by(K::Rename, &[CURRENT, &officers]).closed_if(!active, suspended),
             Way::by(K::ChannelChange, &[CURRENT, &officers])
                 .taking(format!("the old channels stay valid for {wait}")),
@@ -189,7 +189,10 @@ impl Ways<'_> {
         let mut way = Way::by(EventKind::SwitchRequest, &["the new key"])
             .taking(NEW_KEY)
             .taking(format!("then approval by {officers}, none of them the subject"))
-            .taking(format!("a wait of {wait} in which the holder may object"));
+            .taking(format!(
+                "a wait of {wait} by {}, in which the holder may object",
+                self.clocks()
+            ));
         if identity.binding().is_some() {
             way = way.taking("an ID token of the person whom it was enrolled for");
         }
@@ -216,6 +219,10 @@ impl Ways<'_> {
         let missing = terms.needed.saturating_sub(terms.have);
         let mut complete = Way::by(EventKind::SwitchComplete, &[]);
         complete.not_before_ms = Some(over_ms.max(terms.cooled_ms));
+        if !self.installation.cosigners().is_empty() || self.nobody_witnesses() {
+            let wait = duration_text(terms.wait);
+            complete = complete.taking(format!("a wait of {wait} by {}", self.clocks()));
+        }
         if missing > 0 {
             complete = complete.taking(format!("{missing} more approvals"));
         }
@@ -226,7 +233,9 @@ impl Ways<'_> {
             Way::by(EventKind::SwitchApprove, &["an officer who has not"])
                 .taking(format!("approved so far by {names}"))
                 .closed_if(expired, why),
-            complete.closed_if(expired, why),
+            complete
+                .closed_if(expired, why)
+                .closed_if(self.nobody_witnesses(), "nobody co-signs, and no wait can end"),
             Way::by(EventKind::Veto, &[RECOVERY, CURRENT, &self.officers()])
                 .closed_if(expired, why),
         ]

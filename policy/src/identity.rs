@@ -147,12 +147,6 @@ pub(crate) fn besides_the_id(names: &[Name]) -> Vec<Name> {
 }
 
 impl Retiring {
-    /// When it takes effect at the earliest under a policy with this wait in seconds, milliseconds
-    /// since 1970.
-    pub(crate) fn due_ms(&self, wait: u64) -> u64 {
-        self.announced_ms.saturating_add(self.wait.max(wait).saturating_mul(1000))
-    }
-
     /// Hash of the intent that announced it, which a veto is about.
     #[must_use]
     pub fn intent(&self) -> Hash32 {

@@ -8,11 +8,13 @@
 //! * [`decide`] answers a [`Request`] with an [`Approved`] or a [`Refusal`];
 //! * [`apply`] replays one logged event, by the same rules.
 //!
-//! * [`explain()`] says what may happen next, and what it would take; [`mod@file`] reads policies.
+//! * [`explain()`] says what may happen next, and what it would take, [`due()`] what does so by itself;
+//!   [`mod@file`] reads policies.
 //!
 //! What always holds is listed in [`invariants`]. The rules of one engine version live in one module ([`v1`]). Events name the version that
 //! decided them, so a changed rule is a new module and the old one stays.
 
+mod due;
 mod explain;
 pub mod fact;
 pub mod file;
@@ -24,7 +26,8 @@ mod state;
 mod testing;
 pub mod v1;
 
-pub use explain::{Way, due, explain, needed};
+pub use due::{Due, due};
+pub use explain::{Way, explain, needed};
 pub use fact::Fact;
 pub use identity::{
     Binding, Details, DetailsError, Identity, Key, Pending, Retiring, Status, Suspender,

@@ -303,10 +303,8 @@ impl Installation {
         self.announced.keys().copied()
     }
 
-    /// The kinds of change that wait, and when each can take effect at the earliest, milliseconds
-    /// since 1970. The answer is advice: [`crate::decide_change`] has the last word.
-    pub fn due(&self) -> impl Iterator<Item = (EventKind, u64)> {
-        self.announced.iter().map(|(kind, announced)| (*kind, announced.due_ms(self.rules.wait)))
+    pub(crate) fn all_announced(&self) -> impl Iterator<Item = (EventKind, &Announced)> {
+        self.announced.iter().map(|(kind, announced)| (*kind, announced))
     }
 
     pub(crate) fn announced(&self, kind: EventKind) -> Option<&Announced> {

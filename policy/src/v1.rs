@@ -29,7 +29,7 @@ pub use replay::{ReplayError, apply};
 pub use revoke::key_taken;
 
 pub(crate) use change::Announced;
-pub(crate) use guard::movable;
+pub(crate) use guard::{movable, wait_over};
 pub(crate) use switch::terms;
 
 /// What is asked for. Hashes are SHA-256.
@@ -128,7 +128,7 @@ enum Follows {
 }
 
 /// The leaf hash of the event that is being made: known when it is logged.
-const NOT_YET_LOGGED: Hash32 = Hash32::from_bytes([0; 32]);
+pub(crate) const NOT_YET_LOGGED: Hash32 = Hash32::from_bytes([0; 32]);
 
 impl Approved {
     /// An event of an identity that exists. `next` is given the identity with its new number.

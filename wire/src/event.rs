@@ -118,6 +118,8 @@ numbered! {
         Transport = 5, "transport";
         /// A SubjectPublicKeyInfo (DER) that is revealed: a recovery key that signs.
         PublicKey = 6, "public-key";
+        /// A [`crate::waited::WaitProof`].
+        WaitProof = 7, "wait-proof";
     }
 }
 

@@ -6,6 +6,7 @@
 //! one encoding and one hash. Frozen examples of each format are in `wire/vectors/`.
 //!
 //! * [`event`], [`body`], [`intent`], [`statement`], [`leaf`], [`genesis`], [`rules`]: what is signed and logged;
+//! * [`waited`]: that a wait is over by others' clocks;
 //! * [`head`], [`bundle`]: what is proven of an identity, and everything needed to check it offline;
 //! * [`address`]: where notices go, sealed for the authority;
 //! * [`trust`]: what a client knows out of band;
@@ -32,6 +33,7 @@ mod schema;
 pub mod socket;
 pub mod statement;
 pub mod trust;
+pub mod waited;
 pub mod webauthn;
 
 pub use codec::{Encoded, FormatError, octets};

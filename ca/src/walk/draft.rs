@@ -83,7 +83,7 @@ pub(super) fn draft(
         proposal: proposal.map(|intent| Hash32::of(intent.as_bytes())),
         evidence,
         identity: Some(IdentityRow {
-            due_ms: policy::due(&authority.installation(), &identity, now_ms).map(|(_, ms)| ms),
+            due_ms: policy::due(&authority.installation(), &identity, now_ms).map(|due| due.due_ms),
             identity,
             blinding_key,
             created_ms: before.map_or(now_ms, |row| row.created_ms),

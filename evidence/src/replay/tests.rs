@@ -4,7 +4,7 @@ use std::process::Command;
 
 use policy::{Installation, Request, Status};
 use wire::event::{Certified, EvidenceKind};
-use wire::genesis::{Genesis, InstallationKey, KeyPurpose, Keyholder, Protection};
+use wire::genesis::{Cosigner, Genesis, InstallationKey, KeyPurpose, Keyholder, Protection};
 use wire::intent::Intent;
 use wire::rules::Rules;
 use wire::statement::{Role, Statement};
@@ -13,6 +13,7 @@ use wire::{Encoded, Realm, octets};
 use super::*;
 use crate::dossier::piece;
 use crate::statement::tests::Signer;
+use crate::waited::tests::{TestLog, a_proof, cosigners};
 
 pub(crate) const NOON_MS: u64 = 1_800_000_000_000;
 
@@ -36,8 +37,8 @@ pub(crate) fn issuing_certificate() -> (Vec<u8>, Vec<u8>) {
     (read("cert.der"), read("spki.der"))
 }
 
-struct World {
-    era: Era,
+pub(crate) struct World {
+    pub(crate) era: Era,
     officers: [Signer; 3],
     agent: Signer,
     now_ms: u64,
@@ -80,6 +81,12 @@ impl Key {
 
 impl World {
     fn new() -> Self {
+        Self::under(Rules::standard(), None, vec![])
+    }
+
+    /// An installation under these rules, with the log's key if it is to be another than the
+    /// issuing key, and these co-signers.
+    pub(crate) fn under(rules: Rules, log: Option<&[u8]>, cosigners: Vec<Cosigner>) -> Self {
         let officers = [(); 3].map(|()| Signer::new());
         let agent = Signer::new();
         let protection = Protection {
@@ -97,7 +104,7 @@ impl World {
         let key = |purpose| InstallationKey {
             purpose,
             id: octets(b""),
-            spki: octets(&spki),
+            spki: octets(log.filter(|_| purpose == KeyPurpose::Log).unwrap_or(&spki)),
             certificate: octets(&certificate),
             protection: protection.clone(),
         };
@@ -109,7 +116,7 @@ impl World {
             nonce: octets(&[7; 32]),
             origin: "log.example.org".into(),
             blinding: Hash32::of(b"blinding"),
-            rules: Rules::standard(),
+            rules,
             roster: ["olga", "omar", "oskar"]
                 .iter()
                 .zip(&officers)
@@ -117,7 +124,7 @@ impl World {
                 .collect(),
             agents: vec![holder("agent", &agent)],
             providers: vec![],
-            cosigners: vec![],
+            cosigners,
             keys: [KeyPurpose::Root, KeyPurpose::Issuing, KeyPurpose::Log].map(key).to_vec(),
             previous_log: None,
             escrow: None,
@@ -229,6 +236,29 @@ impl World {
 /// Alice enrols with a recovery key, recovers, loses everything, and is switched.
 fn a_life() -> World {
     let mut world = World::new();
+    lives_up_to_the_switch(&mut world);
+    world.now_ms += 72 * 3_600_000;
+    let uid = UserId::parse("alice").unwrap();
+    world.act(&Request::CompleteSwitch { uid }, None, vec![]);
+    world
+}
+
+/// The same by the clocks of two of three co-signers; the authority's own does not count.
+fn a_witnessed_life() -> World {
+    let rules = Rules { allow_unwitnessed: false, ..Rules::standard() };
+    let log = TestLog::new();
+    let mut world = World::under(rules, Some(&log.spki()), cosigners(3));
+    lives_up_to_the_switch(&mut world);
+    let leaf = world.identity.as_ref().unwrap().pending().unwrap().leaf();
+    world.now_ms += 72 * 3_600_000;
+    let proof = a_proof(log, leaf, &[1, 2], 72 * 3600);
+    let evidence = vec![piece(EvidenceKind::WaitProof, proof.to_canonical())];
+    let uid = UserId::parse("alice").unwrap();
+    world.act(&Request::CompleteSwitch { uid }, None, evidence);
+    world
+}
+
+fn lives_up_to_the_switch(world: &mut World) {
     let alice = UserId::parse("alice").unwrap();
     let (first, recovery, next_recovery) = (Key::new(), Signer::new(), Signer::new());
     let mut intent = world.intent(EventKind::Enrol, &first);
@@ -265,9 +295,6 @@ fn a_life() -> World {
         let request = Request::Approve { uid: alice.clone(), intent: intent.hash() };
         world.act(&request, Some(&intent), evidence);
     }
-    world.now_ms += 72 * 3_600_000;
-    world.act(&Request::CompleteSwitch { uid: alice }, None, vec![]);
-    world
 }
 
 #[test]
@@ -280,7 +307,24 @@ fn a_life_replays_from_its_evidence() {
 
 #[test]
 fn leaving_out_or_changing_any_piece_of_evidence_breaks_the_replay() {
-    let mut world = a_life();
+    every_piece_counts(a_life());
+    every_piece_counts(a_witnessed_life());
+}
+
+#[test]
+fn a_wait_is_witnessed_under_the_co_signers_of_the_time() {
+    let mut world = a_witnessed_life();
+    assert!(world.replay().is_ok());
+    let others = World::under(
+        Rules { allow_unwitnessed: false, ..Rules::standard() },
+        Some(&TestLog::new().spki()),
+        cosigners(5),
+    );
+    world.era = others.era;
+    assert!(world.replay().is_err(), "two of five");
+}
+
+fn every_piece_counts(mut world: World) {
     for event in 0..world.log.len() {
         for n in 0..world.log[event].1.len() {
             let whole = world.log[event].clone();

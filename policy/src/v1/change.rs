@@ -138,16 +138,8 @@ pub(crate) struct Announced {
     change: Vec<u8>,
     /// The announcing event's leaf hash, once it is logged.
     pub(crate) leaf: Option<Hash32>,
-    announced_ms: u64,
-    wait: u64,
-}
-
-impl Announced {
-    /// When it can take effect at the earliest under a policy with this wait in seconds,
-    /// milliseconds since 1970.
-    pub(crate) fn due_ms(&self, wait: u64) -> u64 {
-        self.announced_ms.saturating_add(self.wait.max(wait).saturating_mul(1000))
-    }
+    pub(crate) announced_ms: u64,
+    pub(crate) wait: u64,
 }
 
 fn effect(

@@ -432,7 +432,7 @@ pub(super) fn on_head(identity: &Identity, is_on_head: bool) -> Result<(), Refus
 
 /// Whether a wait of `wait` seconds that began with the event of leaf `leaf` is over: by more than
 /// half of the co-signers' own clocks, or, where the policy allows it, by the authority's.
-pub(super) fn wait_over(
+pub(crate) fn wait_over(
     installation: &Installation,
     facts: &[Fact],
     leaf: Hash32,

@@ -167,6 +167,12 @@ impl LogKey {
         self.id
     }
 
+    /// Whether a signature line is under this key's name and id. Says nothing of the signature.
+    #[must_use]
+    pub fn names(&self, line: &NoteSignature) -> bool {
+        line.name() == self.origin && line.key_id() == self.id
+    }
+
     /// The signature as notes carry it, from what a token returns: 64 bytes, for ECDSA r ‖ s.
     ///
     /// # Errors
@@ -204,9 +210,8 @@ impl LogKey {
     /// # Errors
     /// [`NoteError::Unsigned`] or [`NoteError::Signature`].
     pub fn verify_note(&self, note: &Note) -> Result<(), NoteError> {
-        let ours = |s: &&NoteSignature| s.name() == self.origin && s.key_id() == self.id;
         let mut signed = false;
-        for signature in note.signatures().iter().filter(ours) {
+        for signature in note.signatures().iter().filter(|line| self.names(line)) {
             self.verify(note.text().as_bytes(), signature.signature())?;
             signed = true;
         }

@@ -9,6 +9,7 @@ use wire::body::{
 use wire::event::EventKind;
 use wire::rules::Rules;
 use wire::statement::{Role, SignatureAlgorithm, Statement};
+use wire::waited::{Holding, WaitProof};
 use wire::webauthn::Assertion;
 use wire::{Encoded, Hash32, octets};
 
@@ -119,4 +120,24 @@ bodies! {
         signature: octets(&[0x30, 0]),
         remark: Some("shown a passport".into()),
     };
+    "wait-proof", WaitProof, "a request's leaf in one checkpoint, and another 72 h later",
+    WaitProof {
+        version: 1,
+        leaf: Hash32::of(b"request"),
+        leaf_index: 5,
+        earlier: vec![Holding {
+            note: note(8, NOW),
+            inclusion: vec![Hash32::of(b"left"), Hash32::of(b"right")],
+        }],
+        later: vec![note(8, NOW + 72 * 3600), note(12, NOW + 72 * 3600)],
+    };
+}
+
+/// A note of a checkpoint's shape, with a made-up co-signature at a time in seconds.
+fn note(size: u64, time: u64) -> String {
+    use base64::Engine;
+    let encoded = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let line = [&[1, 2, 3, 4][..], &time.to_be_bytes(), &[9; 64]].concat();
+    let root = encoded(Hash32::of(b"root").as_bytes());
+    format!("log.example/avouch\n{size}\n{root}\n\n\u{2014} w.example {}\n", encoded(&line))
 }
