@@ -131,7 +131,11 @@ impl<'a> Tlv<'a> {
     /// The octets of a BIT STRING and how many bits of the last are unused.
     pub(crate) fn bits(&self) -> Result<(&'a [u8], u8), ParseError> {
         match self.value {
-            [unused @ 0..=7, rest @ ..] if !rest.is_empty() || *unused == 0 => Ok((rest, *unused)),
+            [0] => Ok((&[], 0)),
+            // DER has the bits that are not used zero (X.690 11.2.1): readers part over others.
+            [unused @ 0..=7, rest @ .., last] if last.trailing_zeros() >= u32::from(*unused) => {
+                Ok((&self.value[1..=rest.len() + 1], *unused))
+            }
             _ => Err(self.error("a malformed BIT STRING")),
         }
     }

@@ -343,7 +343,7 @@ fn certs_only(der: &[u8]) -> Result<Vec<Certificate>, ParseError> {
 }
 
 /// RFC 5280 4.1.2.5 wants years through 2049 as UTCTime; years before 1950 that form cannot say.
-fn early_generalized(time: &Tlv<'_>) -> bool {
+pub(crate) fn early_generalized(time: &Tlv<'_>) -> bool {
     time.tag == GENERALIZED_TIME
         && (b"1950".as_slice()..b"2050".as_slice())
             .contains(&&time.value[..4.min(time.value.len())])

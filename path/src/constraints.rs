@@ -1,7 +1,7 @@
 //! Name constraints (RFC 5280 4.2.1.10).
 
 use crate::asn1::{ParseError, SEQUENCE, Tlv, context, context_primitive};
-use crate::holder::{ascii_host, other_name_text};
+use crate::holder::{ascii_host, is_local_part, other_name_text};
 use crate::name::{GeneralName, Name, fold};
 use crate::oid;
 
@@ -38,6 +38,22 @@ impl NameConstraints {
             return Err(tlv.error("name constraints without any subtree"));
         }
         Ok(Self { permitted, excluded })
+    }
+
+    /// A subtree is not of the form that RFC 5280 gives it, though it can be made sense of.
+    pub(crate) fn has_malformed(&self) -> bool {
+        self.permitted.iter().chain(&self.excluded).any(|subtree| match subtree {
+            GeneralName::Dns(base) => !base.is_empty() && host_name(base, false).is_none(),
+            GeneralName::Email(base) | GeneralName::Uri(base) if base.is_empty() => false,
+            GeneralName::Email(base) => match base.rsplit_once('@') {
+                Some((local, host)) => !is_local_part(local) || host_name(host, false).is_none(),
+                None => host_name(base.strip_prefix('.').unwrap_or(base), false).is_none(),
+            },
+            GeneralName::Uri(base) => {
+                host_name(base.strip_prefix('.').unwrap_or(base), false).is_none()
+            }
+            _ => false,
+        })
     }
 
     /// Holds one name against all subtrees of its form. `budget` counts comparisons down.
@@ -167,7 +183,9 @@ fn matches(name: &GeneralName, subtree: &GeneralName, side: Side) -> Result<bool
             uri_host(uri).and_then(|host| host_in(&host, base)).ok_or_else(unprocessable)
         }
         (GeneralName::Ip(address), GeneralName::Ip(range)) => match address.len() {
-            4 | 16 => Ok(range.len() == 2 * address.len() && in_range(address, range)),
+            4 | 16 => Ok(in_range(address, range)
+                || (side == Side::Excluded
+                    && mapped(address).is_some_and(|v4| in_range(v4, range)))),
             _ => Err(unprocessable()),
         },
         (GeneralName::Other(kind, _), GeneralName::Email(base))
@@ -191,7 +209,7 @@ fn matches(name: &GeneralName, subtree: &GeneralName, side: Side) -> Result<bool
 /// are about its host (RFC 9598 6).
 fn international(address: &str, base: &str) -> Option<bool> {
     let (local, host) = address.rsplit_once('@')?;
-    if local.is_empty() {
+    if !is_local_part(local) {
         return None;
     }
     let host = ascii_host(host)?;
@@ -203,7 +221,7 @@ fn international(address: &str, base: &str) -> Option<bool> {
 fn principal(name: &str, base: &str) -> Option<bool> {
     let (name, base) = (fold(name), fold(base));
     let (user, realm) = name.rsplit_once('@')?;
-    if user.is_empty() {
+    if user.is_empty() || user.contains('@') {
         return None;
     }
     let realm = ascii_host(realm)?;
@@ -216,12 +234,19 @@ fn principal(name: &str, base: &str) -> Option<bool> {
 
 fn in_range(address: &[u8], range: &[u8]) -> bool {
     let (base, mask) = range.split_at(range.len() / 2);
-    address.iter().zip(base).zip(mask).all(|((a, b), m)| a & m == b & m)
+    base.len() == address.len()
+        && address.iter().zip(base).zip(mask).all(|((a, b), m)| a & m == b & m)
+}
+
+/// The IPv4 address inside an IPv4-mapped one (RFC 4291 2.5.5.2). Whoever excludes the one means the
+/// other, too; who permits it need not.
+fn mapped(address: &[u8]) -> Option<&[u8]> {
+    address.strip_prefix(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
 }
 
 /// A host name of letters, digits, hyphens and underscores; lower case. A wildcard only as its
 /// whole first label.
-fn host_name(text: &str, wildcard: bool) -> Option<String> {
+pub(crate) fn host_name(text: &str, wildcard: bool) -> Option<String> {
     let rest = if wildcard { text.strip_prefix("*.").unwrap_or(text) } else { text };
     let label = |l: &str| {
         !l.is_empty()
@@ -260,10 +285,13 @@ fn dns(host: &str, base: &str, side: Side) -> Option<bool> {
 fn email(address: &str, base: &str) -> Option<bool> {
     // The local part may hold a quoted @: the last one separates.
     let (local, host) = address.rsplit_once('@')?;
-    if local.is_empty() {
+    if !is_local_part(local) {
         return None;
     }
     match base.rsplit_once('@') {
+        // Not of the RFC's forms, but written, and read by openssl, for a host.
+        Some(("", base_host)) => Some(host_name(host, false)? == host_name(base_host, false)?),
+        Some((base_local, _)) if !is_local_part(base_local) => None,
         Some((base_local, base_host)) => {
             Some(local == base_local && host_name(host, false)? == host_name(base_host, false)?)
         }

@@ -6,8 +6,8 @@ use crate::asn1::{
     BIT_STRING, ENUMERATED, INTEGER, OCTET_STRING, Oid, ParseError, Reader, SEQUENCE, Tlv, context,
     context_primitive,
 };
-use crate::cert::sha256;
-use crate::extensions::RawExtension;
+use crate::cert::{early_generalized, sha256};
+use crate::extensions::{Quirk, RawExtension};
 use crate::name::{AuthorityKeyId, GeneralName, Name, PointName};
 use crate::sig::SignatureAlgorithm;
 use crate::{oid, time};
@@ -38,6 +38,8 @@ pub struct Crl {
     entries: Vec<Entry>,
     /// The issuers that entries of an indirect CRL name.
     entry_issuers: Vec<Name>,
+    /// The first thing found that RFC 5280 section 5 forbids issuers to write.
+    pub(crate) quirk: Option<Quirk>,
 }
 
 /// IssuingDistributionPoint (RFC 5280 5.2.5).
@@ -118,13 +120,13 @@ impl Crl {
         };
         let inner_algorithm = fields.expect(SEQUENCE, "signature algorithm")?;
         let issuer = Name::read(&fields.expect(SEQUENCE, "issuer")?)?;
-        let this_update = time::read(&fields.next()?)?;
-        let next_update = match fields.peek() {
-            Some(crate::asn1::UTC_TIME | crate::asn1::GENERALIZED_TIME) => {
-                Some(time::read(&fields.next()?)?)
-            }
+        let this_time = fields.next()?;
+        let this_update = time::read(&this_time)?;
+        let next_time = match fields.peek() {
+            Some(crate::asn1::UTC_TIME | crate::asn1::GENERALIZED_TIME) => Some(fields.next()?),
             _ => None,
         };
+        let next_update = next_time.as_ref().map(time::read).transpose()?;
         let mut crl = Self {
             tbs: tbs.range(),
             fingerprint: sha256(der),
@@ -141,8 +143,16 @@ impl Crl {
             unknown_critical: Vec::new(),
             entries: Vec::new(),
             entry_issuers: Vec::new(),
+            quirk: None,
             der: Vec::new(),
         };
+        crl.note(version == 1, "5.1.2.1", "a list of version 1");
+        crl.note(
+            early_generalized(&this_time) || next_time.as_ref().is_some_and(early_generalized),
+            "5.1.2.4",
+            "a GeneralizedTime before 2050",
+        );
+        crl.note(next_update.is_none(), "5.1.2.5", "no nextUpdate");
         if let Some(list) = fields.optional(SEQUENCE)? {
             crl.read_entries(list.reader(), version)?;
         }
@@ -158,6 +168,7 @@ impl Crl {
         fields.finish()?;
         crl.entries.sort_by(|a, b| der[a.serial.clone()].cmp(&der[b.serial.clone()]));
         crl.der = der.to_vec();
+        crl.note_omissions();
         Ok(crl)
     }
 
@@ -251,6 +262,27 @@ impl Crl {
         &self.der[self.signature.clone()]
     }
 
+    fn note(&mut self, found: bool, rfc: &'static str, what: &'static str) {
+        if found && self.quirk.is_none() {
+            self.quirk = Some(Quirk { rfc, what });
+        }
+    }
+
+    /// What the whole list should have had, or not have had.
+    fn note_omissions(&mut self) {
+        self.note(self.number.is_none(), "5.2.3", "no CRL number");
+        let key_id = self.authority_key_id.key_id.is_some();
+        self.note(!key_id, "5.2.1", "no authority key identifier with a key identifier");
+        let twice = self.entries.windows(2).any(|pair| {
+            let [a, b] = pair else { return false };
+            a.issuer == b.issuer && self.der[a.serial.clone()] == self.der[b.serial.clone()]
+        });
+        self.note(twice, "5.1.2.6", "the same serial number twice");
+        let removed = |entry: &Entry| entry.reason == Some(Revocation::REMOVED);
+        let removes = !self.is_delta() && self.entries.iter().any(removed);
+        self.note(removes, "5.3.1", "removeFromCRL in a complete list");
+    }
+
     fn read_entries(&mut self, mut list: Reader<'_>, version: u8) -> Result<(), ParseError> {
         let mut issuer = None;
         while !list.is_empty() {
@@ -258,7 +290,9 @@ impl Crl {
             let mut fields = entry.reader();
             let serial = fields.expect(INTEGER, "serial number")?;
             serial.integer()?;
-            let since = time::read(&fields.next()?)?;
+            let time = fields.next()?;
+            let since = time::read(&time)?;
+            self.note(early_generalized(&time), "5.1.2.6", "a GeneralizedTime before 2050");
             let mut reason = None;
             if let Some(extensions) = fields.optional(SEQUENCE)? {
                 if version != 2 {
@@ -314,6 +348,13 @@ impl Crl {
 
     fn read_extensions(&mut self, list: Reader<'_>) -> Result<(), ParseError> {
         for extension in RawExtension::read_all(list)? {
+            let critical = match extension.oid.as_bytes() {
+                oid::ISSUING_DISTRIBUTION_POINT | oid::DELTA_CRL_INDICATOR => Some(true),
+                oid::AUTHORITY_KEY_ID | oid::CRL_NUMBER | oid::FRESHEST_CRL => Some(false),
+                _ => None,
+            };
+            let wrong = critical.is_some_and(|wanted| wanted != extension.critical);
+            self.note(wrong, "5.2", "an extension of the wrong criticality");
             match extension.oid.as_bytes() {
                 oid::AUTHORITY_KEY_ID => {
                     self.authority_key_id = AuthorityKeyId::read(&only(&extension.value)?)?;

@@ -111,6 +111,10 @@ impl Extensions {
                 oid::AUTHORITY_KEY_ID => out.authority_key_id = AuthorityKeyId::read(&whole()?)?,
                 oid::CRL_DISTRIBUTION_POINTS => {
                     let mut points = whole()?.expect(SEQUENCE, "CRL distribution points")?.reader();
+                    if points.is_empty() {
+                        let what = "an empty list of distribution points";
+                        out.quirks.push(Quirk { rfc: "4.2.1.13", what });
+                    }
                     while !points.is_empty() {
                         out.distribution_points.push(DistributionPoint::read(&points.next()?)?);
                     }

@@ -30,6 +30,28 @@ fn mailbox(address: &str) -> Option<(&str, String)> {
     Some((local, ascii_host(host)?))
 }
 
+/// What may stand before the `@` (RFC 5321 4.1.2): a quoted string, or characters that need no
+/// quotes. Another `@` is none of these: readers would part over which one counts.
+pub(crate) fn is_local_part(text: &str) -> bool {
+    let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match quoted {
+        Some(inside) => {
+            let mut escaped = false;
+            let closed = inside.chars().all(|c| {
+                let bare_quote = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                !bare_quote && !c.is_control()
+            });
+            closed && !escaped
+        }
+        None => {
+            let special =
+                |c: char| c.is_whitespace() || c.is_control() || "()<>[]:;@\\,\"".contains(c);
+            !text.is_empty() && !text.contains(special)
+        }
+    }
+}
+
 /// A host in lower-case A-labels.
 pub(crate) fn ascii_host(host: &str) -> Option<String> {
     let ascii = idna::domain_to_ascii_strict(host).ok()?;

@@ -368,6 +368,11 @@ impl AuthorityKeyId {
         Ok(Self { key_id, issuer, serial })
     }
 
+    /// The issuer's name without its number, or the other way round.
+    pub(crate) fn is_half(&self) -> bool {
+        self.issuer.is_some() != self.serial.is_some()
+    }
+
     /// How well a certificate fits what the identifier names: 0 well, 1 nothing is known, 2 badly.
     /// A hint only, since the signature decides.
     pub(crate) fn distance(&self, issuer: &Certificate) -> u8 {

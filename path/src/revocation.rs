@@ -4,10 +4,11 @@ mod ocsp;
 
 use crate::cert::{Certificate, key_usage};
 use crate::crl::{Crl, Revocation};
-use crate::extensions::DistributionPoint;
+use crate::extensions::{DistributionPoint, Quirk};
 use crate::name::{GeneralName, Name, PointName};
 use crate::ocsp::Sought;
 use crate::options::Options;
+use crate::profile::Profile;
 use crate::report::{Class, Failure};
 use crate::search::Pool;
 use crate::sig::{PublicKey, SignatureError};
@@ -52,7 +53,9 @@ impl Question<'_, '_> {
         let implied = DistributionPoint { name: None, reasons: None, crl_issuer: None };
         let points = certificate.extensions.distribution_points.iter().chain([&implied]);
         for point in points {
-            for (index, crl) in self.pool.crls.iter().enumerate() {
+            // The newest first, since what it says counts more than what earlier ones said.
+            for &index in &self.pool.newest_crls {
+                let crl = &self.pool.crls[index];
                 work.spend(effort(crl, point))?;
                 if crl.is_delta() || !concerns(crl, point, certificate) {
                     continue;
@@ -75,12 +78,13 @@ impl Question<'_, '_> {
                         let Revocation { since, .. } = found;
                         return Err(Failure::Revoked { since, reason: found.reason_name() });
                     }
-                    _ => match fresh {
+                    // What breaks the rules may still revoke, but it clears nobody.
+                    _ => match fresh.map_err(Obstacle::Stale).and(conforming(crl, options)) {
                         Ok(()) => {
                             covered |= reasons;
                             oldest = oldest.min(crl.this_update);
                         }
-                        Err(why) => obstacles.note(Obstacle::Stale(why)),
+                        Err(obstacle) => obstacles.note(obstacle),
                     },
                 }
                 if covered == ALL_REASONS {
@@ -97,23 +101,24 @@ impl Question<'_, '_> {
         let mut find =
             |crl: &Crl| crl.find(&self.certificate.issuer, self.certificate.serial(), &mut effort);
         let mut listed = find(complete);
-        let mut newest = complete.this_update;
-        for (index, delta) in self.pool.crls.iter().enumerate() {
+        for &index in &self.pool.newest_crls {
+            let delta = &self.pool.crls[index];
             // The same issuer and scope, and no older key (RFC 5280 6.3.3 (c)).
             let fits = delta.updates(complete)
                 && delta.issuer == complete.issuer
                 && delta.point == complete.point
                 && delta.authority_key_id.key_id == complete.authority_key_id.key_id
-                && delta.this_update >= newest;
+                && delta.this_update >= complete.this_update;
             if !fits || fresh(delta, self.options).is_err() || self.usable(index, work).is_err() {
                 continue;
             }
-            newest = delta.this_update;
             match find(delta) {
                 Some(found) if found.reason == Some(Revocation::REMOVED) => listed = None,
                 Some(found) => listed = Some(found),
                 None => {}
             }
+            // The newest has all changes since the complete list (5.2.4).
+            break;
         }
         work.spend(effort)?;
         Ok(listed)
@@ -165,14 +170,24 @@ impl Question<'_, '_> {
     }
 }
 
+/// `strict` finds nothing wrong with the list.
+fn conforming(crl: &Crl, options: &Options) -> Result<(), Obstacle> {
+    match crl.quirk {
+        Some(Quirk { rfc, what }) if options.profile == Profile::Strict => {
+            Err(Obstacle::Unusable(format!("not as RFC 5280 {rfc} has issuers write CRLs: {what}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A revocation that stands although the list's time is over.
 fn outlasts(crl: &Crl, found: Revocation, options: &Options) -> bool {
     crl.this_update <= options.at.saturating_add(options.clock_skew)
         && found.reason != Some(Revocation::HOLD)
 }
 
-/// Whether any CRL at hand might speak of certificates by this issuer, or any OCSP answer does of
-/// this one.
+/// Whether any CRL at hand might speak of this certificate (its issuer's, or one by whom its
+/// distribution points name), or any OCSP answer does.
 pub(crate) fn known(
     certificate: &Certificate,
     issuer: &Certificate,
@@ -182,7 +197,14 @@ pub(crate) fn known(
     let basics = || pool.ocsp.iter().filter_map(|response| response.basic().ok());
     work.spend(pool.crls.len() + basics().map(|basic| 1 + basic.singles.len()).sum::<usize>())?;
     let sought = Sought::new(certificate, issuer);
-    Ok(pool.crls.iter().any(|crl| crl.issuer == certificate.issuer)
+    let points = &certificate.extensions.distribution_points;
+    let appointed = |crl: &Crl| {
+        let names = points.iter().filter_map(|point| point.crl_issuer.as_ref()).flatten();
+        names.into_iter().any(|name| matches!(name, GeneralName::Directory(n) if *n == crl.issuer))
+    };
+    let issuers: usize = points.iter().map(|p| p.crl_issuer.as_ref().map_or(0, Vec::len)).sum();
+    work.spend(pool.crls.len() * issuers)?;
+    Ok(pool.crls.iter().any(|crl| crl.issuer == certificate.issuer || appointed(crl))
         || basics().any(|basic| basic.singles.iter().any(|single| sought.is(&single.id))))
 }
 

@@ -59,6 +59,8 @@ pub struct Given<'a> {
 pub(crate) struct Pool<'a> {
     by_subject: HashMap<&'a Name, Vec<&'a Certificate>>,
     pub(crate) crls: &'a [Crl],
+    /// Indices of the lists, the latest first.
+    pub(crate) newest_crls: Vec<usize>,
     pub(crate) ocsp: &'a [OcspResponse],
     roots: &'a [Certificate],
     /// By how many certificates each subject is away from a root, going by names alone; made when
@@ -76,7 +78,9 @@ impl<'a> Pool<'a> {
             }
         }
         let Given { crls, ocsp, roots, .. } = *given;
-        Self { by_subject, crls, ocsp, roots, distances: OnceCell::new() }
+        let mut newest_crls: Vec<usize> = (0..crls.len()).collect();
+        newest_crls.sort_by_key(|index| std::cmp::Reverse(crls[*index].this_update));
+        Self { by_subject, crls, newest_crls, ocsp, roots, distances: OnceCell::new() }
     }
 
     /// How far this certificate is from a root by the way of its own issuer; 255 when no way leads

@@ -2,7 +2,9 @@
 //! under the profile `strict` only.
 
 use crate::cert::{Certificate, key_usage};
+use crate::constraints::{NameConstraints, host_name};
 use crate::extensions::Quirk;
+use crate::holder::is_local_part;
 use crate::name::GeneralName;
 
 /// Everything that a conforming CA would not have written into this certificate.
@@ -27,17 +29,31 @@ pub(crate) fn quirks(certificate: &Certificate, issuer: Option<&Certificate>) ->
     note(serial.len() > 20, "4.1.2.2", "a serial number of more than 20 octets");
     note(certificate.issuer.is_empty(), "4.1.2.4", "an empty issuer name");
     note(certificate.not_before > certificate.not_after, "4.1.2.5", "a validity that ends first");
-    let self_signed = certificate.is_self_issued();
+    note(!certificate.algorithms_agree, "4.1.1.2", "two signature algorithm fields that differ");
+    // Of an anchor it is not known who signed it; that it names itself has to do.
+    let self_signed =
+        certificate.is_self_issued() && issuer.is_none_or(|issuer| issuer.key == certificate.key);
+    let named = &extensions.authority_key_id;
     note(
-        extensions.authority_key_id.key_id.is_none() && !self_signed,
+        named.key_id.is_none() && !self_signed,
         "4.2.1.1",
         "no authority key identifier with a key identifier",
     );
-    if let (Some(named), Some(own)) =
-        (&extensions.authority_key_id.key_id, issuer.and_then(Certificate::subject_key_id))
-    {
-        note(named != own, "4.2.1.2", "an authority key identifier that is not the issuer's");
-    }
+    note(
+        named.is_half(),
+        "4.2.1.1",
+        "an authority key identifier with the issuer's name or number, but not both",
+    );
+    note(
+        issuer.is_some_and(|issuer| named.distance(issuer) == 2),
+        "4.2.1.2",
+        "an authority key identifier that is not the issuer's",
+    );
+    note(
+        extensions.name_constraints.as_ref().is_some_and(NameConstraints::has_malformed),
+        "4.2.1.10",
+        "a constraint on names that is not of its form",
+    );
     let ca = certificate.is_ca();
     let usage = extensions.key_usage;
     note(usage == Some(0), "4.2.1.3", "key usage without any bit");
@@ -94,13 +110,15 @@ pub(crate) fn quirks(certificate: &Certificate, issuer: Option<&Certificate>) ->
     out
 }
 
-/// An address without `@`, a blank host name, a URI without a scheme, an address of odd length.
+/// An address that is no mailbox, a host name that is none, a URI without a scheme, an address of
+/// odd length.
 fn malformed(name: &GeneralName) -> bool {
     match name {
-        GeneralName::Email(address) => {
-            address.rsplit_once('@').is_none_or(|(local, host)| local.is_empty() || host.is_empty())
-        }
-        GeneralName::Dns(host) => host.trim().is_empty(),
+        GeneralName::Email(address) => address.rsplit_once('@').is_none_or(|(local, host)| {
+            let literal = host.starts_with('[') && host.ends_with(']');
+            !is_local_part(local) || !(literal || host_name(host, false).is_some())
+        }),
+        GeneralName::Dns(host) => host_name(host, true).is_none(),
         GeneralName::Uri(uri) => uri.split_once(':').is_none_or(|(scheme, rest)| {
             !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || rest.is_empty()
         }),

@@ -1,5 +1,7 @@
 //! Input made to cost: it ends in a refusal that says so, after work that is counted, not timed.
 
+mod support;
+
 use avouch_path::{
     Certificate, Crl, Given, MAX_CERTIFICATES, OcspResponse, Options, Report, Revocation, verify,
 };
@@ -8,6 +10,7 @@ use rcgen::{
     GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints,
     RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
+use support::der::tlv;
 
 /// 2026-06-01, within everybody's validity.
 const AT: i64 = 1_780_272_000;
@@ -129,23 +132,6 @@ fn names_times_subtrees() {
     let mut small = params("small", false);
     small.subject_alt_names = (0..200).map(name).collect();
     bounded(&ask(&signed(small, &key(), ("ca", &ca_key)), &[ca], &[root]), "ok");
-}
-
-/// One DER value.
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len() as u32;
-    let mut out = vec![tag];
-    match length {
-        0..=0x7f => out.push(length as u8),
-        0x80..=0xffff => out.extend([0x82, (length >> 8) as u8, length as u8]),
-        _ => out.extend([&[0x83][..], &length.to_be_bytes()[1..]].concat()),
-    }
-    if (0x80..=0xff).contains(&length) {
-        out.truncate(1);
-        out.extend([0x81, length as u8]);
-    }
-    out.extend_from_slice(content);
-    out
 }
 
 fn policy(n: u32) -> Vec<u8> {

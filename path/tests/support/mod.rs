@@ -3,6 +3,8 @@
 
 #![allow(dead_code)] // Each test crate uses its own part.
 
+pub(crate) mod der;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
