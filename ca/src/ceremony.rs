@@ -20,6 +20,7 @@ use crate::notices::AddressKey;
 use crate::random;
 use crate::store::rows::{NewEvent, NoticeRows, RecordGroup};
 use crate::store::{Store, StoreError};
+use crate::validator::{Validator, ValidatorError};
 use crate::walk::{leaf_of, root_leaf};
 
 /// Validity of the root certificate, in seconds.
@@ -111,6 +112,9 @@ pub enum CeremonyError {
     /// The token failed.
     #[error("the token: {0}")]
     Hsm(#[from] HsmError),
+    /// Clients would take nothing that it issues.
+    #[error(transparent)]
+    Validator(#[from] ValidatorError),
     /// A certificate cannot be made.
     #[error("the {which} certificate: {reason}")]
     Certificate {
@@ -195,7 +199,9 @@ pub async fn begin(
         body: octets(&body.to_canonical()),
     };
     // Whatever would keep the installation from being opened is found before it is stored.
-    let genesis = Installation::from_genesis(&event)?.genesis();
+    let installation = Installation::from_genesis(&event)?;
+    Validator::new(&installation)?;
+    let genesis = installation.genesis();
     store.record(&leaf_zero(event, secret)).await?;
     Ok(Begun {
         realm,

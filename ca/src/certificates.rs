@@ -11,6 +11,7 @@ use wire::{Hash32, SerialNumber};
 use x509::{Blocklist, Crl, CrlParameters, CrlScope, KeyRules, Linted, Revoked};
 
 use crate::token::Token;
+use crate::validator::{Validator, ValidatorError};
 
 /// Why the issuing key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum CertificatesError {
     /// The genesis event names nothing to issue with.
     #[error(transparent)]
     Issuance(#[from] IssuanceError),
+    /// Clients would take nothing that it issues.
+    #[error(transparent)]
+    Validator(#[from] ValidatorError),
     /// The key that the genesis event names is not on the token, or another key has its id.
     #[error("the issuing key {id} is not on this token: {source}")]
     Key {
@@ -32,6 +36,7 @@ pub enum CertificatesError {
 #[derive(Debug)]
 pub(crate) struct Certificates {
     issuance: Issuance,
+    validator: Validator,
     issuer_pem: String,
     subject: String,
     key_id: Vec<u8>,
@@ -48,6 +53,7 @@ impl Certificates {
         blocklist: Arc<Blocklist>,
     ) -> Result<Self, CertificatesError> {
         let issuance = Issuance::new(installation)?;
+        let validator = Validator::new(installation)?;
         // The last one signs.
         let key = installation.keys(KeyPurpose::Issuing).last();
         let key = key.ok_or(IssuanceError::NoIssuer)?.clone();
@@ -66,6 +72,7 @@ impl Certificates {
             rules: KeyRules::identity(Arc::clone(&blocklist))
                 .with_rsa_min(installation.rules().min_rsa_bits),
             issuance,
+            validator,
             blocklist,
         })
     }
@@ -85,6 +92,11 @@ impl Certificates {
     /// How the installation certifies.
     pub(crate) fn issuance(&self) -> &Issuance {
         &self.issuance
+    }
+
+    /// What clients will say.
+    pub(crate) fn validator(&self) -> &Validator {
+        &self.validator
     }
 
     /// SHA-256 of the issuing key's SubjectPublicKeyInfo.
@@ -195,6 +207,10 @@ impl Certificates {
             .sign("crl", &self.key_id, linted.tbs_der().to_vec())
             .await
             .map_err(|error| error.to_string())?;
-        linted.assemble(&raw).map_err(|error| error.to_string())
+        let crl = linted.assemble(&raw).map_err(|error| error.to_string())?;
+        self.validator
+            .crl(&crl, this_update)
+            .map_err(|unfit| format!("clients would refuse it: {unfit}"))?;
+        Ok(crl)
     }
 }

@@ -30,4 +30,5 @@ pub mod store;
 mod switches;
 mod tail;
 mod token;
+mod validator;
 mod walk;

@@ -31,6 +31,8 @@ enum Difference {
     History(#[from] HistoryError),
     #[error(transparent)]
     Built(#[from] issuance::Difference),
+    #[error("clients would refuse the certificate: {0}")]
+    Unfit(#[from] path::Unfit),
 }
 
 /// Finishes what is unfinished, whenever there is something.
@@ -166,6 +168,8 @@ fn replay(
         if row_of_event.leaf_index == leaf_index {
             let tbs = era.issuance().certified(event, leaf_index, |spki| history.key(spki))?;
             let tbs = tbs.ok_or(Difference::Missing)?;
+            let validator = authority.certificates();
+            validator.validator().leaf(tbs.tbs_der(), event.time_ms / 1000)?;
             return Ok(Recorded::reopened(leaf_index, leaf.leaf_hash(), tbs));
         }
     }

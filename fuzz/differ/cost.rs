@@ -95,11 +95,18 @@ fn main() {
         assert!(path::verify(&leaf, &given, &Options::at(AT)).is_valid());
     };
 
-    let tasks: [(&str, &dyn Fn()); 4] = [
+    let leaf_tbs = parts(&leaf_der).0;
+    let examined = || {
+        let options = Options::at(AT).profile(path::Profile::Strict);
+        path::examine(leaf_tbs, &untrusted[0], &options).expect("fit to be signed");
+    };
+
+    let tasks: [(&str, &dyn Fn()); 5] = [
         ("bare signatures", &bare),
         ("avouch", &ours),
         ("avouch, with parsing", &cold),
         ("openssl", &theirs),
+        ("what an issuer examines before it signs", &examined),
     ];
     let mut times = vec![Vec::new(); tasks.len()];
     for _ in 0..ROUNDS {

@@ -180,6 +180,26 @@ fn conforming(crl: &Crl, options: &Options) -> Result<(), Obstacle> {
     }
 }
 
+/// Whether the one list at hand, a complete one of this issuer, is fit to clear certificates.
+pub(crate) fn examine<'a>(
+    issuer: &'a Certificate,
+    pool: &Pool<'a>,
+    options: &Options,
+    work: &mut Work,
+) -> Result<(), String> {
+    let (certificate, anchor, issuer_key) = (issuer, issuer, &issuer.key);
+    let question = Question { certificate, issuer, issuer_key, anchor, pool, options };
+    let [crl] = pool.crls else { return Err("not one list".into()) };
+    if crl.is_delta() || crl.issuer != issuer.subject {
+        return Err(format!("not a complete list by \"{}\"", issuer.subject));
+    }
+    let told = |obstacle| match obstacle {
+        Obstacle::Unusable(why) | Obstacle::Stale(why) => why,
+    };
+    question.usable(0, work).and_then(|()| conforming(crl, options)).map_err(told)?;
+    fresh(crl, options)
+}
+
 /// A revocation that stands although the list's time is over.
 fn outlasts(crl: &Crl, found: Revocation, options: &Options) -> bool {
     crl.this_update <= options.at.saturating_add(options.clock_skew)

@@ -69,7 +69,7 @@ pub(crate) struct Pool<'a> {
 }
 
 impl<'a> Pool<'a> {
-    fn new(given: &Given<'a>) -> Self {
+    pub(crate) fn new(given: &Given<'a>) -> Self {
         let mut by_subject: HashMap<&Name, Vec<&Certificate>> = HashMap::new();
         let mut seen = HashSet::new();
         for certificate in given.roots.iter().chain(given.untrusted) {

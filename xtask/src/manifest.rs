@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "avouch-wire",
             "avouch-policy",
             "avouch-x509",
+            "avouch-path",
             "avouch-evidence",
             "avouch-tlog",
             "avouch-pkcs11",

@@ -137,6 +137,10 @@ fn follows(
     let serial = SerialNumber::new(log_number, leaf_index, random::bytes())
         .ok_or_else(|| format!("leaf index {leaf_index} does not fit a serial number"))?;
     let tbs = certificates.issuance().leaf(&key, uid, serial, now_ms)?;
+    certificates
+        .validator()
+        .leaf(tbs.tbs_der(), now_ms / 1000)
+        .map_err(|unfit| format!("clients would refuse the certificate: {unfit}"))?;
     let (not_before, not_after) = certificates.issuance().validity(now_ms);
     let (spki, issuer) = (approved.spki(), certificates.issuer());
     let certificate = CertificateRow {

@@ -57,7 +57,33 @@ pub(crate) async fn sign(authority: &Arc<Authority>, group: LoggedGroup) -> Sign
             }
         }
     }
+    let entries = acceptable(authority, entries);
     SignedGroup { checkpoint, waiting: count - entries.len(), entries, revokes }
+}
+
+/// Has a client's validator look at one certificate of the group, with the whole path to the root.
+/// If it refuses, none of the group's is published: what is wrong with one is wrong with all.
+fn acceptable(authority: &Authority, entries: Vec<Signed>) -> Vec<Signed> {
+    let certificate = entries.iter().find_map(|entry| match entry {
+        Signed::Certificate { leaf_index, der, .. } => Some((*leaf_index, der)),
+        Signed::Nothing { .. } => None,
+    });
+    let Some((leaf_index, der)) = certificate else { return entries };
+    let now = authority.clock().now_ms() / 1000;
+    let Err(why) = authority.certificates().validator().signed(der, now) else { return entries };
+    authority.alarm(format!("clients would refuse the certificate of leaf {leaf_index}: {why}"));
+    authority.finish_later();
+    let mut kept = Vec::new();
+    for entry in entries {
+        match entry {
+            Signed::Certificate { caller: Some(caller), .. } => {
+                caller.pending("its certificate is not one that clients would take");
+            }
+            Signed::Certificate { caller: None, .. } => {}
+            nothing @ Signed::Nothing { .. } => kept.push(nothing),
+        }
+    }
+    kept
 }
 
 async fn sign_one(authority: &Authority, entry: Logged) -> Option<Signed> {
