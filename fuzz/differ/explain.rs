@@ -1,7 +1,7 @@
 //! Why two verifiers part on a chain. Each reason has its paragraph in README.md, and is as narrow
 //! as the fault that it is about.
 
-use crate::spec::{Base, Chain, Fault, Kind, Purpose, Purposes, San, Subtree, Usage};
+use crate::spec::{Base, Chain, Fault, Kind, Loose, Purpose, Purposes, San, Subtree, Usage};
 use crate::verifiers::Opinion;
 
 /// The name of the reason, by which README.md explains it.
@@ -9,6 +9,10 @@ pub(crate) type Explain = fn(&Chain, &Opinion, &Opinion) -> Option<&'static str>
 
 fn is(opinion: &Opinion, text: &str) -> bool {
     opinion.as_ref().is_err_and(|why| why.starts_with(text))
+}
+
+fn is_about(opinion: &Opinion, text: &str) -> bool {
+    opinion.as_ref().is_err_and(|why| why.contains(text))
 }
 
 /// The root sets conditions on policies.
@@ -70,6 +74,25 @@ pub(crate) fn openssl(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option
         return Some("openssl: no second try");
     }
     None
+}
+
+/// Between the profile `strict` and openssl's strict mode at level 2.
+pub(crate) fn strict(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<&'static str> {
+    let loose = |wanted: &[Loose]| chain.all().any(|c| wanted.contains(&c.loose));
+    if theirs.is_ok() && is(ours, "nonconforming") {
+        if is_about(ours, "serial") && loose(&[Loose::LongSerial, Loose::ZeroSerial]) {
+            return Some("openssl: serial numbers");
+        }
+        if is_about(ours, "constraints that are not critical")
+            && loose(&[Loose::LaxNameConstraints])
+        {
+            return Some("openssl: constraints that are not critical");
+        }
+        if is_about(ours, "not of its form") && loose(&[Loose::DnsBelow]) {
+            return Some("openssl: a leading dot");
+        }
+    }
+    openssl(chain, ours, theirs)
 }
 
 pub(crate) fn webpki(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<&'static str> {

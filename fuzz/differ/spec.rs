@@ -44,6 +44,7 @@ pub(crate) struct Certificate {
     pub(crate) constraints: Option<(Option<bool>, Option<bool>)>,
     pub(crate) inhibit_any: Option<bool>,
     fault: u8,
+    pub(crate) loose: Loose,
     /// Has the name of its issuer.
     self_issued: u8,
 }
@@ -112,6 +113,24 @@ pub(crate) enum Policy {
     One,
     Two,
     Any,
+}
+
+/// What RFC 5280 forbids issuers to write, and validators may take; mostly nothing.
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Loose {
+    Nothing,
+    Nothing2,
+    Nothing3,
+    Nothing4,
+    NoAki,
+    OtherAki,
+    CriticalAki,
+    LongSerial,
+    ZeroSerial,
+    LaxBasicConstraints,
+    LaxNameConstraints,
+    NoSubject,
+    DnsBelow,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -238,10 +257,17 @@ fn sign(
 
 fn params(spec: &Certificate, name: &str, serial: usize, ca: bool) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.serial_number = Some(SerialNumber::from(serial as u64 + 1));
+    params.serial_number = Some(match spec.loose {
+        Loose::LongSerial => SerialNumber::from_slice(&[0x7f; 21]),
+        Loose::ZeroSerial => SerialNumber::from_slice(&[0]),
+        _ => SerialNumber::from(serial as u64 + 1),
+    });
     params.distinguished_name = Default::default();
-    params.distinguished_name.push(DnType::OrganizationName, "Example");
-    params.distinguished_name.push(DnType::CommonName, name);
+    // Names of CAs are what the chain is made by.
+    if ca || spec.loose != Loose::NoSubject {
+        params.distinguished_name.push(DnType::OrganizationName, "Example");
+        params.distinguished_name.push(DnType::CommonName, name);
+    }
     let (from, until) = match spec.fault() {
         Fault::Expired => (2025, 2026),
         Fault::Future => (2027, 2028),
@@ -249,7 +275,22 @@ fn params(spec: &Certificate, name: &str, serial: usize, ca: bool) -> Certificat
     };
     params.not_before = date_time_ymd(from, 1, 1);
     params.not_after = date_time_ymd(until, 1, 1);
-    params.use_authority_key_identifier_extension = true;
+    let lax_aki = matches!(spec.loose, Loose::NoAki | Loose::OtherAki | Loose::CriticalAki);
+    params.use_authority_key_identifier_extension = !lax_aki;
+    let mut add = |last: u64, content: Vec<u8>, critical: bool| {
+        let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, last], content);
+        extension.set_criticality(critical);
+        params.custom_extensions.push(extension);
+    };
+    match spec.loose {
+        Loose::OtherAki => add(35, seq(&[&[0x80, 2, 1, 2]]), false),
+        Loose::CriticalAki => add(35, seq(&[]), true),
+        Loose::LaxBasicConstraints if ca => add(19, seq(&[&[1, 1, 0xff]]), false),
+        Loose::LaxNameConstraints if ca => {
+            add(30, seq(&[&[0xa1, 11, 0x30, 9, 0x82, 7], b"c.other"]), false);
+        }
+        _ => {}
+    }
     params.is_ca = match (spec.kind, ca) {
         (Kind::CaFalse, _) | (Kind::Fitting | Kind::Fitting2, false) => IsCa::ExplicitNoCa,
         (Kind::Absent, _) => IsCa::NoCa,
@@ -257,6 +298,9 @@ fn params(spec: &Certificate, name: &str, serial: usize, ca: bool) -> Certificat
         (Kind::PathLen1, _) => IsCa::Ca(BasicConstraints::Constrained(1)),
         (Kind::Fitting | Kind::Fitting2, true) => IsCa::Ca(BasicConstraints::Unconstrained),
     };
+    if ca && spec.loose == Loose::LaxBasicConstraints {
+        params.is_ca = IsCa::NoCa;
+    }
     params.key_usages = match (spec.usage, ca) {
         (Usage::Fitting | Usage::Fitting2, true) => {
             vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign]
@@ -312,6 +356,9 @@ fn constrain(spec: &Certificate, params: &mut CertificateParams) {
     for subtree in spec.subtrees.iter().flatten() {
         let (Subtree::Permit(base) | Subtree::Exclude(base)) = subtree;
         let base = match base {
+            Base::Dns(host) if spec.loose == Loose::DnsBelow => {
+                GeneralSubtree::DnsName(format!(".{}", host.text()))
+            }
             Base::Dns(host) => GeneralSubtree::DnsName(host.text().into()),
             Base::Email(host) => GeneralSubtree::Rfc822Name(host.text().into()),
             Base::EmailBelow(host) => GeneralSubtree::Rfc822Name(format!(".{}", host.text())),
@@ -331,7 +378,8 @@ fn constrain(spec: &Certificate, params: &mut CertificateParams) {
             Subtree::Exclude(_) => constraints.excluded_subtrees.push(base),
         }
     }
-    if spec.subtrees.iter().any(Option::is_some) {
+    let own = spec.loose == Loose::LaxNameConstraints;
+    if !own && spec.subtrees.iter().any(Option::is_some) {
         params.name_constraints = Some(constraints);
     }
 }

@@ -43,6 +43,8 @@ pub(crate) fn openssls(chain: &Chain, made: &Made, strict: bool) -> Opinion {
         let mut flags = X509VerifyFlags::POLICY_CHECK;
         if strict {
             flags |= X509VerifyFlags::X509_STRICT;
+            // 112 bits: RSA from 2,048 bits, no SHA-1.
+            param.set_auth_level(2);
         }
         if chain.explicit_policy {
             flags |= X509VerifyFlags::EXPLICIT_POLICY;

@@ -14,16 +14,15 @@ use spec::Chain;
 
 fuzz_target!(|chain: Chain| {
     let Some(made) = chain.make() else { return };
-    let ours = verifiers::ours(&chain, &made, path::Profile::Rfc5280);
-    for (who, theirs, reason) in [
-        (
-            "openssl",
-            verifiers::openssls(&chain, &made, false),
-            explain::openssl as explain::Explain,
-        ),
-        ("webpki", verifiers::webpkis(&chain, &made), explain::webpki),
+    let opinion = |profile| verifiers::ours(&chain, &made, profile);
+    let (ours, strictly) = (opinion(path::Profile::Rfc5280), opinion(path::Profile::Strict));
+    let openssl = |strict| verifiers::openssls(&chain, &made, strict);
+    for (who, ours, theirs, reason) in [
+        ("openssl", &ours, openssl(false), explain::openssl as explain::Explain),
+        ("openssl, strict,", &strictly, openssl(true), explain::strict),
+        ("webpki", &ours, verifiers::webpkis(&chain, &made), explain::webpki),
     ] {
-        if ours.is_ok() != theirs.is_ok() && reason(&chain, &ours, &theirs).is_none() {
+        if ours.is_ok() != theirs.is_ok() && reason(&chain, ours, &theirs).is_none() {
             let told = format!("{who} says {theirs:?}, we say {ours:?}");
             // For working on the list of reasons.
             if std::env::var_os("AVOUCH_DIFFER_TELL").is_some() {
@@ -33,4 +32,5 @@ fuzz_target!(|chain: Chain| {
             panic!("{told}, of {chain:#?}");
         }
     }
+    assert!(ours.is_ok() || strictly.is_err(), "strict takes {chain:#?}, which {ours:?}");
 });

@@ -61,7 +61,7 @@ impl NameConstraints {
         let mut of_form = 0;
         let mut inside = false;
         for subtree in self.permitted.iter().filter(|s| same_form(s, name)) {
-            spend(budget, subtree)?;
+            spend(budget, name, subtree)?;
             of_form += 1;
             inside = inside || matches(name, subtree, Side::Permitted)?;
         }
@@ -69,7 +69,7 @@ impl NameConstraints {
             return Err(Breach::NotPermitted(name.to_string()));
         }
         for subtree in self.excluded.iter().filter(|s| same_form(s, name)) {
-            spend(budget, subtree)?;
+            spend(budget, name, subtree)?;
             if matches(name, subtree, Side::Excluded)? {
                 return Err(Breach::Excluded {
                     name: name.to_string(),
@@ -102,9 +102,19 @@ impl NameConstraints {
     }
 }
 
-/// By the length of the subtree, since a comparison ends there.
-fn spend(budget: &mut usize, subtree: &GeneralName) -> Result<(), Breach> {
-    let units = 1 + subtree.len() / 64;
+/// The longest mailbox or principal that is compared; RFC 5321 4.5.3.1 has them end far below.
+const MAX_MAILBOX: usize = 1024;
+
+/// By the length of both; of directory names by that of the subtree, since a comparison ends there.
+fn spend(budget: &mut usize, name: &GeneralName, subtree: &GeneralName) -> Result<(), Breach> {
+    let length = match name {
+        GeneralName::Directory(_) => 0,
+        other => other.len(),
+    };
+    if matches!(name, GeneralName::Email(_) | GeneralName::Other(..)) && length > MAX_MAILBOX {
+        return Err(Breach::Unprocessable(format!("{} of {length} octets", name.form())));
+    }
+    let units = 1 + (length + subtree.len()) / 64;
     *budget = budget.checked_sub(units).ok_or(Breach::TooMuchWork)?;
     Ok(())
 }

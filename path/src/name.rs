@@ -57,6 +57,11 @@ impl Name {
         self.rdns.is_empty()
     }
 
+    /// Its size in octets, about.
+    pub(crate) fn len(&self) -> usize {
+        self.rdns.iter().map(Vec::len).sum()
+    }
+
     /// All values of the attribute with this object identifier (its value octets), in order.
     pub fn attributes<'a>(&'a self, kind: &'a [u8]) -> impl Iterator<Item = &'a str> {
         self.shown.iter().filter(move |(k, _)| k.as_bytes() == kind).map(|(_, v)| v.as_str())
@@ -259,7 +264,7 @@ impl GeneralName {
         match self {
             Self::Other(_, value) | Self::Unsupported(_, value) | Self::Ip(value) => value.len(),
             Self::Email(text) | Self::Dns(text) | Self::Uri(text) => text.len(),
-            Self::Directory(name) => name.rdns.iter().map(Vec::len).sum(),
+            Self::Directory(name) => name.len(),
         }
     }
 
@@ -327,10 +332,10 @@ impl PointName {
     }
 
     /// Its size, in units of one small comparison.
-    pub(crate) fn effort(&self) -> usize {
+    pub(crate) fn effort(&self, issuer: &Name) -> usize {
         match self {
             Self::Full(names) => names.iter().map(|name| 1 + name.len() / 64).sum(),
-            Self::Relative(set) => 1 + set.len() / 64,
+            Self::Relative(set) => 1 + (set.len() + issuer.len()) / 64,
         }
     }
 

@@ -264,7 +264,7 @@ impl Obstacles {
 
 /// What it may cost to hold the names of a point against those of a CRL.
 fn effort(crl: &Crl, point: &DistributionPoint) -> usize {
-    let of = |name: Option<&PointName>| 1 + name.map_or(0, PointName::effort);
+    let of = |name: Option<&PointName>| 1 + name.map_or(0, |name| name.effort(&crl.issuer));
     let issuers = point.crl_issuer.as_ref().map_or(0, Vec::len);
     of(crl.point.as_ref().and_then(|p| p.name.as_ref())) * (of(point.name.as_ref()) + issuers)
 }

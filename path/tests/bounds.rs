@@ -295,3 +295,68 @@ fn an_answer_that_names_one_number_again_and_again() {
     assert_eq!(report.work().signatures, 1, "{:?}", report.work());
     bounded(&verify(&leaf, &Given { ocsp: &answers, ..given }, &options), "too-much-work");
 }
+
+/// Prints what large lists cost; `--release -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints figures"]
+fn what_lists_of_a_million_entries_cost() {
+    use std::time::Instant;
+    use support::der::{
+        Draft, GOOD, IDP, Key, ListDraft, Responder, answer, entry_issuer, seq, single,
+    };
+    let rss = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap().to_owned();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
+    };
+    let root = Key::new();
+    let anchor = Draft::ca("root", &root, "root", &root).sign(&root);
+    let leaf = Draft::leaf("leaf", &Key::new(), "root", &root).sign(&root);
+    let serial = |n: u32| [&[0x55][..], &[7; 11], &n.to_be_bytes()].concat();
+    let mut plain = ListDraft::new("root", &root);
+    for n in 0..1_000_000 {
+        plain = plain.revoke(&serial(n), &[]);
+    }
+    let mut indirect = ListDraft::new("root", &root).with(IDP, true, &seq(&[&[0x84, 1, 0xff]]));
+    for n in 0..700_000 {
+        indirect = indirect.revoke(&serial(n), &[entry_issuer(&format!("{n}"))]);
+    }
+    for (what, draft) in [("plain", plain), ("indirect", indirect)] {
+        let der = draft.der(&root);
+        drop(draft);
+        let before = rss();
+        let start = Instant::now();
+        let list = Crl::from_der(&der).unwrap();
+        let read = start.elapsed();
+        let used = rss().saturating_sub(before);
+        let crls = [list];
+        let roots = [anchor.clone()];
+        let given = Given { roots: &roots, crls: &crls, ..Given::default() };
+        let start = Instant::now();
+        let report = verify(&leaf, &given, &Options::at(AT).revocation(Revocation::Chain));
+        let verified = start.elapsed();
+        println!(
+            "{what}: {} entries, {} MiB, read in {read:?} with {used} MiB, verified in {verified:?}: {:?} {:?}",
+            crls[0].len(),
+            der.len() >> 20,
+            report.failure(),
+            report.work()
+        );
+    }
+    let times = ("20260531000000Z", "20260630000000Z");
+    let singles: Vec<_> =
+        (0..8_000).map(|n| single(&serial(n), ("root", &root), GOOD, times)).collect();
+    let start = Instant::now();
+    let one = answer(&Responder::Name("root"), &singles, &root, &[]).unwrap();
+    let read = start.elapsed();
+    let many = vec![one; 200];
+    let roots = [anchor];
+    let given = Given { roots: &roots, ocsp: &many, ..Given::default() };
+    let start = Instant::now();
+    let report = verify(&leaf, &given, &Options::at(AT).revocation(Revocation::Chain));
+    println!(
+        "OCSP: read and signed in {read:?}, 200 of them asked in {:?}: {:?}",
+        start.elapsed(),
+        report.failure()
+    );
+}

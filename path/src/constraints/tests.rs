@@ -67,6 +67,12 @@ fn a_form_without_constraints_is_free_and_the_budget_ends() {
     assert_eq!(budget, 10);
     let bad = GeneralName::Dns("x.bad.example.com".into());
     assert!(matches!(only_dns.check(&bad, &mut budget), Err(Breach::Excluded { .. })));
+    // A name that costs more than it can be worth is not compared at all.
+    let address = format!("{}@example.com", "a".repeat(MAX_MAILBOX));
+    let only_mail =
+        NameConstraints { permitted: vec![GeneralName::Email(String::new())], excluded: vec![] };
+    let long = only_mail.check(&GeneralName::Email(address), &mut 1_000);
+    assert!(matches!(long, Err(Breach::Unprocessable(_))), "{long:?}");
     let mut none = 0;
     assert_eq!(only_dns.check(&bad, &mut none), Err(Breach::TooMuchWork));
 }
