@@ -7,6 +7,7 @@ pub mod copy;
 mod engine;
 mod log;
 pub mod measured;
+mod moment;
 pub(crate) mod notices;
 pub mod postgres;
 mod read;

@@ -42,6 +42,29 @@ pub(super) async fn edit<E: Engine>(engine: &E, sql: &str) {
     session.commit().await.unwrap();
 }
 
+/// A moment sees nothing of what is written after it was opened, while a new one does; it writes
+/// nothing.
+pub(super) async fn stays_as_it_was<E: Engine>(
+    store: &E,
+    moment: impl AsyncFn() -> std::sync::Arc<dyn Store>,
+) {
+    let mut author = Author::new();
+    store.record(&author.enrolment("alice")).await.unwrap();
+    let before = moment().await;
+    store.record(&author.enrolment("bob")).await.unwrap();
+    assert_eq!(before.edge().await.unwrap().size(), 2);
+    let events = async |store: &dyn Store, name| store.events_of(&uid(name)).await.unwrap().len();
+    assert_eq!((events(&*before, "alice").await, events(&*before, "bob").await), (1, 0));
+    let after = moment().await;
+    assert_eq!((after.edge().await.unwrap().size(), events(&*after, "bob").await), (4, 1));
+    let refused = before.record(&author.enrolment("carol")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unfit(_)), "{refused}");
+    before.close().await;
+    assert!(before.edge().await.is_err());
+    after.close().await;
+    assert_eq!(store.edge().await.unwrap().size(), 4);
+}
+
 /// Rows in all tables: equal before and after a call that must write nothing.
 pub(super) async fn counts<E: Engine>(engine: &E) -> Vec<u64> {
     let mut counts = Vec::new();

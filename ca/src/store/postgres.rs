@@ -17,8 +17,9 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{Connection, PgConnection, PgPool, Row};
 use tokio::sync::Mutex;
 
-use super::StoreError;
-use super::engine::{Engine, Mode, Statement};
+use super::engine::{Engine, Given, Mode, Session, Statement};
+use super::moment::Moment;
+use super::{Store, StoreError};
 use session::{Begin, FRESH, Idle, PostgresSession, within};
 
 /// Schema changes in order; the position plus one is the schema's number.
@@ -157,7 +158,35 @@ impl Postgres {
         let writer = Arc::new(Mutex::new(Some(Idle::now(writer))));
         Ok(Self { writer, lease, readers, call: settings.call })
     }
+
+    /// One moment of a database, to be read, beside whoever has the lease.
+    ///
+    /// # Errors
+    /// As [`Self::open`] but for the lease, and when the schema is not the one of this program.
+    pub async fn moment(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
+        let call = settings.call;
+        // Between two statements there may be much to verify.
+        let options = settings.options().options([("idle_in_transaction_session_timeout", "0")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(call.min(ACQUIRE))
+            .connect_lazy_with(options.application_name("avouch reader"));
+        let mut connection = pool.acquire().await?;
+        check(&mut connection, call).await?;
+        let mut session = PostgresSession::read(connection, call, Some(SNAPSHOT)).await?;
+        // What is read first fixes the moment.
+        let version = session.fetch("SELECT version FROM schema_version", Given::Values(&[]));
+        let found: i64 = version.await?.first().map_or(Ok(0), |row| row.try_get("version"))?;
+        let known = MIGRATIONS.len() as i64;
+        if found != known {
+            return Err(StoreError::Schema { found, known });
+        }
+        Ok(Arc::new(Moment::of(session)))
+    }
 }
+
+/// Begins a transaction that sees one moment, and changes nothing.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 impl Postgres {
     /// A session on the writing connection. One that broke while nobody used it, as when the
@@ -246,8 +275,8 @@ impl Engine for Postgres {
                 PostgresSession::read(self.readers.acquire().await?, self.call, None).await
             }
             Mode::Snapshot => {
-                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                PostgresSession::read(self.readers.acquire().await?, self.call, Some(begin)).await
+                let begin = Some(SNAPSHOT);
+                PostgresSession::read(self.readers.acquire().await?, self.call, begin).await
             }
             Mode::Write => self.begin_write(false).await,
         }

@@ -5,6 +5,7 @@ mod pack;
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
@@ -16,9 +17,10 @@ use sqlx::sqlite::{
 };
 use sqlx::{Arguments, AssertSqlSafe, Either, Executor, Row, SqliteConnection, SqlitePool};
 
-use super::StoreError;
 use super::engine::{Engine, Given, Mode, Session, Source, Statement, Value, renumbered};
+use super::moment::Moment;
 use super::sheet::Sheet;
+use super::{Store, StoreError};
 
 /// Schema changes in order; the position plus one is the schema's number.
 const MIGRATIONS: &[&str] = &[
@@ -60,8 +62,28 @@ impl Sqlite {
         Self::connect(path).await
     }
 
-    async fn connect(path: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
+    /// One moment of a file, to be read, beside whoever writes to it. As long as it is open, the
+    /// write-ahead log grows.
+    ///
+    /// # Errors
+    /// As [`Self::open_existing`], and when the schema is not the one of this program.
+    pub async fn moment(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
+        make_private(path, false).map_err(sqlx::Error::Io)?;
+        let readers = Self::pool(1).connect_with(Self::options(path).read_only(true)).await?;
+        let mut session = SqliteSession::Transaction(readers.begin().await?);
+        // What is read first fixes the moment.
+        let version = session.fetch("PRAGMA user_version", Given::Values(&[])).await?;
+        session.fetch("SELECT size FROM tree", Given::Values(&[])).await?;
+        let found: i64 = version.first().map_or(Ok(0), |row| row.try_get(0))?;
+        let known = MIGRATIONS.len() as i64;
+        if found != known {
+            return Err(StoreError::Schema { found, known });
+        }
+        Ok(Arc::new(Moment::of(session)))
+    }
+
+    fn options(path: &Path) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -71,18 +93,23 @@ impl Sqlite {
             // anew. In KiB when negative.
             .pragma("cache_size", "-32768")
             // A page that changes often is copied to the file once, not every thousand changes.
-            .pragma("wal_autocheckpoint", "8000");
-        let pool = |n| {
-            SqlitePoolOptions::new()
-                .min_connections(1)
-                .max_connections(n)
-                .acquire_timeout(ACQUIRE)
-                // A file does not go away as a server does; asking costs a hand-off each time.
-                .test_before_acquire(false)
-        };
-        let writer = pool(1).connect_with(options.clone()).await?;
+            .pragma("wal_autocheckpoint", "8000")
+    }
+
+    fn pool(connections: u32) -> SqlitePoolOptions {
+        SqlitePoolOptions::new()
+            .min_connections(1)
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE)
+            // A file does not go away as a server does; asking costs a hand-off each time.
+            .test_before_acquire(false)
+    }
+
+    async fn connect(path: &Path) -> Result<Self, StoreError> {
+        let options = Self::options(path);
+        let writer = Self::pool(1).connect_with(options.clone()).await?;
         migrate(&writer).await?;
-        let readers = pool(4).connect_with(options.read_only(true)).await?;
+        let readers = Self::pool(4).connect_with(options.read_only(true)).await?;
         Ok(Self { writer, readers })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ca::store::copy::{Copied, copy};
 use ca::store::postgres::{Postgres, Settings};
@@ -65,12 +66,29 @@ pub(super) async fn postgres(
     settings: Settings,
     password_file: Option<&Path>,
 ) -> Result<Postgres, Failure> {
-    let settings = match password_file {
+    let settings = complete(settings, password_file)?;
+    Postgres::open(&settings).await.map_err(|error| failure(settings.place(), &error))
+}
+
+/// Opens one moment of the database to read it, whether the authority runs or not.
+pub(super) async fn moment(store: &StoreConfig) -> Result<Arc<dyn Store>, Failure> {
+    match store {
+        StoreConfig::Sqlite(path) => {
+            Sqlite::moment(path).await.map_err(|error| failure(&path.display().to_string(), &error))
+        }
+        StoreConfig::Postgres { settings, password_file } => {
+            let settings = complete((**settings).clone(), password_file.as_deref())?;
+            Postgres::moment(&settings).await.map_err(|error| failure(settings.place(), &error))
+        }
+    }
+}
+
+/// With the password, where there is one.
+fn complete(settings: Settings, password_file: Option<&Path>) -> Result<Settings, Failure> {
+    Ok(match password_file {
         None => settings,
         Some(path) => settings.with_password(&password(path)?),
-    };
-    let place = settings.place().to_owned();
-    Postgres::open(&settings).await.map_err(|error| failure(&place, &error))
+    })
 }
 
 pub(super) fn password(path: &Path) -> Result<SecretString, Failure> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ca::audit;
 use clap::{Args, Subcommand};
 
-use super::authority::open_store;
+use super::db::moment;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::{config, files, runtime};
@@ -22,7 +22,8 @@ pub(crate) struct LogArgs {
 #[derive(Debug, Subcommand)]
 enum LogCommand {
     /// Verifies the whole log in the database: every leaf, every decision replayed from its
-    /// evidence, every map root, the latest checkpoint's signature, every certificate.
+    /// evidence, every map root, the latest checkpoint's signature, every certificate. It reads one
+    /// moment of the database, so the authority may be running.
     Verify {
         /// The configuration.
         #[arg(long, value_name = "FILE", default_value = "avouch.toml")]
@@ -70,7 +71,7 @@ pub(crate) fn log(args: &LogArgs) -> Result<(), Failure> {
     let LogCommand::Verify { config, format } = &args.command;
     let config = config::load(config).map_err(|e| Failure::local(e.to_string()))?;
     let verified = runtime()?.block_on(async {
-        let store = open_store(&config.store).await?;
+        let store = moment(&config.store).await?;
         let verified = audit::verify(&*store).await;
         store.close().await;
         verified.map_err(|e| audit_failure(&e))
@@ -111,7 +112,7 @@ fn export(config: &Path, out: &Path) -> Result<(), Failure> {
     let told = |e: std::io::Error| Failure::local(format!("cannot write {}: {e}", out.display()));
     let mut file = BufWriter::new(File::create(out).map_err(told)?);
     let leaves = runtime()?.block_on(async {
-        let store = open_store(&config.store).await?;
+        let store = moment(&config.store).await?;
         let leaves = audit::export(&*store, &mut file).await;
         store.close().await;
         leaves.map_err(|e| audit_failure(&e))

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use super::{Postgres, Settings};
 use crate::store::contract::{
-    Author, Harness, certificates, contract_tests, counts, edit, refused, uid,
+    Author, Harness, certificates, contract_tests, counts, edit, refused, stays_as_it_was, uid,
 };
 use crate::store::copy::{CopyError, copy};
 use crate::store::rows::CrlRow;
@@ -44,6 +44,16 @@ async fn a_second_authority_is_refused_until_the_first_has_gone() {
     drop(first); // As kill -9 does: nothing is closed in order.
     let second = database.open().await.unwrap();
     assert_eq!(second.edge().await.unwrap().size(), 2);
+}
+
+#[tokio::test]
+async fn a_moment_needs_no_lease_and_stays_as_it_was() {
+    let database = Database::new();
+    let store = database.open().await.unwrap();
+    stays_as_it_was(&store, async || Postgres::moment(&database.0).await.unwrap()).await;
+    edit(&store, Database::NEWER).await;
+    let error = Postgres::moment(&database.0).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, StoreError::Schema { found: 99, .. }), "{error}");
 }
 
 /// The lease is a courtesy; the fence is the log's size, even against who never took the lease.

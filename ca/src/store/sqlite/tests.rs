@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use sqlx::AssertSqlSafe;
 
 use super::Sqlite;
-use crate::store::contract::{Author, Harness, contract_tests, counts, uid};
+use crate::store::contract::{Author, Harness, contract_tests, counts, edit, stays_as_it_was, uid};
 use crate::store::engine::{Engine, Given, Mode, Session, Source, Value};
 use crate::store::rows::{CertificateCursor, CertificateSearch, CertificateState, IdentitySearch};
 use crate::store::{Store, StoreError, search};
@@ -36,6 +36,21 @@ contract_tests!(File);
 fn mode(path: &Path, suffix: &str) -> u32 {
     let name = format!("{}{suffix}", path.display());
     std::fs::metadata(name).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_moment_stays_as_it_was() {
+    let file = File::new();
+    let store = file.open().await.unwrap();
+    stays_as_it_was(&store, async || Sqlite::moment(&file.path()).await.unwrap()).await;
+    store.close().await;
+    // Nobody has it open, and there is no write-ahead log.
+    assert_eq!(Sqlite::moment(&file.path()).await.unwrap().edge().await.unwrap().size(), 4);
+    edit(&file.open().await.unwrap(), File::NEWER).await;
+    let error = Sqlite::moment(&file.path()).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, StoreError::Schema { found: 99, .. }), "{error}");
+    let error = Sqlite::moment(&file.0.path().join("none")).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, StoreError::Engine(_)), "{error}");
 }
 
 #[tokio::test]
