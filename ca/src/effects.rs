@@ -142,6 +142,7 @@ async fn of_identity(
         intent: None,
         addresses: Vec::new(),
         idempotency: None,
+        if_match: None,
         reply,
     };
     if let Err(problem) = authority.submit(ask) {
