@@ -6,6 +6,7 @@
 //! map root follows from the events before it. Nothing that comes with an entry is believed.
 
 mod batch;
+mod body;
 mod refused;
 mod snapshot;
 
@@ -26,6 +27,9 @@ use crate::dossier::Piece;
 use crate::{History, Timeline};
 
 pub use batch::{BatchError, after};
+pub use body::{
+    ADD_ENTRIES, AddEntries, BodyError, MAX_BODY, MAX_ENTRIES, PROBLEM_TYPE, RefusedProblem,
+};
 pub use refused::{Objection, Refused};
 pub use snapshot::{LogSnapshot, ResumeError};
 

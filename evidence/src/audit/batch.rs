@@ -82,7 +82,7 @@ impl Replay {
     /// Applies entries up to a checkpoint: all of them, or none.
     ///
     /// An event that is refused is passed over if a strike further on in the batch declares its
-    /// leaf dead, and the entry says what the event left behind.
+    /// leaf dead, and the entry says what the event left behind. Those are returned.
     ///
     /// # Errors
     /// The first entry that does not continue the log, or that they do not lead to the checkpoint.
@@ -91,7 +91,7 @@ impl Replay {
         entries: &[ExportLeaf],
         (signed_size, signed_root): (u64, Hash32),
         demands: Demands<'_>,
-    ) -> Result<(), BatchError> {
+    ) -> Result<Vec<Refused>, BatchError> {
         self.trial = Some(Trial {
             edge: self.edge.clone(),
             timeline: self.timeline.clone(),
@@ -123,16 +123,17 @@ impl Replay {
         signed_size: u64,
         signed_root: Hash32,
         demands: Demands<'_>,
-    ) -> Result<(), BatchError> {
+    ) -> Result<Vec<Refused>, BatchError> {
         for entry in entries {
             self.apply(entry, demands)?;
         }
         let passed = self.trial.as_mut().map(|trial| std::mem::take(&mut trial.passed));
+        let mut passed = passed.unwrap_or_default();
         let installation = self.installation();
         let dead =
             |refused: &Refused| refused.leaf.is_some_and(|leaf| installation.is_struck(leaf));
-        if let Some(refused) = passed.into_iter().flatten().find(|refused| !dead(refused)) {
-            return Err(refused.into());
+        if let Some(alive) = passed.iter().position(|refused| !dead(refused)) {
+            return Err(passed.swap_remove(alive).into());
         }
         let (size, root) = (self.size(), self.root());
         if (size, root) != (signed_size, signed_root) {
@@ -141,7 +142,7 @@ impl Replay {
         if size > 0 && !self.is_whole() {
             return Err(BatchError::NoMapRoot { size });
         }
-        Ok(())
+        Ok(passed)
     }
 
     fn undo(&mut self, trial: Trial) {

@@ -1,6 +1,7 @@
 mod book;
 
 use policy::Request;
+use tlog::witness::{AddCheckpoint, AnyCheckpoint};
 use wire::body::Struck;
 use wire::event::{Certified, EventKind, EvidenceKind};
 use wire::octets;
@@ -199,7 +200,8 @@ fn what_only_a_transport_vouches_for_is_refused_and_passed_once_it_is_struck() {
     let entry = book.entries.iter_mut().find(|entry| entry.leaf_index == at).unwrap();
     entry.event.as_mut().unwrap().after = Some(Blob(after));
     let mut replay = auditor(&book);
-    replay.batch(&book.entries, book.end(), &nothing_else).unwrap();
+    let passed = replay.batch(&book.entries, book.end(), &nothing_else).unwrap();
+    assert_eq!(passed.iter().map(|refused| refused.index).collect::<Vec<_>>(), [at]);
     assert!(replay.installation().is_struck(leaf.leaf_hash()));
     // A strike that does not follow passes nothing.
     let short = book.entries.len() - 2;
@@ -238,4 +240,51 @@ fn a_snapshot_that_was_changed_is_refused() {
         Replay::resume_auditing(&book.genesis, SECRET, &other),
         Err(ResumeError::Map { .. })
     ));
+}
+
+#[test]
+fn a_body_is_read_as_it_was_written() {
+    let book = a_switch();
+    let (size, root) = book.end();
+    let origin = "log.example.org";
+    let note = |size: u64, root: Hash32| {
+        let root =
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, root.as_bytes());
+        format!("{origin}\n{size}\n{root}\n\n\u{2014} {origin} AAAAAGJsYQ==\n")
+    };
+    let checkpoint = AnyCheckpoint::parse(&note(size, root)).unwrap();
+    let request = AddCheckpoint::new(0, vec![], checkpoint.clone()).unwrap();
+    let entries = AddEntries::new(request.clone(), Some(SECRET), book.entries.clone()).unwrap();
+    assert_eq!(AddEntries::parse(entries.to_body().as_bytes()), Ok(entries.clone()));
+    // Cut anywhere it is none.
+    let body = entries.to_body();
+    for end in (1..body.len()).step_by(97).chain([body.len() - 1]) {
+        if body.is_char_boundary(end) {
+            assert!(AddEntries::parse(&body.as_bytes()[..end]).is_err(), "cut at {end}");
+        }
+    }
+    // The entries are those between the sizes, and the secret goes with the first.
+    assert!(AddEntries::new(request.clone(), None, book.entries.clone()).is_err());
+    assert!(AddEntries::new(request, Some(SECRET), book.entries[1..].to_vec()).is_err());
+    let later = AddCheckpoint::new(4, vec![root], checkpoint).unwrap();
+    let later = AddEntries::new(later, None, book.entries[4..].to_vec()).unwrap();
+    assert_eq!(AddEntries::parse(later.to_body().as_bytes()), Ok(later));
+}
+
+#[test]
+fn a_refusal_is_read_as_it_was_told() {
+    let refused = Refused {
+        index: 7,
+        leaf: Some(Hash32::of(b"leaf")),
+        event: Some("switch-complete".into()),
+        rule: "the-wait-is-over".into(),
+        expected: "259200 s".into(),
+        found: "1 s".into(),
+    };
+    let problem = RefusedProblem::of(refused.clone());
+    let json = serde_json::to_vec(&problem).unwrap();
+    assert_eq!(RefusedProblem::parse(&json).unwrap().refused, refused);
+    let json = String::from_utf8(json).unwrap();
+    assert!(json.contains("\"rule\":\"the-wait-is-over\"") && json.contains("\"index\":7"));
+    assert_eq!(RefusedProblem::parse(json.replace("entry-refused", "other").as_bytes()), None);
 }
