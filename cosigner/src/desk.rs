@@ -35,6 +35,9 @@ pub enum CosignFailure {
     /// It may or may not be durable. Nothing more of this log is co-signed by this process.
     #[error("the disk does not say what it remembers; nothing is co-signed until a restart")]
     Unsure,
+    /// A checkpoint where none may be.
+    #[error("a checkpoint is co-signed after its log was looked at, and not otherwise")]
+    Checkpoint,
     /// The signature or its note could not be made.
     #[error(transparent)]
     Cosign(#[from] CosignError),
@@ -129,6 +132,18 @@ impl Desk {
     /// The logs that it serves.
     pub fn served(&self) -> impl Iterator<Item = &Served> {
         self.logs.values().map(|log| &log.served)
+    }
+
+    /// Puts this co-signer's word, with the time, under a text of its own that is no checkpoint.
+    ///
+    /// # Errors
+    /// When the text is one, or none that a note can have.
+    pub fn vouch(&self, text: &str) -> Result<Note, CosignFailure> {
+        if text.lines().nth(1).is_none_or(|line| line.parse::<u64>().is_ok()) {
+            return Err(CosignFailure::Checkpoint);
+        }
+        let line = self.cosigner.cosign(text, self.clock.now())?;
+        Ok(Note::new(text, &[line])?)
     }
 
     /// Waits for a request's turn at its log.

@@ -16,6 +16,7 @@
 //! [`Step`] holds the log's lock and is used up by co-signing: no two requests of one log overtake
 //! each other, and nothing is signed that was not checked and made durable.
 
+pub mod auditor;
 mod desk;
 mod durable;
 mod folder;

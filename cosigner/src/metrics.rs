@@ -40,6 +40,8 @@ pub struct Metrics {
     not_remembered: Counter,
     clock_behind: Counter,
     connections: Gauge,
+    entries_refused: Counter,
+    alarm: Gauge,
 }
 
 impl Default for Metrics {
@@ -78,6 +80,18 @@ impl Metrics {
             "Checkpoints that were not co-signed because the clock went back",
             clock_behind.clone(),
         );
+        let entries_refused = Counter::default();
+        let alarm = Gauge::default();
+        all.register(
+            "entries_refused",
+            "Requests with an entry that this auditor refuses",
+            entries_refused.clone(),
+        );
+        all.register(
+            "alarm",
+            "1 as long as nothing is co-signed because an entry was refused",
+            alarm.clone(),
+        );
         all.register("connections", "Open connections", connections.clone());
         more(&mut all);
         let registry = Arc::new(all);
@@ -90,6 +104,8 @@ impl Metrics {
             not_remembered,
             clock_behind,
             connections,
+            entries_refused,
+            alarm,
         }
     }
 
@@ -108,6 +124,16 @@ impl Metrics {
     /// A request was refused.
     pub fn refused(&self, refusal: &Refusal) {
         self.refused.get_or_create(&Why { reason: reason(refusal) }).inc();
+    }
+
+    /// An auditor refused an entry.
+    pub(crate) fn entry_refused(&self) {
+        self.entries_refused.inc();
+    }
+
+    /// Whether an auditor's alarm stands.
+    pub(crate) fn alarm(&self, stands: bool) {
+        self.alarm.set(stands.into());
     }
 
     /// What was co-signed before the start.

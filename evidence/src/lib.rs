@@ -9,6 +9,9 @@ mod id_token;
 pub mod issuance;
 mod replay;
 mod statement;
+#[cfg(any(test, feature = "testing"))]
+#[allow(missing_docs, clippy::missing_panics_doc, clippy::must_use_candidate)]
+pub mod testing;
 mod timeline;
 mod waited;
 mod webauthn;

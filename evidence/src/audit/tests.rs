@@ -1,17 +1,9 @@
-mod book;
-
-use policy::Request;
-use tlog::witness::{AddCheckpoint, AnyCheckpoint};
 use wire::body::Struck;
-use wire::event::{Certified, EventKind, EvidenceKind};
-use wire::octets;
+use wire::event::EventKind;
 use wire::rules::Rules;
-use wire::statement::Role;
 
 use super::*;
-use crate::dossier::piece;
-use crate::replay::tests::Key;
-use book::{Book, HOUR_MS, SECRET, alice, blinded, leaf_of};
+use crate::testing::{Book, HOUR_MS, Key, SECRET, alice, blinded, leaf_of};
 
 fn auditor(book: &Book) -> Replay {
     Replay::begin_auditing(&book.genesis, SECRET).unwrap()
@@ -126,14 +118,9 @@ fn a_second_blinded_id_for_one_user_id_is_refused() {
     let mut book = Book::new(Rules::standard());
     book.enrol(&Key::new());
     book.end_group();
-    let (at, honest) =
-        (book.edge.size(), std::mem::replace(&mut book.alice, History::new(alice())));
-    book.enrol(&Key::new());
-    book.alice = honest;
-    let entry = book.entries.last_mut().unwrap();
-    let mut leaf = Leaf::from_canonical(&entry.leaf.0).unwrap();
-    leaf.blinded_id = Hash32::of(b"another place for alice");
-    entry.leaf = Blob(leaf.to_canonical());
+    let at = book.edge.size();
+    book.enrol_again_elsewhere(&Key::new());
+    book.end_group();
     assert_eq!(refused(&book), ("one-blinded-id".to_owned(), at));
 }
 
@@ -162,20 +149,7 @@ fn a_key_of_somebody_elses_is_refused() {
 #[test]
 fn an_unlogged_certificate_is_refused() {
     let mut book = Book::new(Rules::standard());
-    let key = Key::new();
-    let intent = book.intent(EventKind::Enrol, Some(&key));
-    let evidence = vec![
-        piece(EvidenceKind::Csr, key.csr.clone()),
-        book.says(Role::Agent, &book.agent, &intent),
-        book.says(Role::NewKey, &key.signer, &intent),
-    ];
-    let (spki, csr) = (Hash32::of(&key.signer.spki), Hash32::of(&key.csr));
-    let request = Request::Certify { uid: alice(), spki, csr };
-    book.act(&request, Some(&intent), &evidence, |event| {
-        let mut body = Certified::from_canonical(event.body.as_bytes()).unwrap();
-        body.tbs = Hash32::of(b"the TBS of mallory's certificate");
-        event.body = octets(&body.to_canonical());
-    });
+    book.enrol_with_foreign_certificate(&Key::new());
     book.end_group();
     assert_eq!(refused(&book).0, "certificate-as-called-for");
 }
@@ -245,16 +219,8 @@ fn a_snapshot_that_was_changed_is_refused() {
 #[test]
 fn a_body_is_read_as_it_was_written() {
     let book = a_switch();
-    let (size, root) = book.end();
-    let origin = "log.example.org";
-    let note = |size: u64, root: Hash32| {
-        let root =
-            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, root.as_bytes());
-        format!("{origin}\n{size}\n{root}\n\n\u{2014} {origin} AAAAAGJsYQ==\n")
-    };
-    let checkpoint = AnyCheckpoint::parse(&note(size, root)).unwrap();
-    let request = AddCheckpoint::new(0, vec![], checkpoint.clone()).unwrap();
-    let entries = AddEntries::new(request.clone(), Some(SECRET), book.entries.clone()).unwrap();
+    let entries = book.add_entries(0);
+    let request = entries.request().clone();
     assert_eq!(AddEntries::parse(entries.to_body().as_bytes()), Ok(entries.clone()));
     // Cut anywhere it is none.
     let body = entries.to_body();
@@ -266,8 +232,7 @@ fn a_body_is_read_as_it_was_written() {
     // The entries are those between the sizes, and the secret goes with the first.
     assert!(AddEntries::new(request.clone(), None, book.entries.clone()).is_err());
     assert!(AddEntries::new(request, Some(SECRET), book.entries[1..].to_vec()).is_err());
-    let later = AddCheckpoint::new(4, vec![root], checkpoint).unwrap();
-    let later = AddEntries::new(later, None, book.entries[4..].to_vec()).unwrap();
+    let later = book.add_entries(4);
     assert_eq!(AddEntries::parse(later.to_body().as_bytes()), Ok(later));
 }
 

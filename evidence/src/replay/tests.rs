@@ -1,10 +1,8 @@
 //! A life from evidence alone: enrolled, recovered, switched; replayed from the bytes.
 
-use std::process::Command;
-
 use policy::{Installation, Request, Status};
 use wire::event::{Certified, EvidenceKind};
-use wire::genesis::{Cosigner, Genesis, InstallationKey, KeyPurpose, Keyholder, Protection};
+use wire::genesis::{Cosigner, Genesis, InstallationKey, KeyPurpose, Protection};
 use wire::intent::Intent;
 use wire::rules::Rules;
 use wire::statement::{Role, Statement};
@@ -12,30 +10,8 @@ use wire::{Encoded, Realm, octets};
 
 use super::*;
 use crate::dossier::piece;
-use crate::statement::tests::Signer;
+use crate::testing::{Key, NOON_MS, Signer, holder, issuing_certificate};
 use crate::waited::tests::{TestLog, a_proof, cosigners};
-
-pub(crate) const NOON_MS: u64 = 1_800_000_000_000;
-
-pub(crate) fn holder(name: &str, signer: &Signer) -> Keyholder {
-    Keyholder { name: name.into(), spki: octets(&signer.spki), scope: vec![] }
-}
-
-/// A certificate that can issue, and its SubjectPublicKeyInfo, both DER; by openssl.
-pub(crate) fn issuing_certificate() -> (Vec<u8>, Vec<u8>) {
-    let folder = tempfile::tempdir().unwrap();
-    let run = |arguments: &str| {
-        let mut command = Command::new("openssl");
-        let command = command.args(arguments.split(' ')).current_dir(folder.path());
-        assert!(command.stderr(std::process::Stdio::null()).status().unwrap().success());
-    };
-    run("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem \
-         -outform DER -out cert.der -days 36500 -subj /CN=issuing -addext \
-         keyUsage=critical,keyCertSign,cRLSign");
-    run("pkey -in key.pem -pubout -outform DER -out spki.der");
-    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
-    (read("cert.der"), read("spki.der"))
-}
 
 pub(crate) struct World {
     pub(crate) era: Era,
@@ -45,38 +21,6 @@ pub(crate) struct World {
     log: Vec<(Event, Vec<Piece>)>,
     identity: Option<Identity>,
     keys: HashMap<Hash32, Vec<u8>>,
-}
-
-/// A key with its certification request for alice, by OpenSSL.
-pub(crate) struct Key {
-    pub(crate) signer: Signer,
-    pub(crate) csr: Vec<u8>,
-}
-
-impl Key {
-    pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key.der");
-        let openssl = |args: &[&str]| {
-            let output = Command::new("openssl").args(args).arg(&path).output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            output.stdout
-        };
-        let curve = "ec_paramgen_curve:P-256";
-        openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-outform", "DER", "-out"]);
-        let csr = openssl(&[
-            "req",
-            "-new",
-            "-subj",
-            "/CN=alice",
-            "-outform",
-            "DER",
-            "-keyform",
-            "DER",
-            "-key",
-        ]);
-        Self { signer: Signer::from_der(&std::fs::read(&path).unwrap()), csr }
-    }
 }
 
 impl World {

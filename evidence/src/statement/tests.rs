@@ -1,48 +1,9 @@
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use wire::UserId;
 use wire::event::EventKind;
 use wire::statement::Role;
 
 use super::*;
-
-/// SubjectPublicKeyInfo of a P-256 key, up to its 65-byte point (RFC 5480 section 2).
-const P256_PREFIX: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
-    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-];
-
-pub(crate) struct Signer {
-    key: EcdsaKeyPair,
-    pub(crate) spki: Vec<u8>,
-}
-
-impl Signer {
-    pub(crate) fn new() -> Self {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
-        let spki = [&P256_PREFIX, key.public_key().as_ref()].concat();
-        Self { key, spki }
-    }
-
-    /// The key in a PKCS#8 or SEC 1 document.
-    pub(crate) fn from_der(der: &[u8]) -> Self {
-        let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, der).unwrap();
-        let spki = [&P256_PREFIX, key.public_key().as_ref()].concat();
-        Self { key, spki }
-    }
-
-    /// A signature over any bytes.
-    pub(crate) fn raw(&self, message: &[u8]) -> Vec<u8> {
-        self.key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
-    }
-
-    pub(crate) fn sign(&self, statement: Statement) -> SignedStatement {
-        sign_statement(statement, &self.spki, SignatureAlgorithm::EcdsaP256Sha256, |message| {
-            self.key.sign(&SystemRandom::new(), message).map(|s| s.as_ref().to_vec())
-        })
-        .unwrap()
-    }
-}
+use crate::testing::Signer;
 
 pub(crate) fn intent(nonce: u8) -> Intent {
     Intent {

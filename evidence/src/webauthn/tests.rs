@@ -3,7 +3,8 @@ use wire::octets;
 use wire::statement::{Role, SignatureAlgorithm, Statement};
 
 use super::*;
-use crate::statement::tests::{Signer, intent};
+use crate::statement::tests::intent;
+use crate::testing::Signer;
 
 const ORIGIN: &str = "https://auditor.example.org";
 

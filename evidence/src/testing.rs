@@ -1,9 +1,15 @@
-//! A log's books, kept by somebody who may write anything into them that fits together: events,
-//! leaves, the map and its roots.
+//! For tests: people's keys, and a log's books, kept by somebody who has the database and the HSM
+//! and may write anything into them that fits together: events, leaves, the map and its roots.
 
+use std::collections::BTreeMap;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use policy::{Installation, Request, State, Time};
 use tlog::Edge;
 use tlog::map::Map;
+use tlog::note::{Checkpoint, LogKey, SignedCheckpoint};
+use tlog::proof::consistency;
+use tlog::witness::{AddCheckpoint, AnyCheckpoint};
 use wire::bundle::{Blob, ExportEvent, ExportLeaf};
 use wire::event::{Certified, Event, EventKind, EvidenceKind, TransportSource, TransportWord};
 use wire::genesis::{Genesis, InstallationKey, KeyPurpose, Protection};
@@ -15,47 +21,55 @@ use wire::rules::Rules;
 use wire::statement::{Role, Statement};
 use wire::{Encoded, Hash32, Realm, SerialNumber, UserId, octets};
 
+use crate::audit::AddEntries;
 use crate::dossier::{self, Piece, piece};
-use crate::replay::tests::{Key, NOON_MS, holder, issuing_certificate};
-use crate::statement::tests::Signer;
 use crate::{History, Timeline};
 
-pub(super) const SECRET: [u8; 32] = [9; 32];
-pub(super) const HOUR_MS: u64 = 3_600_000;
+mod keys;
 
-pub(super) struct Book {
-    pub(super) genesis: Event,
-    pub(super) timeline: Timeline,
-    pub(super) officers: [Signer; 3],
-    pub(super) agent: Signer,
-    pub(super) now_ms: u64,
-    pub(super) entries: Vec<ExportLeaf>,
-    pub(super) edge: Edge,
+pub use keys::{Key, NOON_MS, Signer, holder, issuing_certificate};
+
+pub const SECRET: [u8; 32] = [9; 32];
+pub const ORIGIN: &str = "log.example.org";
+pub const HOUR_MS: u64 = 3_600_000;
+
+pub struct Book {
+    pub genesis: Event,
+    pub timeline: Timeline,
+    pub officers: [Signer; 3],
+    pub agent: Signer,
+    pub now_ms: u64,
+    pub entries: Vec<ExportLeaf>,
+    pub edge: Edge,
     map: Map,
     changed: Vec<(Hash32, Hash32)>,
     /// Alice, as the books have her.
-    pub(super) alice: History,
+    pub alice: History,
     nonces: u8,
+    log: Ed25519KeyPair,
+    hashes: BTreeMap<u64, Hash32>,
+    /// The tree before the latest leaf.
+    before: Option<(Edge, BTreeMap<u64, Hash32>)>,
 }
 
-pub(super) fn alice() -> UserId {
+pub fn alice() -> UserId {
     UserId::parse("alice").unwrap()
 }
 
 /// The leaf of an event, with its salt.
-pub(super) fn leaf_of(event: &Event, blinded: Hash32) -> (Leaf, [u8; 32]) {
+pub fn leaf_of(event: &Event, blinded: Hash32) -> (Leaf, [u8; 32]) {
     let salt = *event.hash().as_bytes();
     let commitment = commitment(&salt, &event.to_canonical());
     let kind = LeafKind::Event;
     (Leaf { version: 1, engine: event.engine, kind, blinded_id: blinded, commitment }, salt)
 }
 
-pub(super) fn blinded(uid: &UserId) -> Hash32 {
+pub fn blinded(uid: &UserId) -> Hash32 {
     blinded_id(&blinding_key(&SECRET, uid), uid)
 }
 
 impl Book {
-    pub(super) fn new(rules: Rules) -> Self {
+    pub fn new(rules: Rules) -> Self {
         let officers = [(); 3].map(|()| Signer::new());
         let agent = Signer::new();
         let protection = Protection {
@@ -69,11 +83,13 @@ impl Book {
             token_serial: String::new(),
             software_token: false,
         };
+        let log = Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap();
         let (certificate, spki) = issuing_certificate();
+        let log_spki = ed25519_spki(&log);
         let key = |purpose| InstallationKey {
             purpose,
             id: octets(b""),
-            spki: octets(&spki),
+            spki: octets(if purpose == KeyPurpose::Log { &log_spki } else { &spki }),
             certificate: octets(&certificate),
             protection: protection.clone(),
         };
@@ -84,7 +100,7 @@ impl Book {
             base_url: "https://example.org".into(),
             log_number: 0x0100,
             nonce: octets(&[7; 32]),
-            origin: "log.example.org".into(),
+            origin: ORIGIN.into(),
             blinding: blinding_commitment(&SECRET),
             rules,
             roster: names.map(|(name, signer)| holder(name, signer)).collect(),
@@ -122,6 +138,9 @@ impl Book {
             changed: Vec::new(),
             alice: History::new(alice()),
             nonces: 0,
+            log,
+            hashes: BTreeMap::new(),
+            before: None,
         };
         book.write(&genesis, leaf, &[]);
         book.end_group();
@@ -129,9 +148,7 @@ impl Book {
     }
 
     /// Appends the entry of an event.
-    pub(super) fn write(&mut self, event: &Event, leaf: Leaf, evidence: &[Piece]) {
-        let leaf_index = self.edge.size();
-        self.edge.append(leaf.leaf_hash());
+    pub fn write(&mut self, event: &Event, leaf: Leaf, evidence: &[Piece]) {
         let event = ExportEvent {
             salt: Blob(event.hash().as_bytes().to_vec()),
             event: Blob(event.to_canonical()),
@@ -139,19 +156,23 @@ impl Book {
             proof: vec![],
             after: None,
         };
-        self.entries.push(ExportLeaf {
-            leaf_index,
-            leaf: Blob(leaf.to_canonical()),
-            event: Some(event),
-        });
+        self.put(leaf, Some(event));
+    }
+
+    fn put(&mut self, leaf: Leaf, event: Option<ExportEvent>) {
+        self.before = Some((self.edge.clone(), self.hashes.clone()));
+        let appended = self.edge.append(leaf.leaf_hash());
+        self.hashes.extend(appended.stored.iter().map(|stored| (stored.index, stored.hash)));
+        let leaf = Blob(leaf.to_canonical());
+        self.entries.push(ExportLeaf { leaf_index: appended.leaf_index, leaf, event });
     }
 
     /// What the map is to have from the next root on.
-    pub(super) fn set(&mut self, at: Hash32, value: Hash32) {
+    pub fn set(&mut self, at: Hash32, value: Hash32) {
         self.changed.push((at, value));
     }
 
-    pub(super) fn end_group(&mut self) {
+    pub fn end_group(&mut self) {
         let staged = self.map.stage(&self.changed).unwrap();
         self.changed.clear();
         let leaf = Leaf {
@@ -162,16 +183,41 @@ impl Book {
             commitment: staged.root(),
         };
         self.map.commit(staged);
-        let leaf_index = self.edge.size();
-        self.edge.append(leaf.leaf_hash());
-        self.entries.push(ExportLeaf { leaf_index, leaf: Blob(leaf.to_canonical()), event: None });
+        self.put(leaf, None);
     }
 
-    pub(super) fn end(&self) -> (u64, Hash32) {
+    /// The key that signs its checkpoints.
+    pub fn log_key(&self) -> LogKey {
+        LogKey::from_spki(ORIGIN, &ed25519_spki(&self.log)).unwrap()
+    }
+
+    /// A signed checkpoint of all that is written.
+    pub fn checkpoint(&self) -> String {
+        let (size, root) = self.end();
+        let checkpoint = Checkpoint::new(ORIGIN, size, root).unwrap();
+        let signature = self.log.sign(&checkpoint.to_be_signed());
+        let key = self.log_key();
+        SignedCheckpoint::assemble(checkpoint, &key, signature.as_ref()).unwrap().text().to_owned()
+    }
+
+    /// What a witness is asked that co-signed `old` leaves.
+    pub fn add_checkpoint(&self, old: u64) -> AddCheckpoint {
+        let proof = consistency(old, self.edge.size(), &self.hashes).unwrap();
+        let checkpoint = AnyCheckpoint::parse(&self.checkpoint()).unwrap();
+        AddCheckpoint::new(old, proof, checkpoint).unwrap()
+    }
+
+    /// What an auditor is asked that co-signed `old` leaves.
+    pub fn add_entries(&self, old: u64) -> AddEntries {
+        let entries = self.entries[usize::try_from(old).unwrap()..].to_vec();
+        AddEntries::new(self.add_checkpoint(old), (old == 0).then_some(SECRET), entries).unwrap()
+    }
+
+    pub fn end(&self) -> (u64, Hash32) {
         (self.edge.size(), self.edge.root())
     }
 
-    pub(super) fn intent(&mut self, verb: EventKind, key: Option<&Key>) -> Intent {
+    pub fn intent(&mut self, verb: EventKind, key: Option<&Key>) -> Intent {
         self.nonces += 1;
         let identity = self.alice.identity();
         Intent {
@@ -192,17 +238,11 @@ impl Book {
         }
     }
 
-    pub(super) fn says(&self, role: Role, signer: &Signer, intent: &Intent) -> Piece {
+    pub fn says(&self, role: Role, signer: &Signer, intent: &Intent) -> Piece {
         self.says_of(intent.verb, role, signer, intent)
     }
 
-    pub(super) fn says_of(
-        &self,
-        verb: EventKind,
-        role: Role,
-        signer: &Signer,
-        intent: &Intent,
-    ) -> Piece {
+    pub fn says_of(&self, verb: EventKind, role: Role, signer: &Signer, intent: &Intent) -> Piece {
         let genesis = self.timeline.current().installation().genesis();
         let statement = Statement::new(genesis, verb, role, intent.hash());
         let remark = (role == Role::Officer).then(|| "in person".to_owned());
@@ -216,7 +256,7 @@ impl Book {
 
     /// The event that the policy makes of a request for alice; `bend` changes it before it is
     /// logged.
-    pub(super) fn act(
+    pub fn act(
         &mut self,
         request: &Request,
         intent: Option<&Intent>,
@@ -283,18 +323,46 @@ impl Book {
         leaf
     }
 
-    pub(super) fn enrol(&mut self, key: &Key) -> Leaf {
+    pub fn enrol(&mut self, key: &Key) -> Leaf {
+        let (request, intent, evidence) = self.enrolment(key);
+        self.act(&request, Some(&intent), &evidence, |_| {})
+    }
+
+    /// An enrolment of alice, who is enrolled, as if she were not, at another place of the map.
+    pub fn enrol_again_elsewhere(&mut self, key: &Key) {
+        let honest = std::mem::replace(&mut self.alice, History::new(alice()));
+        self.enrol(key);
+        self.alice = honest;
+        let (edge, hashes) = self.before.take().unwrap();
+        (self.edge, self.hashes) = (edge, hashes);
+        let entry = self.entries.pop().unwrap();
+        let mut leaf = Leaf::from_canonical(&entry.leaf.0).unwrap();
+        leaf.blinded_id = Hash32::of(b"another place for alice");
+        self.put(leaf, entry.event);
+    }
+
+    /// An enrolment with a certificate for a TBS of somebody's making.
+    pub fn enrol_with_foreign_certificate(&mut self, key: &Key) {
+        let (request, intent, evidence) = self.enrolment(key);
+        self.act(&request, Some(&intent), &evidence, |event| {
+            let mut body = Certified::from_canonical(event.body.as_bytes()).unwrap();
+            body.tbs = Hash32::of(b"the TBS of mallory's certificate");
+            event.body = octets(&body.to_canonical());
+        });
+    }
+
+    fn enrolment(&mut self, key: &Key) -> (Request, Intent, Vec<Piece>) {
         let intent = self.intent(EventKind::Enrol, Some(key));
         let evidence = vec![
             piece(EvidenceKind::Csr, key.csr.clone()),
             self.says(Role::Agent, &self.agent, &intent),
             self.says(Role::NewKey, &key.signer, &intent),
         ];
-        self.act(&certify(key), Some(&intent), &evidence, |_| {})
+        (certify(key), intent, evidence)
     }
 
     /// An enrolment that the administrator's socket alone vouches for.
-    pub(super) fn enrol_by_transport(&mut self, key: &Key) -> Leaf {
+    pub fn enrol_by_transport(&mut self, key: &Key) -> Leaf {
         let word = TransportWord {
             version: 1,
             source: TransportSource::AdminSocket,
@@ -309,7 +377,7 @@ impl Book {
     }
 
     /// A switch to this key, asked for and approved by two officers; its intent.
-    pub(super) fn ask_for_switch(&mut self, key: &Key) -> Intent {
+    pub fn ask_for_switch(&mut self, key: &Key) -> Intent {
         let intent = self.intent(EventKind::SwitchRequest, Some(key));
         let evidence = vec![
             piece(EvidenceKind::Csr, key.csr.clone()),
@@ -326,12 +394,12 @@ impl Book {
         intent
     }
 
-    pub(super) fn complete_switch(&mut self, bend: impl FnOnce(&mut Event)) -> Leaf {
+    pub fn complete_switch(&mut self, bend: impl FnOnce(&mut Event)) -> Leaf {
         self.act(&Request::CompleteSwitch { uid: alice() }, None, &[], bend)
     }
 
     /// A change of the installation, signed by two officers.
-    pub(super) fn change(&mut self, verb: EventKind, body: &[u8]) {
+    pub fn change(&mut self, verb: EventKind, body: &[u8]) {
         let installation = self.timeline.current().installation().clone();
         let intent = Intent {
             subject: None,
@@ -364,4 +432,10 @@ impl Book {
 fn certify(key: &Key) -> Request {
     let (spki, csr) = (Hash32::of(&key.signer.spki), Hash32::of(&key.csr));
     Request::Certify { uid: alice(), spki, csr }
+}
+
+/// SubjectPublicKeyInfo of an Ed25519 key (RFC 8410 section 4).
+fn ed25519_spki(pair: &Ed25519KeyPair) -> Vec<u8> {
+    let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    [&prefix, pair.public_key().as_ref()].concat()
 }

@@ -1,0 +1,296 @@
+//! An auditor: a witness that replays every entry of one installation's log, with its evidence,
+//! before it co-signs.
+//!
+//! All entries of a request are taken, or none. What was taken is on the disk before the
+//! co-signature is made ([`journal`]); what was refused is an alarm ([`Alarm`]) until a request
+//! goes past it: a strike by the officers, or a newer auditor.
+
+mod alarm;
+mod calls;
+mod journal;
+mod rules;
+mod vault;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use evidence::audit::{AddEntries, BatchError, BeginError, Refused, Replay};
+use tlog::note::LogKey;
+use tlog::witness::Head;
+use wire::event::Event;
+use wire::{Encoded, Hash32};
+
+use crate::desk::{Desk, Served};
+use crate::folder::FolderError;
+
+pub use alarm::{Alarm, AlarmHook};
+pub use calls::routes;
+pub use journal::JournalError;
+pub use rules::SLACK_MS;
+
+use journal::{Batch, Journal};
+use rules::Seen;
+
+/// Whose log is audited.
+#[derive(Debug, Clone)]
+pub struct Audited {
+    /// Hash of the genesis event, from the trust file.
+    pub genesis: Hash32,
+    /// The key that signs the log's checkpoints, from the trust file.
+    pub log: LogKey,
+}
+
+impl Audited {
+    /// The log, as a witness serves it.
+    #[must_use]
+    pub fn served(&self) -> Served {
+        Served { origin: self.log.origin().to_owned(), keys: vec![self.log.clone()] }
+    }
+}
+
+/// Why an auditor cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditorError {
+    /// What was co-signed cannot be read.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// What it keeps.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What it keeps is not what it co-signed.
+    #[error(
+        "the entries that are kept lead to size {kept}; co-signed were {cosigned} leaves. Something \
+         of the folder is lost or from another time: make a new key, and audit from the first \
+         entry (docs/auditor.md)"
+    )]
+    Behind {
+        /// Leaves that are kept.
+        kept: u64,
+        /// Leaves that were co-signed.
+        cosigned: u64,
+    },
+}
+
+/// Why entries are not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuditFailure {
+    /// They are refused.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// They cannot be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What is kept was not read again after a failure.
+    #[error("what was audited is not known after a failure of the disk; restart the auditor")]
+    Lost,
+}
+
+/// An auditor.
+#[derive(Debug)]
+pub struct Auditor {
+    desk: Arc<Desk>,
+    audited: Audited,
+    inner: Mutex<Inner>,
+    alarms: alarm::Alarms,
+}
+
+#[derive(Debug)]
+struct Inner {
+    journal: Journal,
+    /// None before the log's first entry.
+    replay: Option<Replay>,
+    /// When, by the auditor's clock, the latest batch was taken; milliseconds since 1970.
+    seen_ms: Option<u64>,
+    lost: bool,
+}
+
+impl Auditor {
+    /// Opens an auditor: what it keeps is replayed from the latest snapshot on.
+    ///
+    /// # Errors
+    /// When that cannot be read, or is not what was co-signed.
+    pub fn open(
+        desk: Arc<Desk>,
+        audited: Audited,
+        hook: Option<AlarmHook>,
+    ) -> Result<Self, AuditorError> {
+        let folder = desk.folder().path().join("audit");
+        let alarms = alarm::Alarms::open(&folder, desk.metrics().clone(), hook)?;
+        let inner = Self::load(&desk, &audited, folder)?;
+        Ok(Self { desk, audited, inner: Mutex::new(inner), alarms })
+    }
+
+    fn load(desk: &Desk, audited: &Audited, folder: PathBuf) -> Result<Inner, AuditorError> {
+        let cosigned = desk.folder().latest(audited.log.origin())?;
+        let cosigned = cosigned.map_or(0, |record| record.head.size);
+        let (journal, replay, seen_ms) = Journal::open(folder, desk, audited, cosigned)?;
+        let kept = replay.as_ref().map_or(0, Replay::size);
+        if kept != cosigned {
+            return Err(AuditorError::Behind { kept, cosigned });
+        }
+        Ok(Inner { journal, replay, seen_ms, lost: false })
+    }
+
+    /// The desk that co-signs.
+    #[must_use]
+    pub fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
+    /// The alarm, if there is one.
+    #[must_use]
+    pub fn alarm(&self) -> Option<Alarm> {
+        self.alarms.current()
+    }
+
+    /// Tells the hook of alarms that it was not told of yet, until dropped.
+    pub async fn tell_alarms(&self) {
+        self.alarms.tell().await;
+    }
+
+    /// Nothing that panics leaves it half changed: a batch is kept or undone as a whole, and what
+    /// is on the disk has the last word after that.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes entries up to a head, which the log's key signed and which continues what was
+    /// co-signed. Waits for the disk.
+    fn take(&self, asked: &AddEntries, head: Head) -> Result<(), AuditFailure> {
+        let mut inner = self.inner();
+        // Not where the log's co-signed entries end: some were kept, and their checkpoint was not
+        // co-signed. What was is on the disk.
+        if inner.lost || inner.size() != asked.request().old() {
+            let folder = inner.journal.folder().to_owned();
+            let loaded = Self::load(&self.desk, &self.audited, folder).inspect_err(|error| {
+                tracing::error!(%error, "what was audited cannot be read again");
+            });
+            *inner = loaded.map_err(|_| AuditFailure::Lost)?;
+        }
+        let now_ms = self.desk.clock().now().saturating_mul(1000);
+        let taken = inner.take(&self.audited, asked, head, now_ms);
+        if let Err(AuditFailure::Refused(refused)) = &taken {
+            self.alarms.raise(refused, asked.request().checkpoint(), now_ms)?;
+        }
+        taken
+    }
+
+    /// The checkpoint up to the entries that were taken is co-signed: what was refused is past.
+    fn cosigned(&self) -> Result<(), JournalError> {
+        self.alarms.over()?;
+        let mut inner = self.inner();
+        let Inner { journal, replay, seen_ms, .. } = &mut *inner;
+        match replay {
+            Some(replay) if journal.snapshot_is_due() => {
+                journal.snapshot(replay, *seen_ms, &self.desk)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Inner {
+    fn size(&self) -> u64 {
+        self.replay.as_ref().map_or(0, Replay::size)
+    }
+
+    fn take(
+        &mut self,
+        audited: &Audited,
+        asked: &AddEntries,
+        head: Head,
+        now_ms: u64,
+    ) -> Result<(), AuditFailure> {
+        let from = asked.request().old();
+        if asked.entries().is_empty() {
+            return Ok(());
+        }
+        let mut begun = None;
+        let replay = match (&mut self.replay, asked.secret()) {
+            (Some(replay), _) => replay,
+            (None, Some(secret)) => begun.insert(begin(audited, asked, *secret)?),
+            (None, None) => return Err(AuditFailure::Lost),
+        };
+        let seen = Seen { now_ms, before_ms: self.seen_ms };
+        let passed = replay
+            .batch(asked.entries(), (head.size, head.root), &|_, event| seen.demands(event))
+            .map_err(|error| refused_batch(error, from))?;
+        let batch = Batch {
+            from,
+            to: head.size,
+            root: head.root,
+            at_ms: now_ms,
+            passed: passed.iter().map(|refused| refused.index).collect(),
+        };
+        let kept = self.journal.append(asked, &batch);
+        if let Err(error) = kept {
+            // The replay is ahead of the disk now, or the file has half a batch.
+            self.lost = true;
+            return Err(error.into());
+        }
+        if let Some(replay) = begun {
+            self.replay = Some(replay);
+        }
+        self.seen_ms = Some(now_ms);
+        Ok(())
+    }
+}
+
+/// The log's first entries: they begin with the genesis event that the trust file names.
+fn begin(audited: &Audited, asked: &AddEntries, secret: [u8; 32]) -> Result<Replay, Refused> {
+    let first = asked.entries().first();
+    let leaf = first.and_then(|entry| wire::leaf::Leaf::from_canonical(&entry.leaf.0).ok());
+    let refuse = |rule: &str, expected: String, found: String| Refused {
+        index: 0,
+        leaf: leaf.as_ref().map(wire::leaf::Leaf::leaf_hash),
+        event: Some("genesis".to_owned()),
+        rule: rule.to_owned(),
+        expected,
+        found,
+    };
+    let event = first.and_then(|entry| Event::from_canonical(&entry.event.as_ref()?.event.0).ok());
+    let event = event.ok_or_else(|| {
+        refuse("genesis-first", "the genesis event".to_owned(), "something else".to_owned())
+    })?;
+    if event.hash() != audited.genesis {
+        let (expected, found) = (audited.genesis.to_string(), event.hash().to_string());
+        return Err(refuse("genesis-of-the-trust-file", expected, found));
+    }
+    Replay::begin_auditing(&event, secret).map_err(|error| match error {
+        BeginError::Installation(error) => {
+            refuse("genesis-first", "an installation".to_owned(), error.to_string())
+        }
+        BeginError::Secret => refuse(
+            "blinding-secret",
+            "the secret that the genesis event commits to".to_owned(),
+            "another".to_owned(),
+        ),
+    })
+}
+
+fn refused_batch(error: BatchError, from: u64) -> Refused {
+    let refuse = |rule: &str, expected: String, found: String| Refused {
+        index: from,
+        leaf: None,
+        event: None,
+        rule: rule.to_owned(),
+        expected,
+        found,
+    };
+    match error {
+        BatchError::Refused(refused) => refused,
+        BatchError::NoMapRoot { size } => refuse(
+            "map-root",
+            "the map's root as the last leaf".to_owned(),
+            format!("{size} leaves"),
+        ),
+        BatchError::Root { size, root, signed_size, signed_root } => refuse(
+            "leaves-of-the-checkpoint",
+            format!("size {signed_size}, root {signed_root}"),
+            format!("size {size}, root {root}"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

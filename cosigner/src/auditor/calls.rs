@@ -1,0 +1,138 @@
+//! An auditor over HTTP.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use evidence::audit::{
+    ADD_ENTRIES, AddEntries, BodyError, MAX_BODY, PROBLEM_TYPE, Refused, RefusedProblem,
+};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use tlog::witness::{ADD_CHECKPOINT, AddCheckpoint, MAX_REQUEST, Refusal};
+
+use super::{AuditFailure, Auditor};
+use crate::desk::Step;
+use crate::witness::{self, read};
+
+/// The calls of an auditor, below a submission prefix: empty, or a path that begins with a slash
+/// and does not end in one.
+pub fn routes(auditor: Arc<Auditor>, prefix: &str) -> Router {
+    Router::new()
+        .route(&format!("{prefix}{ADD_CHECKPOINT}"), post(add_checkpoint))
+        .route(&format!("{prefix}{ADD_ENTRIES}"), post(add_entries))
+        .with_state(auditor)
+}
+
+/// Co-signs again what was audited. A larger checkpoint needs its entries.
+async fn add_checkpoint(State(auditor): State<Arc<Auditor>>, body: Body) -> Response {
+    let request = match read(body, MAX_REQUEST).await {
+        Ok(text) => AddCheckpoint::parse(&text).map_err(Refusal::Request),
+        Err(answer) => return answer,
+    };
+    let step = match step(&auditor, request).await {
+        Ok(step) => step,
+        Err(answer) => return answer,
+    };
+    if let Some(alarm) = auditor.alarm() {
+        return problem(alarm.refused);
+    }
+    if step.latest().is_none_or(|latest| latest.head.size != step.head().size) {
+        let text = format!("an auditor needs the entries: POST {ADD_ENTRIES}\n");
+        return (StatusCode::UNPROCESSABLE_ENTITY, text).into_response();
+    }
+    blocking(move || cosigned(&auditor, step, false)).await
+}
+
+/// Audits entries, and co-signs the checkpoint that they lead to.
+async fn add_entries(State(auditor): State<Arc<Auditor>>, body: Body) -> Response {
+    let bytes = match axum::body::to_bytes(body, MAX_BODY).await {
+        Ok(bytes) => bytes,
+        Err(_) => return malformed(&BodyError::Oversize { found: MAX_BODY + 1 }),
+    };
+    let request = match AddEntries::split(&bytes) {
+        Ok((request, _)) => request,
+        Err(error) => return malformed(&error),
+    };
+    // The log's signature first: strangers' entries are not even parsed.
+    let step = match step(&auditor, Ok(request)).await {
+        Ok(step) => step,
+        Err(answer) => return answer,
+    };
+    blocking(move || {
+        let asked = match AddEntries::parse(&bytes) {
+            Ok(asked) => asked,
+            Err(error) => return malformed(&error),
+        };
+        match auditor.take(&asked, step.head()) {
+            Ok(()) => cosigned(&auditor, step, !asked.entries().is_empty()),
+            Err(AuditFailure::Refused(refused)) => problem(refused),
+            Err(failure) => {
+                tracing::error!(%failure, "entries were not taken");
+                unavailable(&failure.to_string())
+            }
+        }
+    })
+    .await
+}
+
+async fn step(
+    auditor: &Auditor,
+    request: Result<AddCheckpoint, Refusal>,
+) -> Result<Step, Response> {
+    let desk = auditor.desk();
+    let step = match request {
+        Ok(request) => match Arc::clone(desk).turn(request).await {
+            Ok(turn) => turn.check(),
+            Err(refusal) => Err(refusal),
+        },
+        Err(refusal) => Err(refusal),
+    };
+    step.map_err(|refusal| witness::refused(desk, &refusal))
+}
+
+/// Co-signs. `grown`: entries were taken for it.
+fn cosigned(auditor: &Auditor, step: Step, grown: bool) -> Response {
+    match step.cosign() {
+        Ok(cosigned) => {
+            let answer = witness::answer(&cosigned);
+            if grown && let Err(error) = auditor.cosigned() {
+                // The co-signature is made and remembered; a snapshot can come later.
+                tracing::error!(%error, "after co-signing");
+            }
+            answer
+        }
+        Err(failure) => witness::failed(&failure),
+    }
+}
+
+/// Goes on to its end even when the caller leaves: the log's lock is held until the disk is sure.
+async fn blocking(work: impl FnOnce() -> Response + Send + 'static) -> Response {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::error!(%error, "auditing ended by itself");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn malformed(error: &BodyError) -> Response {
+    let status = match error {
+        BodyError::Oversize { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    (status, format!("{error}\n")).into_response()
+}
+
+fn problem(refused: Refused) -> Response {
+    let json = serde_json::to_string(&RefusedProblem::of(refused)).unwrap_or_default();
+    (StatusCode::UNPROCESSABLE_ENTITY, [(CONTENT_TYPE, PROBLEM_TYPE)], json).into_response()
+}
+
+fn unavailable(why: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], format!("{why}\n")).into_response()
+}
