@@ -10,7 +10,7 @@ pub mod issuance;
 mod replay;
 mod statement;
 #[cfg(any(test, feature = "testing"))]
-#[allow(missing_docs, clippy::missing_panics_doc, clippy::must_use_candidate)]
+#[allow(missing_docs, clippy::new_without_default)]
 pub mod testing;
 mod timeline;
 mod waited;
