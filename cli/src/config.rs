@@ -4,6 +4,7 @@
 //! what the processes need, `reference` writes docs/configuration.md.
 
 mod check;
+mod cosigner;
 mod keys;
 mod read;
 pub(crate) mod reference;
@@ -11,7 +12,8 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use check::{Config, HsmConfig, StoreConfig};
+pub(crate) use check::{Config, HsmConfig, LogSection, StoreConfig};
+pub(crate) use cosigner::{CosignerConfig, WitnessConfig, witness};
 pub(crate) use keys::{
     Raw, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog, RawMetrics, RawNotices,
     RawSockets, RawStore,
@@ -41,20 +43,19 @@ fn lines(faults: &[Fault]) -> String {
 
 /// Reads a file and the environment's overrides.
 pub(crate) fn source(path: &Path) -> Result<Source, ConfigError> {
-    source_with(
-        path,
-        std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
-    )
+    source_with(path, environment())
+}
+
+/// The variables that are text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
 }
 
 fn source_with(
     path: &Path,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Source, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    read::read(path, &text, environment).map_err(ConfigError::Faults)
+    read::read(path, &text(path)?, environment).map_err(ConfigError::Faults)
 }
 
 /// Reads a file without the environment: what it says itself.
@@ -69,9 +70,16 @@ pub(crate) fn load(path: &Path) -> Result<Config, ConfigError> {
 
 /// Checks what was read.
 pub(crate) fn checked(source: &Source) -> Result<Config, ConfigError> {
-    let dir =
-        source.file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let dir =
-        dir.canonicalize().map_err(|source| ConfigError::Read { path: dir.to_owned(), source })?;
-    check::check(source, &dir)
+    check::check(source, &folder(&source.file)?)
+}
+
+fn text(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+}
+
+/// The folder of a configuration, whole.
+fn folder(file: &Path) -> Result<PathBuf, ConfigError> {
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    dir.canonicalize().map_err(|source| ConfigError::Read { path: dir.to_owned(), source })
 }

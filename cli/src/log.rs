@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, LogFormat};
+use crate::config::{LogFormat, LogSection};
 
 /// Writes what is left when it is dropped.
 #[must_use]
@@ -18,8 +18,8 @@ pub(crate) fn of_a_command() -> Logging {
 }
 
 /// For processes that serve: as the configuration says.
-pub(crate) fn of_a_service(config: &Config) -> Logging {
-    start(config.log.format, &config.log.filter)
+pub(crate) fn of_a_service(log: &LogSection) -> Logging {
+    start(log.format, &log.filter)
 }
 
 /// `AVOUCH_LOG` goes before the filter, `AVOUCH_LOG_FORMAT=json` before the format.

@@ -48,6 +48,7 @@ enum Command {
     Log(op::log::LogArgs),
     Audit(op::log::AuditArgs),
     Notices(op::notices::NoticesArgs),
+    Witness(op::witness::WitnessArgs),
     Key(people::key::KeyArgs),
     Csr(people::csr::Csr),
     #[command(visible_alias = "enroll")]
@@ -94,12 +95,17 @@ impl Command {
                 | Self::Log(_)
                 | Self::Audit(_)
                 | Self::Notices(_)
+                | Self::Witness(_)
                 | Self::HsmWorker(_)
         )
     }
 
     fn serves(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Authority(_) | Self::Gateway(_))
+        match self {
+            Self::Serve(_) | Self::Authority(_) | Self::Gateway(_) => true,
+            Self::Witness(args) => args.serves(),
+            _ => false,
+        }
     }
 }
 
@@ -133,6 +139,7 @@ fn main() -> ExitCode {
         Command::Log(args) => op::log::log(args),
         Command::Audit(args) => op::log::audit(args),
         Command::Notices(args) => op::notices::run(args),
+        Command::Witness(args) => op::witness::run(args),
         Command::Key(args) => people::key::run(args),
         Command::Csr(args) => people::csr::run(args),
         Command::Enrol(args) => people::enrol::run(args),

@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod config;
+mod cosigner;
 pub(crate) mod db;
 pub(crate) mod dev;
 pub(crate) mod doctor;
@@ -14,4 +15,6 @@ pub(crate) mod search;
 pub(crate) mod serve;
 mod supervise;
 mod tls;
+mod tls_files;
+pub(crate) mod witness;
 pub(crate) mod worker;

@@ -190,24 +190,21 @@ impl Folder {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is in a key's folder, whoever has it open: each log that was ever served, with the
-    /// latest of it that was co-signed.
+    /// What is in a key's folder, whoever has it open: each log, with the latest of it that was
+    /// co-signed.
     ///
     /// # Errors
     /// See [`FolderError`].
-    pub fn look(
-        path: &Path,
-        key: &CosignerKey,
-    ) -> Result<Vec<(String, Option<Record>)>, FolderError> {
+    pub fn look(path: &Path, key: &CosignerKey) -> Result<Vec<(String, Record)>, FolderError> {
         if !path.join(MARK).exists() {
             return Err(FolderError::Absent { path: path.to_owned() });
         }
         let mark = read_mark(path, key)?;
         mark.logs
             .into_iter()
-            .map(|origin| {
-                let record = read_record(path, &origin, key)?;
-                Ok((origin, record))
+            .map(|origin| match read_record(path, &origin, key)? {
+                Some(record) => Ok((origin, record)),
+                None => Err(FolderError::Lost { path: path.join(name(&origin)), origin }),
             })
             .collect()
     }

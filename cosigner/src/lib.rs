@@ -29,10 +29,12 @@ mod time;
 mod tls;
 pub mod witness;
 
+/// The routes of a server.
+pub use axum::Router;
 pub use desk::{CosignFailure, Cosigned, Desk, Served, Step, Turn};
 pub use folder::{Folder, FolderError, Record};
 pub use key::{KeyError, KeyFile};
 pub use metrics::{Metrics, MetricsFormat};
 pub use server::{Server, ServerError, ServerLimits, ServerOptions, TlsHandle};
-pub use time::Clock;
-pub use tls::{TlsError, server_config};
+pub use time::{Behind, Clock};
+pub use tls::{TlsConfig, TlsError, server_config};

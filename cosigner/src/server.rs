@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::metrics::Metrics;
+use crate::tls::TlsConfig;
 
 /// Greatest size of a request's header, in bytes.
 const HEADER_SIZE: usize = 16 * 1024;
@@ -63,7 +64,7 @@ pub struct ServerOptions {
     /// Address and port.
     pub listen: SocketAddr,
     /// TLS ([`crate::server_config`]); plain HTTP without it.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<TlsConfig>,
     /// Limits.
     pub limits: ServerLimits,
 }
@@ -83,11 +84,11 @@ pub enum ServerError {
 
 /// Replaces the TLS certificate of a server.
 #[derive(Debug, Clone)]
-pub struct TlsHandle(watch::Sender<Option<Arc<rustls::ServerConfig>>>);
+pub struct TlsHandle(watch::Sender<Option<TlsConfig>>);
 
 impl TlsHandle {
     /// Connections made from now on meet this certificate; those there are stay as they are.
-    pub fn replace(&self, config: Arc<rustls::ServerConfig>) {
+    pub fn replace(&self, config: TlsConfig) {
         self.0.send_replace(Some(config));
     }
 }
@@ -97,7 +98,7 @@ impl TlsHandle {
 pub struct Server {
     address: SocketAddr,
     listener: TcpListener,
-    tls: watch::Sender<Option<Arc<rustls::ServerConfig>>>,
+    tls: watch::Sender<Option<TlsConfig>>,
     hall: Hall,
 }
 
@@ -168,7 +169,7 @@ impl Hall {
     async fn accept(
         self,
         listener: TcpListener,
-        tls: watch::Receiver<Option<Arc<rustls::ServerConfig>>>,
+        tls: watch::Receiver<Option<TlsConfig>>,
         app: Router,
     ) {
         let places = Arc::new(Semaphore::new(self.limits.connections));

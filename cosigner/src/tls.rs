@@ -5,6 +5,9 @@ use std::sync::Arc;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+/// What a server needs for TLS.
+pub type TlsConfig = Arc<rustls::ServerConfig>;
+
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -25,7 +28,7 @@ pub enum TlsError {
 ///
 /// # Errors
 /// See [`TlsError`].
-pub fn server_config(chain: &[u8], key: &[u8]) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+pub fn server_config(chain: &[u8], key: &[u8]) -> Result<TlsConfig, TlsError> {
     let pem = |what, reason: String| TlsError::Pem { what, reason };
     let what = "the TLS certificate chain";
     let chain = CertificateDer::pem_slice_iter(chain)

@@ -48,7 +48,7 @@ fn a_clean_stop_leaves_no_process() {
 }
 
 /// Which moments: another for every round, the same in every run.
-fn moments() -> impl Iterator<Item = u64> {
+pub(crate) fn moments() -> impl Iterator<Item = u64> {
     // Marsaglia, «Xorshift RNGs», 2003.
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
     std::iter::from_fn(move || {

@@ -25,6 +25,7 @@ mod socket;
 mod tamper;
 mod token;
 mod told;
+mod witness;
 
 use avouch_tests::Installation;
 use avouch_tests::openssl::Key;

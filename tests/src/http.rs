@@ -54,6 +54,13 @@ impl Http {
         Self { client: builder.build().expect("a usable TLS set-up"), base: base.into() }
     }
 
+    /// A caller over plain HTTP.
+    #[must_use]
+    pub fn plain(base: &str) -> Self {
+        let client = Client::builder().no_proxy().build().expect("a usable set-up");
+        Self { client, base: base.into() }
+    }
+
     /// Sends a request; the error is the transport's.
     ///
     /// # Errors

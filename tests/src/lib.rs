@@ -20,6 +20,7 @@ mod processes;
 pub mod receivers;
 pub mod schemathesis;
 mod socket;
+mod witness;
 
 pub use csr::{load_csr, load_key};
 pub use desk::{Desk, Said};
@@ -28,3 +29,4 @@ pub use installation::{Installation, on_store, patiently, program};
 pub use load::{Ends, Load, Seen};
 pub use processes::Role;
 pub use socket::Socket;
+pub use witness::{TestLog, Witness};

@@ -121,3 +121,24 @@ pub fn show(certificate: &Path, options: &[&str]) -> String {
     all.extend(options);
     String::from_utf8_lossy(&run(&all)).into_owned()
 }
+
+/// Sends bytes over TLS with `openssl s_client`, which trusts `ca` alone; returns all that it says,
+/// the answer among it.
+///
+/// # Panics
+/// When it cannot be run.
+#[must_use]
+pub fn s_client(address: &str, ca: &Path, bytes: &[u8]) -> String {
+    use std::io::Write;
+    use std::process::Stdio;
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-connect", address, "-CAfile", text(ca), "-ign_eof"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl can be run");
+    child.stdin.take().expect("a pipe").write_all(bytes).expect("it reads");
+    let output = child.wait_with_output().expect("a child of this process");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use toml::{Table, Value};
 
-use super::values::{Address, Count, Described, LogFilter, LogFormat, SmtpTls, Span};
+use super::values::{Address, Count, Described, LogFilter, LogFormat, Logs, SmtpTls, Span};
 
 /// A key as documented and checked.
 #[derive(Debug)]
@@ -86,6 +86,7 @@ macro_rules! sections {
             }
 
             /// All values as they would be written.
+            #[allow(dead_code, reason = "of co-signers' sections, which are read alone")]
             pub(crate) fn write(&self) -> Vec<(&'static str, Option<Value>)> {
                 vec![$((stringify!($key), shown(Some(self.$key.clone()))),)+]
             }
@@ -258,6 +259,39 @@ sections! {
         /// Address and port of the gateway's metrics.
         gateway_listen: Option<Address>;
     }
+    /// A co-signer's key, memory and server; what a witness and an auditor have in common.
+    RawCosigner {
+        /// Its private key, made by `init`. Only this user can read it.
+        key: PathBuf = PathBuf::from("cosigner.key");
+        /// The folder in which it remembers what it co-signed, made by `init`. It is never
+        /// restored from a copy.
+        state: PathBuf = PathBuf::from("state");
+        /// Address and port.
+        listen: Address;
+        /// The path below which it is served: empty, or such as `/witness`, without a slash at the
+        /// end.
+        prefix: String = String::new();
+        /// Its TLS certificate and those of its issuers, leaf first, PEM. Certificate and key are
+        /// taken anew when the files have changed, within ten seconds, and on SIGHUP.
+        tls_certificate: Option<PathBuf>;
+        /// The certificate's private key, PEM.
+        tls_key: Option<PathBuf>;
+        /// Lets it serve plain HTTP at an address that is not this machine's own: something in
+        /// front of it has the TLS certificate.
+        behind_proxy: bool = false;
+        /// Address and port of metrics for Prometheus. Off unless given.
+        metrics_listen: Option<Address>;
+        /// Connections at once. More wait in the kernel.
+        connections: Count<1, 65_536> = Count(cosigner::ServerLimits::default().connections);
+        /// Time for a request, from its header to its answer.
+        request_timeout: Span<{ S }, { 600 * S }> = Span(cosigner::ServerLimits::default().request);
+    }
+    /// What a witness co-signs.
+    RawWitness {
+        /// Verifier keys of the logs that it serves, each under the log's origin. A log that has
+        /// several keys has a list of them. `init` needs none, `run` needs one.
+        logs: Logs;
+    }
     /// For tests and demonstrations alone. Each of these is shown by `avouch doctor`, in the
     /// installation's warnings and in its health.
     RawDevelopment {
@@ -399,6 +433,16 @@ pub(crate) fn sections() -> Vec<Section> {
         RawKeys::describe("keys", false),
         RawNotices::describe("notices", false),
         RawMetrics::describe("metrics", false),
+        RawDevelopment::describe("development", false),
+        RawLog::describe("log", false),
+    ]
+}
+
+/// Every section of a witness's file, in order.
+pub(crate) fn witness_sections() -> Vec<Section> {
+    vec![
+        RawCosigner::describe("cosigner", true),
+        RawWitness::describe("witness", false),
         RawDevelopment::describe("development", false),
         RawLog::describe("log", false),
     ]

@@ -77,6 +77,29 @@ pub(crate) fn read(
     text: &str,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Source, Vec<Fault>> {
+    let (table, origins) = table(file, text, environment, &sections())?;
+    match Raw::read(&table) {
+        Ok(raw) => Ok(Source { raw, file: file.to_owned(), origins }),
+        Err((section, missing)) => Err(vec![absent(file, section, missing)]),
+    }
+}
+
+/// A key that must be given and is not.
+pub(super) fn absent(file: &Path, section: &str, Missing(key): Missing) -> Fault {
+    let what = format!("`{section}.{key}` is missing");
+    Fault { origin: Origin::File(file.to_owned()), what }
+}
+
+/// As [`read`], for a file of any sections: its values, and where they were given.
+///
+/// # Errors
+/// All that is wrong, in order.
+pub(super) fn table(
+    file: &Path,
+    text: &str,
+    environment: impl Iterator<Item = (String, String)>,
+    described: &[Section],
+) -> Result<(Table, Origins), Vec<Fault>> {
     let line_of = |at: Range<usize>| text[..at.start.min(text.len())].matches('\n').count() + 1;
     let at = |span: Range<usize>| Origin::Line { file: file.to_owned(), line: line_of(span) };
     let syntax = |error: toml::de::Error| {
@@ -88,10 +111,9 @@ pub(crate) fn read(
 
     let mut faults = Vec::new();
     let mut origins = Origins::new();
-    let described = sections();
     for (name, value) in spans.get_ref() {
         let Some(section) = described.iter().find(|section| section.name == name.get_ref()) else {
-            let what = unknown_section(name.get_ref(), &described);
+            let what = unknown_section(name.get_ref(), described);
             faults.push(Fault { origin: at(name.span()), what });
             continue;
         };
@@ -102,22 +124,13 @@ pub(crate) fn read(
         };
         for key in values.keys() {
             let origin = at(key.span());
-            check(section, key, &table, &described, &origin, &mut faults);
+            check(section, key, &table, described, &origin, &mut faults);
             origins.insert((section.name.to_owned(), key.get_ref().to_string()), origin);
         }
     }
-    overrides(environment, &described, &mut table, &mut origins, &mut faults);
-    faults.extend(missing(file, &described, &table, &spans, at));
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    match Raw::read(&table) {
-        Ok(raw) => Ok(Source { raw, file: file.to_owned(), origins }),
-        Err((section, Missing(key))) => {
-            let what = format!("`{section}.{key}` is missing");
-            Err(vec![Fault { origin: Origin::File(file.to_owned()), what }])
-        }
-    }
+    overrides(environment, described, &mut table, &mut origins, &mut faults);
+    faults.extend(missing(file, described, &table, &spans, at));
+    if faults.is_empty() { Ok((table, origins)) } else { Err(faults) }
 }
 
 /// One key of the file: known, and with a value that fits.

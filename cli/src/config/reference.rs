@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::keys::{Key, Section, sections};
+use super::keys::{Key, Section, sections, witness_sections};
 
 const HEAD: &str = "\
 # Configuration
@@ -26,10 +26,22 @@ asked for.
 What the policy decides is not here: it is in the genesis event and in every bundle.
 ";
 
+const WITNESS: &str = "
+# The file of a witness
+
+`witness.toml`, for `avouch witness` ([more](witness.md)). The same rules hold for it, those of the
+environment's variables too. `[development]` and `[log]` are those of above.
+";
+
 /// The page.
 pub(crate) fn page() -> String {
     let mut page = HEAD.to_owned();
     for section in sections() {
+        let _ = section_of(&mut page, &section);
+    }
+    page.push_str(WITNESS);
+    let own = |section: &Section| ["cosigner", "witness"].contains(&section.name);
+    for section in witness_sections().into_iter().filter(own) {
         let _ = section_of(&mut page, &section);
     }
     page

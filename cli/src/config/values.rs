@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tlog::note::{LogKey, NoteError};
 
 /// What can stand behind a key.
 pub(crate) trait Described: DeserializeOwned + Serialize {
@@ -159,6 +160,55 @@ impl<const MIN: u64, const MAX: u64> Described for Span<MIN, MAX> {
     fn expected() -> String {
         let (min, max) = (span_text(MIN), span_text(MAX));
         format!("a time with its unit (ms, s, min, h, d), \"{min}\" to \"{max}\"")
+    }
+}
+
+/// Logs by origin, each with its verifier keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Logs(pub(crate) BTreeMap<String, Vec<LogKey>>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Keys {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Logs {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let read = |keys: Keys| -> Result<Vec<LogKey>, NoteError> {
+            let keys = match keys {
+                Keys::One(key) => vec![key],
+                Keys::Several(keys) => keys,
+            };
+            keys.iter().map(|key| LogKey::parse_vkey(key)).collect()
+        };
+        let mut logs = BTreeMap::new();
+        for (origin, keys) in BTreeMap::<String, Keys>::deserialize(from)? {
+            let keys = read(keys).map_err(D::Error::custom)?;
+            if keys.is_empty() {
+                return Err(D::Error::custom("a log without a key"));
+            }
+            logs.insert(origin, keys);
+        }
+        Ok(Self(logs))
+    }
+}
+
+impl Serialize for Logs {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let texts = |keys: &Vec<LogKey>| keys.iter().map(LogKey::vkey).collect::<Vec<_>>();
+        to.collect_map(self.0.iter().map(|(origin, keys)| (origin, texts(keys))))
+    }
+}
+
+impl Described for Logs {
+    fn expected() -> String {
+        "a table with a verifier key, or a list of some, for each log's origin".to_owned()
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self(BTreeMap::new()))
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &AuthorityArgs) -> Result<(), Failure> {
         tracing::warn!(%error, "cannot forbid core dumps of this process");
     }
     let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
-    let _logging = crate::log::of_a_service(&config);
+    let _logging = crate::log::of_a_service(&config.log);
     let settings =
         Settings { genesis: genesis(&config, args.without_trust_file)?, ..settings(&config)? };
     crate::runtime()?.block_on(serve(&config, settings))

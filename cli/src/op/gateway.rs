@@ -2,19 +2,14 @@
 
 use std::path::PathBuf;
 
-use api::{Gateway, GatewayConfig, GatewayOptions, MetricsFormat, Rate, TlsHandle};
+use api::{Gateway, GatewayConfig, GatewayOptions, MetricsFormat, Rate};
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
-use super::{metrics, supervise};
+use super::{metrics, supervise, tls_files};
 use crate::config::{self, Config};
 use crate::exit::{Exit, Failure};
 use crate::files;
-
-/// How often the files of TLS are looked at.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Runs a gateway alone.
 #[derive(Debug, Args)]
@@ -27,7 +22,7 @@ pub(crate) struct GatewayArgs {
 pub(crate) fn run(args: &GatewayArgs) -> Result<(), Failure> {
     supervise::end_with_parent();
     let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
-    let _logging = crate::log::of_a_service(&config);
+    let _logging = crate::log::of_a_service(&config.log);
     let options = options(&config)?;
     let checked = GatewayConfig::check(options).map_err(|e| Failure::local(e.to_string()))?;
     crate::runtime()?.block_on(async {
@@ -42,8 +37,11 @@ pub(crate) fn run(args: &GatewayArgs) -> Result<(), Failure> {
             };
             tokio::spawn(metrics::bind(address).await?.serve(text, stop.clone()));
         }
-        let reloading = tokio::spawn(reload_tls(gateway.tls(), config.clone()));
-        let _ends = AbortOnDropHandle::new(reloading);
+        let (tls, files) = (gateway.tls(), config.clone());
+        let _reloading = tls_files::watch(
+            move || tls_files(&files),
+            move |(chain, key, agent_ca)| tls.replace(chain, key, agent_ca.as_deref()),
+        );
         tokio::select! {
             () = gateway.connected() => {}
             () = stop.cancelled() => return Ok(()),
@@ -60,38 +58,6 @@ fn rate(per_second: usize, burst: usize) -> Rate {
     // The configuration allows less than 2^32.
     let number = |n| u32::try_from(n).unwrap_or(u32::MAX);
     Rate { per_second: number(per_second), burst: number(burst) }
-}
-
-/// Takes a new TLS certificate and key from the same files, on SIGHUP, and when they have changed.
-async fn reload_tls(gateway: TlsHandle, config: Config) {
-    let mut hangup = signal(SignalKind::hangup()).ok();
-    let mut ticks = tokio::time::interval(LOOK);
-    let mut seen = tls_files(&config);
-    loop {
-        let asked = async {
-            match &mut hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        let asked = tokio::select! {
-            _ = asked => true,
-            _ = ticks.tick() => false,
-        };
-        let Ok(files) = tls_files(&config) else {
-            tracing::warn!("the TLS certificate or key cannot be read; the present one stays");
-            continue;
-        };
-        if !asked && seen.as_ref().is_ok_and(|seen| *seen == files) {
-            continue;
-        }
-        match gateway.replace(&files.0, &files.1, files.2.as_deref()) {
-            Ok(()) => tracing::info!("took the TLS certificate from its file anew"),
-            // Certificate and key are two files: in between they do not fit.
-            Err(error) => tracing::warn!(%error, "the present TLS certificate stays"),
-        }
-        seen = Ok(files);
-    }
 }
 
 /// Certificate chain, key, and CA of agents.

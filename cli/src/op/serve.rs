@@ -19,7 +19,7 @@ pub(crate) struct Serve {
 
 pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
     let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
-    let _logging = crate::log::of_a_service(&config);
+    let _logging = crate::log::of_a_service(&config.log);
     serve(&config, &args.config)
 }
 
