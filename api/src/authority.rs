@@ -104,7 +104,6 @@ impl Authority {
             request_id: context.request_id.as_ref().to_owned(),
             deadline_ms: u32::try_from(remaining.as_millis()).unwrap_or(u32::MAX),
             peer: context.peer.as_deref().cloned(),
-            if_match: context.if_match.as_deref().cloned(),
             body,
         };
         let frame = encode(&request, MAX_REQUEST)

@@ -25,7 +25,6 @@ use wire::socket::Peer;
 use crate::authority::timed_out;
 use crate::input::Context;
 use crate::metrics::Metrics;
-use crate::negotiate::if_match;
 use crate::problem::{Refusal, render};
 use crate::rate::{Caller, Limiter};
 use crate::remains::Remains;
@@ -80,9 +79,7 @@ pub(crate) async fn around(
     let caller = connection.map(ConnectionPeer::caller);
     let peer = connection.and_then(|connection| connection.peer.clone());
     let deadline = start + edge.deadline;
-    let if_match = if_match(request.headers()).map(Arc::new);
-    let request_id = Arc::clone(&id);
-    request.extensions_mut().insert(Context { request_id, peer, deadline, if_match });
+    request.extensions_mut().insert(Context { request_id: Arc::clone(&id), peer, deadline });
 
     let remains = Remains::of(&mut request);
     let response = match admit(&edge, route, caller, start) {

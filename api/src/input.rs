@@ -16,7 +16,7 @@ use serde_bytes::ByteBuf;
 use tokio::time::Instant;
 use wire::problem::{Problem, ProblemCode};
 use wire::rest::{CertificateQuery, CertificateRequest, IdentityQuery, SignedRequest};
-use wire::socket::{IfMatch, PageRequest, Peer, Signed};
+use wire::socket::{PageRequest, Peer, Signed};
 use wire::{Hash32, IdempotencyKey, SerialNumber, UserId};
 
 use crate::negotiate::JSON;
@@ -39,8 +39,6 @@ pub(crate) struct Context {
     pub(crate) request_id: Arc<str>,
     pub(crate) peer: Option<Arc<Peer>>,
     pub(crate) deadline: Instant,
-    /// In which states of the identity the request may happen.
-    pub(crate) if_match: Option<Arc<IfMatch>>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Context {

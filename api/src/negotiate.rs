@@ -3,9 +3,7 @@
 
 use http::HeaderMap;
 use http::header::{ACCEPT, HeaderName, IF_MATCH, IF_NONE_MATCH};
-use wire::Hash32;
 use wire::problem::{Problem, ProblemCode};
-use wire::socket::IfMatch;
 
 use crate::problem::Refusal;
 
@@ -117,28 +115,15 @@ pub(crate) fn not_modified(headers: &HeaderMap, etag: &str) -> bool {
         .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
-/// The states of an identity that If-Match names: none where there is no such header. Entity tags
-/// are compared strongly, as section 13.1.1 demands: a weak one, or one that is no identity's, names
-/// no state.
-pub(crate) fn if_match(headers: &HeaderMap) -> Option<IfMatch> {
-    if !headers.contains_key(IF_MATCH) {
-        return None;
-    }
-    if tags(headers, IF_MATCH).any(|tag| tag == "*") {
-        return Some(IfMatch::Any);
-    }
-    Some(IfMatch::Heads(tags(headers, IF_MATCH).filter_map(head_of).collect()))
+/// Whether the caller makes its request dependent on a state that it saw.
+pub(crate) fn is_conditional(headers: &HeaderMap) -> bool {
+    headers.contains_key(IF_MATCH)
 }
 
-/// The entity tag of an identity: number and leaf hash of its latest event.
-pub(crate) fn etag(sequence: u64, head: Hash32) -> String {
-    format!("\"{sequence}-{head}\"")
-}
-
-fn head_of(tag: &str) -> Option<Hash32> {
-    let (sequence, head) = tag.strip_prefix('"')?.strip_suffix('"')?.split_once('-')?;
-    let (sequence, head) = (sequence.parse().ok()?, Hash32::from_hex(head).ok()?);
-    (etag(sequence, head) == tag).then_some(head)
+/// Whether If-Match names this entity tag (with its quotes), or any where there is one. Compared
+/// strongly, as section 13.1.1 demands.
+pub(crate) fn matches(headers: &HeaderMap, etag: Option<&str>) -> bool {
+    tags(headers, IF_MATCH).any(|tag| etag.is_some_and(|etag| tag == "*" || tag == etag))
 }
 
 fn tags(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {

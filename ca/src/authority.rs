@@ -307,6 +307,7 @@ impl Authority {
             HsmState::Starting => Err("the token is being opened".to_owned()),
             HsmState::Recovering { error } => Err(format!("the token is being recovered: {error}")),
             HsmState::PinRefused { error } => Err(format!("the PIN was refused: {error}")),
+            HsmState::Drained => Err("every token is drained for maintenance".to_owned()),
             HsmState::Stopped => Err("the token is shut down".to_owned()),
         }
     }

@@ -151,11 +151,10 @@ impl Certificates {
     /// # Errors
     /// In words: the token is not available, or signed wrongly.
     pub(crate) async fn sign(&self, token: &Token, tbs: Linted) -> Result<Vec<u8>, String> {
-        let raw = token
-            .sign("certificate", &self.key_id, tbs.tbs_der().to_vec())
-            .await
-            .map_err(|error| error.to_string())?;
-        tbs.assemble_der(&raw).map_err(|error| error.to_string())
+        let bytes = tbs.tbs_der().to_vec();
+        let assemble = |raw: &[u8]| tbs.assemble_der(raw);
+        let signed = token.sign("certificate", &self.key_id, bytes, assemble).await;
+        signed.map_err(|error| error.to_string())
     }
 
     /// The first leaf whose certificate a CRL shard covers.
@@ -203,11 +202,9 @@ impl Certificates {
         let tbs = x509::crl::tbs(self.issuance.issuer(), parameters)
             .map_err(|error| error.to_string())?;
         let linted = tbs.lint(self.issuance.issuer()).map_err(|error| error.to_string())?;
-        let raw = token
-            .sign("crl", &self.key_id, linted.tbs_der().to_vec())
-            .await
-            .map_err(|error| error.to_string())?;
-        let crl = linted.assemble(&raw).map_err(|error| error.to_string())?;
+        let bytes = linted.tbs_der().to_vec();
+        let signed = token.sign("crl", &self.key_id, bytes, |raw| linted.assemble(raw)).await;
+        let crl = signed.map_err(|error| error.to_string())?;
         self.validator
             .crl(&crl, this_update)
             .map_err(|unfit| format!("clients would refuse it: {unfit}"))?;

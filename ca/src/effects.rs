@@ -142,7 +142,6 @@ async fn of_identity(
         intent: None,
         addresses: Vec::new(),
         idempotency: None,
-        if_match: None,
         reply,
     };
     if let Err(problem) = authority.submit(ask) {

@@ -19,17 +19,25 @@ impl Token {
         Self { hsm, metrics }
     }
 
-    /// Signs; `what` says in a word what it is, for the metrics.
-    pub(crate) async fn sign(
+    /// Signs; `what` says in a word what it is, for the metrics. A signature that does not pass
+    /// `check` costs the worker its place, and goes nowhere.
+    pub(crate) async fn sign<T, E: std::fmt::Display>(
         &self,
         what: &'static str,
         id: &[u8],
         tbs: Vec<u8>,
-    ) -> Result<Vec<u8>, HsmError> {
+        check: impl FnOnce(&[u8]) -> Result<T, E>,
+    ) -> Result<T, HsmError> {
         let start = Instant::now();
-        let signature = self.hsm.sign(id, tbs).await;
-        self.metrics.signed(what, start.elapsed(), signature.is_ok());
-        signature
+        // The time is the token's; checking is ours.
+        let mut took = None;
+        let checked = |signature: &[u8]| {
+            took = Some(start.elapsed());
+            check(signature)
+        };
+        let signed = self.hsm.sign_with(id, tbs, checked).await;
+        self.metrics.signed(what, took.unwrap_or_else(|| start.elapsed()), signed.is_ok());
+        signed
     }
 }
 

@@ -55,7 +55,6 @@ impl Connection {
             request_id: format!("admin-{}-{}", std::process::id(), self.next),
             deadline_ms: DEADLINE_MS,
             peer: None,
-            if_match: None,
             body,
         };
         let response: Response = self.exchange(&request).await?;

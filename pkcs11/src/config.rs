@@ -1,10 +1,12 @@
 //! How a worker is started and which token it opens.
 
 use crate::HsmError;
+use crate::locked::Locked;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroize;
 
@@ -98,6 +100,12 @@ pub struct TokenConfig {
     pub generate_deadline: Duration,
     /// Longest time for loading the module, logging in and the challenges. Default 30 s.
     pub start_deadline: Duration,
+    /// A session that nobody used for so long is used by ourselves, since some tokens close idle
+    /// ones; zero leaves them alone. Default 10 s.
+    pub keep_alive: Duration,
+    /// Most memory of a worker process in MiB; past it the process is replaced, since some modules
+    /// leak. Default 1024.
+    pub memory: u32,
 }
 
 impl TokenConfig {
@@ -119,6 +127,8 @@ impl TokenConfig {
             deadline: Duration::from_secs(10),
             generate_deadline: Duration::from_secs(180),
             start_deadline: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(10),
+            memory: 1024,
         }
     }
 
@@ -142,32 +152,37 @@ impl TokenConfig {
     }
 }
 
-/// A user PIN: zeroised when dropped, shown by nothing.
+/// A user PIN, in locked memory that is wiped at the end; shown by nothing.
 #[derive(Clone)]
-pub struct Pin(SecretString);
+pub struct Pin(Arc<Locked>);
 
 impl Pin {
-    /// Takes the PIN over and wipes the caller's string, whose spare capacity would otherwise keep
-    /// a copy when it is shrunk.
+    /// Takes the PIN over and wipes the caller's string.
     pub fn new(mut pin: String) -> Self {
-        let secret = SecretString::from(pin.as_str());
+        let locked = Locked::copy_of(pin.as_bytes());
         pin.zeroize();
-        Pin(secret)
+        Pin(Arc::new(locked))
     }
 
     /// No PIN, for key files.
     pub fn none() -> Self {
-        Pin(SecretString::from(String::new()))
+        Pin(Arc::new(Locked::zeroed(0)))
+    }
+
+    /// Whether the system promised that it is never swapped out (`ulimit -l`).
+    pub fn is_locked(&self) -> bool {
+        self.0.is_locked()
     }
 
     pub(crate) fn expose(&self) -> &str {
-        self.0.expose_secret()
+        // It was a string when it came; nobody writes to it.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
 impl From<SecretString> for Pin {
     fn from(pin: SecretString) -> Self {
-        Pin(pin)
+        Pin(Arc::new(Locked::copy_of(pin.expose_secret().as_bytes())))
     }
 }
 

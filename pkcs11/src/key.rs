@@ -61,6 +61,9 @@ pub struct KeySpec {
     pub label: String,
 }
 
+/// How the labels of keys begin that are made to try a token, and may be removed again.
+pub const TRIAL_LABEL: &str = "avouch trial ";
+
 /// A key on the token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyInfo {

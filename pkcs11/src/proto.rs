@@ -8,9 +8,10 @@ use crate::error::HsmError;
 use crate::key::{KeyInfo, KeySpec, TokenInfo};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Raised with every change of these types: a worker of another build is refused, not misread.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Largest frame body. The largest thing ever signed is a CRL.
 pub(crate) const MAX_FRAME: usize = 16 << 20;
@@ -29,7 +30,7 @@ pub(crate) struct Hello<'a> {
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Job<'a> {
     /// Serve requests until the end of input.
-    Serve { backend: Backend, sessions: u32, pin: &'a str },
+    Serve { backend: Backend, sessions: u32, keep_alive: Duration, memory: u32, pin: &'a str },
     /// Initialise a fresh token, answer [`Welcome::Token`], end.
     InitToken { module: PathBuf, label: &'a str, so_pin: &'a str, pin: &'a str },
     /// List what the module shows without logging in, answer [`Welcome::Tokens`], end.
@@ -66,6 +67,10 @@ pub(crate) enum Op<'a> {
     },
     Keys,
     Generate(KeySpec),
+    Forget {
+        #[serde(with = "serde_bytes")]
+        id: &'a [u8],
+    },
 }
 
 /// A frame from the worker after the greeting.

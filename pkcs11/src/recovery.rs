@@ -1,4 +1,8 @@
 //! One table: what each PKCS#11 return code means for what we do next.
+//!
+//! [`Recovery`] is the class of a code, [`Action`] what follows from it where it was returned. Both
+//! are pure; `tests/faults_table.rs` injects every code into every function and holds the outcome
+//! against them.
 
 use cryptoki::error::{Error, Rv, RvError};
 
@@ -21,8 +25,89 @@ pub enum Recovery {
     NeverRetry,
 }
 
+/// Where in a worker's life a call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The module is loaded and initialised, the token chosen, its sessions are opened.
+    Opening,
+    /// `C_Login`.
+    Login,
+    /// For a request: objects are looked for and read, a key signs or is made, a session is looked
+    /// after.
+    Serving,
+    /// What the call says changes nothing: `C_GetInfo` names the library for people,
+    /// `C_FindObjectsFinal`, `C_CloseSession` and `C_Finalize` tidy up, and what they leave behind
+    /// shows at the next call.
+    Aside,
+}
+
+/// What a worker, and whoever supervises it, does about a return code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Nothing: it is what was wanted, or does not matter.
+    GoOn,
+    /// The same call in the same session, twice at most; then [`Action::NewSession`].
+    RetryHere,
+    /// Another session, in which objects are looked for again, twice at most; then
+    /// [`Action::Replace`].
+    NewSession,
+    /// The process ends and another one takes its place: sessions, login and module are gone with
+    /// it, and the new one loads, logs in, finds the keys and proves them. The request is tried
+    /// once more; the first replacement starts at once, later ones after a pause with jitter.
+    Replace,
+    /// The request is answered [`HsmError::Refused`](crate::HsmError::Refused); all else goes on.
+    Refuse,
+    /// Nobody logs in any more until an operator gives a PIN.
+    AwaitOperator,
+}
+
+impl Action {
+    /// The whole table, by number as modules return it: what the class of the code
+    /// ([`Recovery::of_code`]) means at this stage.
+    pub fn on(stage: Stage, code: u64) -> Action {
+        if code == 0 {
+            return Action::GoOn;
+        }
+        match Rv::from(cryptoki_sys::CK_RV::from(code)) {
+            Rv::Ok => Action::GoOn,
+            Rv::Error(error) => Action::of(stage, error),
+        }
+    }
+
+    pub(crate) fn of(stage: Stage, error: RvError) -> Action {
+        match (stage, Recovery::of(error)) {
+            (Stage::Aside, _) => Action::GoOn,
+            // What was asked for is so already.
+            (Stage::Opening, _) if error == RvError::CryptokiAlreadyInitialized => Action::GoOn,
+            (Stage::Login, _) if error == RvError::UserAlreadyLoggedIn => Action::GoOn,
+            (Stage::Login, Recovery::NeverRetry) => Action::AwaitOperator,
+            // Before there is a login nothing can be mended piece by piece.
+            (Stage::Opening | Stage::Login, _) => Action::Replace,
+            (Stage::Serving, Recovery::RetryHere) => Action::RetryHere,
+            (Stage::Serving, Recovery::NewSession) => Action::NewSession,
+            (Stage::Serving, Recovery::Permanent) => Action::Refuse,
+            // A PIN code from a call that takes no PIN says that the login is gone; whether the
+            // PIN still holds is for the next login to hear.
+            (Stage::Serving, Recovery::Relogin | Recovery::Reinitialise | Recovery::NeverRetry) => {
+                Action::Replace
+            }
+        }
+    }
+
+    /// The same for an error of the binding.
+    pub(crate) fn of_error(stage: Stage, error: &Error) -> Action {
+        match error {
+            Error::Pkcs11(code, _) => Action::of(stage, *code),
+            // A missing function, a value that does not convert: the module is not what it claims
+            // to be for this call.
+            _ if stage == Stage::Serving => Action::Refuse,
+            _ => Action::Replace,
+        }
+    }
+}
+
 impl Recovery {
-    /// The table by number, as modules return it. Codes that no standard knows, and vendors' own,
+    /// The classes by number, as modules return it. Codes that no standard knows, and vendors' own,
     /// leave the module in an unknown state.
     pub fn of_code(code: u64) -> Recovery {
         // CK_RV is the platform's unsigned long; a code beyond it cannot have come from a module.
@@ -32,7 +117,7 @@ impl Recovery {
         }
     }
 
-    /// The table. There is no catch-all arm: a code that the binding learns does not compile until
+    /// The classes. There is no catch-all arm: a code that the binding learns does not compile until
     /// somebody has decided what it means.
     pub(crate) fn of(error: RvError) -> Recovery {
         use Recovery::{NeverRetry, NewSession, Permanent, Reinitialise, Relogin, RetryHere};
@@ -139,15 +224,6 @@ impl Recovery {
             | RvError::InformationSensitive
             | RvError::StateUnsaveable
             | RvError::PublicKeyInvalid => Permanent,
-        }
-    }
-
-    /// The same for an error of the binding, whose own failures (a missing function, a value that
-    /// does not convert) say that the module is not what it claims to be for this call.
-    pub(crate) fn of_error(error: &Error) -> Recovery {
-        match error {
-            Error::Pkcs11(code, _) => Recovery::of(*code),
-            _ => Recovery::Permanent,
         }
     }
 }

@@ -1,8 +1,7 @@
 //! What is issued, for every shape of request that clients send.
 
 use avouch_tests::openssl::{self, Key};
-use avouch_tests::{Answer, Body, Installation, load_csr, load_key};
-use reqwest::Method;
+use avouch_tests::{Body, Installation, load_csr, load_key};
 use serde_json::json;
 use wire::SerialNumber;
 use wire::rest::{Certificate, CertificateStatus, Identity, IdentityStatus};
@@ -143,46 +142,4 @@ fn the_chain_is_served_to_strangers() {
     assert!(served.contains(issuing.trim()), "{served}\n{issuing}");
     assert_eq!(stranger.get("/api/v1/health/live").status, 200);
     assert_eq!(stranger.get("/api/v1/health/ready").status, 200);
-}
-
-/// What was seen decides, not what was seen just before: of many who saw the same state, one wins.
-#[test]
-pub(crate) fn a_state_that_a_request_names_is_the_one_that_it_is_decided_in() {
-    let installation = Installation::start();
-    let key = Key::p256();
-    let path = "/api/v1/identities/alice";
-    let agent = installation.agent();
-    let send = |csr: &[u8], tag: &str, once: &str| {
-        let headers = [("if-match", tag), ("idempotency-key", once)];
-        let path = format!("{path}/certificates");
-        agent.try_send(Method::POST, &path, &headers, Body::Csr(csr)).expect("an answer")
-    };
-    let stranger = send(&key.csr("/CN=alice", &[]), "*", "stranger");
-    assert_eq!((stranger.status, &*stranger.problem().code), (412, "precondition-failed"));
-    let _ = enrolled(&installation, "alice", &key.csr("/CN=alice", &[]));
-    let seen = agent.get(path).header("etag").to_owned();
-    let answers: Vec<(Vec<u8>, String, Answer)> = std::thread::scope(|scope| {
-        let renew = |n: usize| {
-            let (csr, once) = (key.csr("/CN=alice", &[]), format!("renewal-{n}"));
-            let answer = send(&csr, &seen, &once);
-            (csr, once, answer)
-        };
-        let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || renew(n))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("it ended")).collect()
-    });
-    let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|(.., a)| a.status == 201);
-    assert_eq!((won.len(), lost.len()), (1, 7));
-    let now = agent.get(path).header("etag").to_owned();
-    assert_ne!(now, seen);
-    for (.., answer) in lost {
-        let problem = answer.problem();
-        assert_eq!((answer.status, &*problem.code), (412, "precondition-failed"));
-        assert!(problem.detail.contains(&now), "{problem:?} does not name {now}");
-    }
-    // Whoever repeats what he did gets what he got, though the state is another by now.
-    let (csr, once, first) = won[0];
-    let again: Certificate = send(csr, &seen, once).json(200);
-    assert_eq!(again.serial, first.json::<Certificate>(201).serial);
-    assert_eq!(send(&key.csr("/CN=alice", &[]), &format!("W/{now}"), "weak").status, 412);
-    assert_eq!(send(&key.csr("/CN=alice", &[]), &format!("\"9\", {now}"), "list").status, 201);
 }

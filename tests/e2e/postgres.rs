@@ -20,7 +20,6 @@ as_on_sqlite! {
     issue => every_key_kind_as_der_and_as_pem,
     issue => ids_outside_of_ascii_are_taken_byte_for_byte,
     issue => a_repeated_request_gives_the_same_certificate,
-    issue => a_state_that_a_request_names_is_the_one_that_it_is_decided_in,
     identity => another_key_for_an_existing_identity_is_refused_and_remembered,
     identity => the_same_key_may_be_certified_again,
     identity => a_race_has_one_winner,

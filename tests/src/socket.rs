@@ -66,14 +66,7 @@ impl Socket {
     pub fn ask(&mut self, body: RequestBody) -> Response {
         let (id, peer) = (self.next, self.peer.clone());
         self.next += 1;
-        self.send(&Request {
-            id,
-            request_id: format!("t-{id}"),
-            deadline_ms: 30_000,
-            peer,
-            if_match: None,
-            body,
-        });
+        self.send(&Request { id, request_id: format!("t-{id}"), deadline_ms: 30_000, peer, body });
         let response: Response = self.receive().expect("an answer");
         assert_eq!(response.id, id);
         response

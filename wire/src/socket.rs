@@ -11,7 +11,7 @@ use crate::problem::Problem;
 use crate::{Hash32, IdempotencyKey, UserId, rest};
 
 /// Version of the messages; both sides must have the same.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 2;
 
 /// First frame of a caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,21 +50,8 @@ pub struct Request {
     /// The TLS client certificate's SubjectPublicKeyInfo (DER) and common name, where the peer of
     /// the gateway showed one.
     pub peer: Option<Peer>,
-    /// In which states of the identity what is asked may happen; in any without. Looked at by
-    /// [`RequestBody::Issue`], [`RequestBody::Revoke`] and [`RequestBody::Ask`], when they are
-    /// decided.
-    pub if_match: Option<IfMatch>,
     /// What is asked.
     pub body: RequestBody,
-}
-
-/// States of an identity (RFC 9110 section 13.1.1).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum IfMatch {
-    /// Any, as long as there is one.
-    Any,
-    /// Those after the events whose leaves have these hashes.
-    Heads(Vec<Hash32>),
 }
 
 /// A TLS peer as the gateway saw it. Its word is transport evidence, no more.

@@ -15,7 +15,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("avouch-path", &["avouch-x509"]),
     ("avouch-tlog", &["avouch-wire"]),
     ("avouch-evidence", &["avouch-wire", "avouch-x509", "avouch-policy", "avouch-tlog"]),
-    ("avouch-pkcs11", &[]),
+    // A token that fails as it is told to; for tests alone.
+    ("avouch-pkcs11-shim", &[]),
+    ("avouch-pkcs11", &["avouch-pkcs11-shim"]),
     (
         "avouch-ca",
         &[
@@ -68,7 +70,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Crates from outside that only some of ours may use, and why.
 const RESERVED: &[(&str, &[&str], &str)] = &[
     ("cryptoki", &["avouch-pkcs11"], "the worker alone loads a PKCS#11 module"),
-    ("cryptoki-sys", &["avouch-pkcs11"], "the worker alone loads a PKCS#11 module"),
+    (
+        "cryptoki-sys",
+        &["avouch-pkcs11", "avouch-pkcs11-shim"],
+        "the worker alone loads a PKCS#11 module; the shim is one, for tests",
+    ),
     ("libloading", &["avouch-pkcs11"], "the worker alone loads a PKCS#11 module"),
     ("sqlx", &["avouch-ca"], "the authority alone has a database"),
     ("lettre", &["avouch-ca"], "the authority alone sends mail"),

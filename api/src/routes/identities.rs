@@ -14,7 +14,7 @@ use wire::socket::{RequestBody, ResponseBody};
 
 use super::{App, cached, content, etag_of, json, unexpected, vary};
 use crate::input::{Context, Page, Since, Uid};
-use crate::negotiate::{BUNDLE, JSON, etag, negotiate, not_modified};
+use crate::negotiate::{BUNDLE, JSON, negotiate, not_modified};
 use crate::openapi::Binary;
 use crate::openapi::parameters::IfNoneMatch;
 use crate::openapi::problems::{ASKED, CHOICE, EVER, problems};
@@ -48,13 +48,18 @@ pub(crate) async fn identity(
     negotiate(&headers, &[JSON])?;
     let answer = app.authority.ask(&context, RequestBody::Identity { uid }).await?;
     let ResponseBody::Identity(identity) = answer else { return Err(unexpected(&answer)) };
-    let etag = etag(identity.sequence, identity.head);
+    let etag = etag(&identity);
     let response = if not_modified(&headers, &etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         json(&*identity)?
     };
     Ok(cached(response, &etag, "private, no-cache"))
+}
+
+/// The entity tag of an identity: its latest event.
+pub(super) fn etag(identity: &Identity) -> String {
+    format!("\"{}-{}\"", identity.sequence, identity.head)
 }
 
 /// An identity's certificates, newest first, in pages.

@@ -17,10 +17,10 @@ use wire::rest::{Done, SignedRequest};
 use wire::socket::{RequestBody, ResponseBody, Signed};
 use wire::{Encoded, UserId};
 
-use super::certificates::{CSR, WALK};
+use super::certificates::{CSR, WALK, unchanged};
 use super::{App, json, unexpected};
 use crate::input::{self, Context, SwitchId, Uid};
-use crate::negotiate::{JSON, negotiate};
+use crate::negotiate::{JSON, is_conditional, negotiate};
 use crate::openapi::parameters::{IdempotencyKey, IfMatch};
 use crate::openapi::problems::{ASKED, BODY, CHOICE, EVER, problems};
 use crate::problem::Refusal;
@@ -128,6 +128,9 @@ async fn below_identity(
     let intent = intent(&signed)?;
     fits("verb", verb, intent.verb)?;
     fits("subject", Some(&uid), intent.subject.as_ref())?;
+    if is_conditional(headers) {
+        unchanged(app, context, uid.clone(), headers).await?;
+    }
     let question = RequestBody::Ask { uid, csr, signed, idempotency_key };
     let answer = app.authority.ask(context, question).await?;
     if matches!(verb, EventKind::Rekey | EventKind::Recover | EventKind::Void) {

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use wire::event::{EvidenceKind, RevocationReason, TransportSource, TransportWord};
 use wire::intent::{Intent, NameKind};
 use wire::problem::{Problem, ProblemCode};
-use wire::socket::{IfMatch, Peer, Request, RequestBody, ResponseBody, Signed};
+use wire::socket::{Peer, Request, RequestBody, ResponseBody, Signed};
 use wire::{Encoded, Hash32, IdempotencyKey, UserId};
 use x509::Csr;
 
@@ -21,15 +21,6 @@ use crate::{proofs, queries, search, switches};
 
 pub(super) type Result<T> = std::result::Result<T, Box<Problem>>;
 
-/// What a request is bound to besides what is asked.
-#[derive(Debug, Default)]
-pub(super) struct Terms {
-    /// The same key with the same request gives the same answer.
-    pub(super) idempotency_key: Option<IdempotencyKey>,
-    /// In which states of the identity it may happen.
-    pub(super) if_match: Option<IfMatch>,
-}
-
 /// Answers one request.
 pub(super) async fn handle(
     authority: &Arc<Authority>,
@@ -38,14 +29,12 @@ pub(super) async fn handle(
 ) -> Result<ResponseBody> {
     let may_search = may_search(authority, door, request.peer.as_ref());
     let peer = transport(door, request.peer);
-    let mut terms = Terms { idempotency_key: None, if_match: request.if_match };
     match request.body {
         RequestBody::Issue { uid, csr, idempotency_key, signed } => {
-            terms.idempotency_key = idempotency_key;
-            issue(authority, peer, uid, &csr, terms, signed).await
+            issue(authority, peer, uid, &csr, idempotency_key, signed).await
         }
         RequestBody::Revoke { serial, reason, signed } => {
-            revoke(authority, peer, &serial, &reason, terms, signed).await
+            revoke(authority, peer, &serial, &reason, signed).await
         }
         RequestBody::Identity { uid } => {
             queries::identity(authority, &uid).await.map(|i| ResponseBody::Identity(Box::new(i)))
@@ -88,8 +77,8 @@ pub(super) async fn handle(
             search::identities(authority, &query, &page).await.map(ResponseBody::Identities)
         }
         RequestBody::Ask { uid, csr, signed, idempotency_key } => {
-            terms.idempotency_key = idempotency_key;
-            moves::ask(authority, uid, csr.as_ref().map(|csr| &csr[..]), signed, terms).await
+            moves::ask(authority, uid, csr.as_ref().map(|csr| &csr[..]), signed, idempotency_key)
+                .await
         }
         RequestBody::Approve { switch, signed } => {
             moves::about(authority, switch, About::Approve, signed).await
@@ -156,7 +145,7 @@ async fn issue(
     peer: Option<Piece>,
     uid: UserId,
     csr: &[u8],
-    terms: Terms,
+    idempotency_key: Option<IdempotencyKey>,
     signed: Signed,
 ) -> Result<ResponseBody> {
     let guest = authority.announce();
@@ -170,7 +159,8 @@ async fn issue(
     let bringer = Bringer { uid: Some(&uid), csr: Some(&csr) };
     let weighed = weigh(authority, installation, bringer, evidence, signed).await?;
     let action = Action::Certify(Box::new(csr));
-    let answer = put(authority, uid, action, weighed, terms.of(request), Some(guest)).await?;
+    let idempotency = idempotency_key.map(|key| Idempotency { key, request });
+    let answer = put(authority, uid, action, weighed, idempotency, Some(guest)).await?;
     certificate(authority, &answer)
 }
 
@@ -206,7 +196,6 @@ async fn revoke(
     peer: Option<Piece>,
     serial: &str,
     reason: &str,
-    terms: Terms,
     signed: Signed,
 ) -> Result<ResponseBody> {
     let reason = RevocationReason::from_name(reason).ok_or_else(|| {
@@ -222,8 +211,7 @@ async fn revoke(
     let (installation, evidence) = (authority.installation(), peer.into_iter().collect());
     let bringer = Bringer { uid: Some(&row.uid), csr: None };
     let weighed = weigh(authority, installation, bringer, evidence, signed).await?;
-    let bound = (None, terms.if_match);
-    let answer = put(authority, row.uid, action, weighed, bound, None).await?;
+    let answer = put(authority, row.uid, action, weighed, None, None).await?;
     certificate(authority, &answer)
 }
 
@@ -233,7 +221,7 @@ pub(super) async fn put(
     uid: UserId,
     action: Action,
     weighed: Weighed,
-    (idempotency, if_match): (Option<Idempotency>, Option<IfMatch>),
+    idempotency: Option<Idempotency>,
     guest: Option<Guest>,
 ) -> Result<Answer> {
     let Weighed { installation, evidence, facts, signers, intent, addresses } = weighed;
@@ -249,7 +237,6 @@ pub(super) async fn put(
         intent,
         addresses,
         idempotency,
-        if_match,
         reply,
     })?;
     awaited(answer).await
@@ -272,14 +259,6 @@ fn certificate(authority: &Authority, answer: &Answer) -> Result<ResponseBody> {
     let row = answer.certificate.as_ref().ok_or_else(|| Box::new(stopped()))?;
     let certificate = Box::new(queries::certificate(authority, row));
     Ok(ResponseBody::Certificate { certificate, created: answer.created })
-}
-
-impl Terms {
-    /// What the request with this hash is bound to.
-    pub(super) fn of(self, request: Hash32) -> (Option<Idempotency>, Option<IfMatch>) {
-        let idempotency = self.idempotency_key.map(|key| Idempotency { key, request });
-        (idempotency, self.if_match)
-    }
 }
 
 /// What makes two requests the same one.

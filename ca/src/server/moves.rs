@@ -10,15 +10,15 @@ use wire::intent::Intent;
 use wire::problem::{Problem, ProblemCode};
 use wire::rest;
 use wire::socket::{ResponseBody, Signed};
-use wire::{Encoded, Hash32, UserId};
+use wire::{Encoded, Hash32, IdempotencyKey, UserId};
 use x509::PublicKey;
 
-use super::handle::{self, Result, Terms, awaited, can_sign, names_only_the_id, put, request_hash};
+use super::handle::{self, Result, awaited, can_sign, names_only_the_id, put, request_hash};
 use super::weigh::{Bringer, weigh};
 use crate::authority::Authority;
 use crate::queries;
 use crate::switches::proposed;
-use crate::walk::{Action, Answer, Brings, ChangeAsk, Reply};
+use crate::walk::{Action, Answer, Brings, ChangeAsk, Idempotency, Reply};
 
 /// What somebody says of a proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) async fn ask(
     uid: UserId,
     csr: Option<&[u8]>,
     signed: Signed,
-    terms: Terms,
+    idempotency_key: Option<IdempotencyKey>,
 ) -> Result<ResponseBody> {
     let intent = intent(&signed)?;
     if intent.subject.as_ref() != Some(&uid) {
@@ -70,7 +70,8 @@ pub(super) async fn ask(
         .map(|csr| Brings::Request(Box::new(csr)))
         .or_else(|| adopted.map(|key| Brings::Key(Box::new(key))));
     let action = Action::Intent { intent: Box::new(intent), brings };
-    let answer = put(authority, uid, action, weighed, terms.of(request), None).await?;
+    let idempotency = idempotency_key.map(|key| Idempotency { key, request });
+    let answer = put(authority, uid, action, weighed, idempotency, None).await?;
     Ok(done(authority, answer))
 }
 
@@ -90,7 +91,7 @@ pub(super) async fn about(
         About::Approve => Action::Approve { switch },
         About::Veto => Action::Veto { switch },
     };
-    let answer = put(authority, uid, action, weighed, (None, None), None).await?;
+    let answer = put(authority, uid, action, weighed, None, None).await?;
     Ok(done(authority, answer))
 }
 

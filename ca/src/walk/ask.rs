@@ -10,7 +10,6 @@ use wire::body::{Changed, Ended, Phase};
 use wire::event::{Event, EventKind, EvidenceKind, EvidenceRef, RevocationReason};
 use wire::intent::Intent;
 use wire::problem::{Problem, ProblemCode};
-use wire::socket::IfMatch;
 use wire::{Encoded, Hash32, IdempotencyKey, SerialNumber, UserId};
 
 use super::queue::{Guest, Waits};
@@ -178,8 +177,6 @@ pub(crate) struct Ask {
     /// Addresses of the channels that the intent sets, as far as they came with it.
     pub(crate) addresses: Vec<Address>,
     pub(crate) idempotency: Option<Idempotency>,
-    /// In which states of the identity it may happen.
-    pub(crate) if_match: Option<IfMatch>,
     pub(crate) reply: Reply,
 }
 

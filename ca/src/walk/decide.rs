@@ -7,7 +7,6 @@ use evidence::dossier;
 use policy::{Fact, Installation, KeyUse, Refusal, State, Time};
 use wire::Hash32;
 use wire::problem::{Problem, ProblemCode};
-use wire::socket::IfMatch;
 
 use super::ask::{changed_meanwhile, store_unavailable};
 use super::publish::answer_when_published;
@@ -60,10 +59,6 @@ pub(crate) async fn decide(authority: &Authority, group: Vec<Ask>) -> Vec<Decisi
             continue;
         }
         let Some(ask) = proven(authority, &books, ask).await else { continue };
-        if let Some(problem) = unmet(&books, &ask) {
-            ask.reply.send(Err(problem));
-            continue;
-        }
         match decide_one(authority, &installation, &books, ask) {
             Ok(decision) => decisions.push(decision),
             Err(refusal) => refused.push(*refusal),
@@ -105,23 +100,6 @@ fn replayed(books: &Books, ask: &Ask) -> Option<Result<u64, Problem>> {
         .rule("idempotency-key")
         .expected(format!("request {}", used.request), format!("request {}", idempotency.request))
         .remedy("use a new key for a new request")))
-}
-
-/// Why the identity is not in a state in which the request may happen.
-fn unmet(books: &Books, ask: &Ask) -> Option<Problem> {
-    let found = books.identities.get(&ask.uid).map(|row| &row.identity);
-    let detail = match (ask.if_match.as_ref()?, found) {
-        (IfMatch::Any, Some(_)) => return None,
-        (IfMatch::Heads(heads), Some(found)) if heads.contains(&found.head) => return None,
-        (_, Some(found)) => format!(
-            "the identity's entity tag is \"{}-{}\", which If-Match does not name",
-            found.sequence, found.head
-        ),
-        (_, None) => {
-            "there is no such identity yet, so If-Match can name no state of it".to_owned()
-        }
-    };
-    Some(Problem::new(ProblemCode::PreconditionFailed, detail))
 }
 
 /// Lets pass who rests on rows that the log proves; others are answered, and an operator is told.

@@ -111,12 +111,13 @@ impl Log {
     ) -> Result<CheckpointRow, String> {
         let told = |error: NoteError| error.to_string();
         let checkpoint = Checkpoint::new(self.key.origin(), head.size, head.root).map_err(told)?;
-        let raw = token
-            .sign("checkpoint", &self.key_id, checkpoint.to_be_signed())
-            .await
-            .map_err(|error| error.to_string())?;
-        let signature = self.key.signature_from_raw(&raw).map_err(told)?;
-        let signed = SignedCheckpoint::assemble(checkpoint, &self.key, &signature).map_err(told)?;
+        let bytes = checkpoint.to_be_signed();
+        let assemble = |raw: &[u8]| {
+            let signature = self.key.signature_from_raw(raw)?;
+            SignedCheckpoint::assemble(checkpoint, &self.key, &signature)
+        };
+        let signed = token.sign("checkpoint", &self.key_id, bytes, assemble).await;
+        let signed = signed.map_err(|error| error.to_string())?;
         Ok(CheckpointRow { size: head.size, note: signed.text().to_owned() })
     }
 }

@@ -85,14 +85,7 @@ impl Caller {
             signed: Signed::default(),
         };
         let request_id = once.to_owned();
-        self.send(&Request {
-            id: 1,
-            request_id,
-            deadline_ms: 30_000,
-            peer: None,
-            if_match: None,
-            body,
-        });
+        self.send(&Request { id: 1, request_id, deadline_ms: 30_000, peer: None, body });
         match self.receive::<Response>(hopeless).map(|response| response.result) {
             Some(Ok(ResponseBody::Certificate { certificate, .. })) => {
                 Came::Certificate(certificate)

@@ -9,18 +9,38 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 pub(super) enum Op {
-    Sign { id: Vec<u8>, tbs: Vec<u8> },
-    Find { id: Vec<u8> },
+    Sign {
+        id: Vec<u8>,
+        tbs: Vec<u8>,
+    },
+    Find {
+        id: Vec<u8>,
+    },
     Keys,
     Generate(KeySpec),
+    /// Removes a key that a conformance run made.
+    Forget {
+        id: Vec<u8>,
+    },
 }
+
+/// An answer, and whose it is.
+pub(super) struct Given {
+    pub(super) answer: Answer,
+    /// The worker.
+    pub(super) slot: usize,
+    /// Which of its processes.
+    pub(super) number: u64,
+}
+
+pub(super) type Answered = Result<Given, HsmError>;
 
 impl Op {
     /// The key that this is about, when it is about one that should exist.
     pub(super) fn key_id(&self) -> Option<&[u8]> {
         match self {
             Op::Sign { id, .. } | Op::Find { id } => Some(id),
-            Op::Keys | Op::Generate(_) => None,
+            Op::Keys | Op::Generate(_) | Op::Forget { .. } => None,
         }
     }
 
@@ -30,6 +50,7 @@ impl Op {
             Op::Find { id } => proto::Op::Find { id },
             Op::Keys => proto::Op::Keys,
             Op::Generate(spec) => proto::Op::Generate(spec.clone()),
+            Op::Forget { id } => proto::Op::Forget { id },
         }
     }
 }
@@ -40,12 +61,12 @@ pub(super) struct Job {
     pub(super) limit: Duration,
     /// Already given to another worker after the first lost its token.
     pub(super) again: bool,
-    pub(super) answer: oneshot::Sender<Result<Answer, HsmError>>,
+    pub(super) answer: oneshot::Sender<Answered>,
 }
 
 impl Job {
     /// Gives the answer to whoever still waits for it.
-    pub(super) fn answer(self, body: Result<Answer, HsmError>) {
+    pub(super) fn answer(self, body: Answered) {
         let _ = self.answer.send(body);
     }
 

@@ -1,7 +1,7 @@
 //! The running connection to one worker: requests out, answers in, a watch over both.
 
-use super::jobs::Job;
-use super::shared::{Shared, key_changed, unavailable};
+use super::jobs::{Given, Job};
+use super::shared::{Shared, Slot, key_changed, unavailable};
 use super::spawn::{self, Greeted};
 use crate::config::Pin;
 use crate::error::HsmError;
@@ -10,7 +10,7 @@ use crate::proto::{self, Answer, MAX_FRAME, Message, Op, Request, Welcome};
 use crate::spki;
 use bytes::{Buf, BytesMut};
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,6 +35,8 @@ pub(super) fn challenge() -> Result<Vec<u8>, HsmError> {
 pub(super) enum End {
     /// We are stopping.
     Stopped,
+    /// The token is taken out of use, and nothing is in flight any more.
+    Drained,
     /// The worker gave up its token in good order.
     Lost(String),
     /// It died, hung or talked nonsense.
@@ -63,16 +65,17 @@ fn lock(pending: &Pending) -> MutexGuard<'_, BTreeMap<u64, InFlight>> {
 
 impl Link {
     /// Starts a worker, has it log in, and challenges every key that we know.
-    pub(super) async fn open(shared: &Shared, pin: &Pin) -> Result<Link, HsmError> {
-        let config = &shared.config;
+    pub(super) async fn open(shared: &Shared, slot: Slot, pin: &Pin) -> Result<Link, HsmError> {
+        let (command, config) = (&shared.place(slot).command, &shared.place(slot).config);
         let job = proto::Job::Serve {
             backend: config.backend.clone(),
             // At most 256 (TokenConfig::check).
             sessions: config.sessions as u32,
+            keep_alive: config.keep_alive,
+            memory: config.memory,
             pin: pin.expose(),
         };
-        let (worker, welcome) =
-            spawn::greet(&shared.command, job, &[pin], config.start_deadline).await?;
+        let (worker, welcome) = spawn::greet(command, job, &[pin], config.start_deadline).await?;
         let Greeted { child, input, output } = worker;
         let token = match welcome {
             Welcome::Ready { token } => token,
@@ -129,27 +132,44 @@ impl Link {
         }
     }
 
-    /// Serves until the end, then answers or gives back what was in flight.
-    pub(super) async fn serve(mut self, shared: &Shared) -> End {
-        let pending = Pending::default();
-        let window = Semaphore::new(shared.config.sessions * 16 + 16);
+    /// Serves until the end, then answers or gives back what was in flight. Says also how many
+    /// requests it answered.
+    pub(super) async fn serve(mut self, shared: &Shared, slot: Slot) -> (End, u64) {
+        let config = &shared.place(slot).config;
+        let desk = Desk {
+            shared,
+            slot,
+            number: shared.started(slot),
+            pending: Pending::default(),
+            window: Semaphore::new(config.sessions * 16 + 16),
+            answered: AtomicU64::new(0),
+        };
+        let wrong = "a signature of its did not verify";
         let end = tokio::select! {
-            end = send(&mut self.input, self.next_number, &pending, &window, shared) => end,
-            end = take_answers(&mut self.output, &mut self.received, &pending, &window, shared) => end,
-            end = watch(&pending, shared.config.deadline) => end,
+            end = desk.send(&mut self.input, self.next_number) => end,
+            end = desk.take_answers(&mut self.output, &mut self.received) => end,
+            end = watch(&desk.pending, config.deadline) => end,
+            () = desk.drained() => End::Drained,
+            () = shared.distrusted(slot, desk.number) => End::Died(wrong.to_owned()),
             () = shared.stop.cancelled() => End::Stopped,
         };
-        let in_flight = pending.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let answered = desk.answered.into_inner();
+        let in_flight = desk.pending.into_inner().unwrap_or_else(PoisonError::into_inner);
         let end = self.end(end).await;
         settle(in_flight, &end, shared);
-        end
+        (end, answered)
+    }
+
+    /// Ends a worker that was opened to see whether it can be.
+    pub(super) async fn close(self) {
+        self.end(End::Stopped).await;
     }
 
     /// Sees the process off.
     async fn end(self, end: End) -> End {
         let Link { mut child, input, output, .. } = self;
         drop(input);
-        if matches!(end, End::Stopped) {
+        if matches!(end, End::Stopped | End::Drained) {
             // The end of its input is the worker's sign to finalise the module.
             let patience = Duration::from_secs(3);
             if tokio::time::timeout(patience, child.wait()).await.is_err() {
@@ -167,14 +187,21 @@ impl Link {
     }
 }
 
-/// Answers what was in flight, or puts it back when the worker says that it may be repeated.
+/// Answers what was in flight, or puts it back: when the worker says that it may be repeated, or
+/// another one is there to do so.
 fn settle(in_flight: BTreeMap<u64, InFlight>, end: &End, shared: &Shared) {
     let mut back = Vec::new();
     shared.in_flight.fetch_sub(in_flight.len(), Ordering::Relaxed);
+    // This one still counts as ready.
+    let others = shared.ready_workers() > 1;
     for (_, InFlight { mut job, .. }) in in_flight {
         match end {
-            End::Stopped => job.answer(Err(HsmError::ShutDown)),
+            End::Stopped | End::Drained => job.answer(Err(HsmError::ShutDown)),
             End::Lost(_) if job.repeatable() => {
+                job.again = true;
+                back.push(job);
+            }
+            End::Died(_) if others && job.repeatable() => {
                 job.again = true;
                 back.push(job);
             }
@@ -184,73 +211,104 @@ fn settle(in_flight: BTreeMap<u64, InFlight>, end: &End, shared: &Shared) {
     shared.jobs.push_front(back);
 }
 
-async fn send(
-    input: &mut ChildStdin,
-    mut number: u64,
-    pending: &Pending,
-    window: &Semaphore,
-    shared: &Shared,
-) -> End {
-    let mut frames = Vec::with_capacity(64 << 10);
-    loop {
-        let Ok(first) = window.acquire().await else {
-            return End::Died("window closed".to_owned());
-        };
-        let jobs = shared.jobs.take(BATCH.min(window.available_permits() + 1)).await;
-        first.forget();
-        // The window is only taken from here, so what was available is still.
-        window.forget_permits(jobs.len() - 1);
-        frames.clear();
-        let now = Instant::now();
-        let mut unsent = 0;
-        {
-            let mut pending = lock(pending);
-            for job in jobs {
-                number += 1;
-                match proto::encode(&Request { number, op: job.op.wire() }, &mut frames) {
-                    Ok(()) => {
-                        let due = now + job.limit;
-                        pending.insert(number, InFlight { job, due });
-                        shared.in_flight.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Err(error) => {
-                        unsent += 1;
-                        job.answer(Err(error));
-                    }
-                }
-            }
-        }
-        window.add_permits(unsent);
-        if let Err(error) = input.write_all(&frames).await {
-            return End::Died(format!("the worker does not listen: {error}"));
-        }
-        // A CRL's worth of buffer is not kept for the sake of the next certificate.
-        frames.shrink_to(1 << 20);
-    }
+/// One worker's requests.
+struct Desk<'a> {
+    shared: &'a Shared,
+    slot: Slot,
+    /// Which of the slot's processes it is.
+    number: u64,
+    pending: Pending,
+    window: Semaphore,
+    answered: AtomicU64,
 }
 
-async fn take_answers(
-    output: &mut ChildStdout,
-    received: &mut BytesMut,
-    pending: &Pending,
-    window: &Semaphore,
-    shared: &Shared,
-) -> End {
-    loop {
-        match receive(output, received).await {
-            Ok(Message::Answer { number, body }) => {
-                if let Some(id) = vanished(number, &body, pending, shared) {
-                    let id = hex::encode(id);
-                    return End::Lost(format!("the token no longer holds the key {id}"));
-                }
-                if let Some(InFlight { job, .. }) = lock(pending).remove(&number) {
-                    window.add_permits(1);
-                    shared.in_flight.fetch_sub(1, Ordering::Relaxed);
-                    job.answer(body);
+impl Desk<'_> {
+    async fn send(&self, input: &mut ChildStdin, mut number: u64) -> End {
+        let Desk { shared, pending, window, .. } = self;
+        let mut frames = Vec::with_capacity(64 << 10);
+        loop {
+            let Ok(first) = window.acquire().await else {
+                return End::Died("window closed".to_owned());
+            };
+            let most = self.share().min(window.available_permits() + 1);
+            let jobs = tokio::select! {
+                jobs = shared.jobs.take(most) => jobs,
+                // What is in flight is waited for, and nothing is taken any more.
+                () = shared.drained(self.slot.place, true) => std::future::pending().await,
+            };
+            first.forget();
+            // The window is only taken from here, so what was available is still.
+            window.forget_permits(jobs.len() - 1);
+            frames.clear();
+            let now = Instant::now();
+            let mut unsent = 0;
+            {
+                let mut pending = lock(pending);
+                for job in jobs {
+                    number += 1;
+                    match proto::encode(&Request { number, op: job.op.wire() }, &mut frames) {
+                        Ok(()) => {
+                            let due = now + job.limit;
+                            pending.insert(number, InFlight { job, due });
+                            shared.in_flight.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(error) => {
+                            unsent += 1;
+                            job.answer(Err(error));
+                        }
+                    }
                 }
             }
-            Ok(Message::Lost { reason }) => return End::Lost(reason),
-            Err(reason) => return End::Died(reason),
+            window.add_permits(unsent);
+            if let Err(error) = input.write_all(&frames).await {
+                return End::Died(format!("the worker does not listen: {error}"));
+            }
+            // A CRL's worth of buffer is not kept for the sake of the next certificate.
+            frames.shrink_to(1 << 20);
+            if shared.ready_workers() > 1 {
+                // What is left is for whoever was told of it, too.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// How much of what waits is this worker's: with others there, no more than its part, so that
+    /// none waits behind a slow token while a quick one is idle.
+    fn share(&self) -> usize {
+        match self.shared.ready_workers() {
+            0 | 1 => BATCH,
+            workers => self.shared.jobs.len().div_ceil(workers).clamp(1, BATCH),
+        }
+    }
+
+    async fn take_answers(&self, output: &mut ChildStdout, received: &mut BytesMut) -> End {
+        loop {
+            match receive(output, received).await {
+                Ok(Message::Answer { number, body }) => {
+                    if let Some(id) = vanished(number, &body, &self.pending, self.shared) {
+                        let id = hex::encode(id);
+                        return End::Lost(format!("the token no longer holds the key {id}"));
+                    }
+                    if let Some(InFlight { job, .. }) = lock(&self.pending).remove(&number) {
+                        self.window.add_permits(1);
+                        self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+                        self.answered.fetch_add(1, Ordering::Relaxed);
+                        let (slot, number) = (self.slot.number, self.number);
+                        job.answer(body.map(|answer| Given { answer, slot, number }));
+                    }
+                }
+                Ok(Message::Lost { reason }) => return End::Lost(reason),
+                Err(reason) => return End::Died(reason),
+            }
+        }
+    }
+
+    /// Returns when the token is drained and nothing is in flight.
+    async fn drained(&self) {
+        self.shared.drained(self.slot.place, true).await;
+        let mut tick = tokio::time::interval(TICK_MIN);
+        while !lock(&self.pending).is_empty() {
+            tick.tick().await;
         }
     }
 }

@@ -4,6 +4,7 @@ mod jobs;
 mod link;
 mod shared;
 mod spawn;
+mod state;
 mod supervisor;
 
 pub(crate) use spawn::one_shot;
@@ -12,8 +13,9 @@ use crate::config::{Pin, TokenConfig, WorkerCommand};
 use crate::error::HsmError;
 use crate::key::{Algorithm, KeyInfo, KeySpec, TokenInfo};
 use crate::proto::{Answer, MAX_FRAME};
-use jobs::Op;
+use jobs::{Given, Op};
 use shared::Shared;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::DropGuard;
@@ -40,6 +42,8 @@ pub enum HsmState {
         /// What happened.
         error: HsmError,
     },
+    /// Taken out of use by an operator ([`Hsm::drain`]).
+    Drained,
     /// The PIN was refused; waits for [`Hsm::set_pin`].
     PinRefused {
         /// What the token said.
@@ -49,9 +53,37 @@ pub enum HsmState {
     Stopped,
 }
 
+/// One token and how to open it.
+#[derive(Clone, Debug)]
+pub struct TokenSetup {
+    /// What operators call it.
+    pub name: String,
+    /// How its workers are started.
+    pub command: WorkerCommand,
+    /// Which token, and how.
+    pub config: TokenConfig,
+    /// Its PIN.
+    pub pin: Pin,
+}
+
+/// One token.
+#[derive(Clone, Debug)]
+pub struct TokenStatus {
+    /// What operators call it.
+    pub name: String,
+    /// What it is doing: ready as soon as one of its workers is.
+    pub state: HsmState,
+    /// Since when.
+    pub since: SystemTime,
+    /// What it says about itself, as last seen.
+    pub token: Option<TokenInfo>,
+}
+
 /// One worker process.
 #[derive(Clone, Debug)]
 pub struct WorkerStatus {
+    /// Its token's number in [`HsmStatus::tokens`].
+    pub token: usize,
     /// What it is doing.
     pub state: HsmState,
     /// Since when.
@@ -67,8 +99,10 @@ pub struct WorkerStatus {
 pub struct HsmStatus {
     /// Ready as soon as one worker is.
     pub state: HsmState,
-    /// The token as last seen.
+    /// The first token that was seen, as last seen.
     pub token: Option<TokenInfo>,
+    /// Each token.
+    pub tokens: Vec<TokenStatus>,
     /// Each worker.
     pub workers: Vec<WorkerStatus>,
     /// Requests waiting for a worker.
@@ -87,7 +121,16 @@ impl Hsm {
         config: TokenConfig,
         pin: Pin,
     ) -> Result<Hsm, HsmError> {
-        let hsm = Self::start_in_background(command, config, pin)?;
+        Self::start_all(vec![TokenSetup { name: "token".to_owned(), command, config, pin }]).await
+    }
+
+    /// The same for several tokens that hold the same keys: any of them serves, and one may go.
+    ///
+    /// # Errors
+    /// [`HsmError::Config`], and why the last of them failed when all did. A refused PIN was tried
+    /// once on each.
+    pub async fn start_all(tokens: Vec<TokenSetup>) -> Result<Hsm, HsmError> {
+        let hsm = Self::all_in_background(tokens)?;
         hsm.first_outcome().await?;
         Ok(hsm)
     }
@@ -105,9 +148,24 @@ impl Hsm {
         config: TokenConfig,
         pin: Pin,
     ) -> Result<Hsm, HsmError> {
-        config.check()?;
-        let shared = Arc::new(Shared::new(command, config, pin));
-        for slot in 0..shared.config.workers {
+        let name = "token".to_owned();
+        Self::all_in_background(vec![TokenSetup { name, command, config, pin }])
+    }
+
+    fn all_in_background(tokens: Vec<TokenSetup>) -> Result<Hsm, HsmError> {
+        let mut names = BTreeSet::new();
+        for TokenSetup { name, config, .. } in &tokens {
+            config.check()?;
+            if !names.insert(name.clone()) {
+                let detail = format!("two tokens are called {name:?}");
+                return Err(HsmError::Config { detail });
+            }
+        }
+        if names.is_empty() {
+            return Err(HsmError::Config { detail: "no token is configured".to_owned() });
+        }
+        let shared = Arc::new(Shared::new(tokens));
+        for slot in shared.slots.clone() {
             shared.tasks.spawn(supervisor::run(Arc::clone(&shared), slot));
         }
         shared.tasks.close();
@@ -128,8 +186,12 @@ impl Hsm {
             let detail = "RSA-2048 keys are used, but no longer generated".to_owned();
             return Err(HsmError::Config { detail });
         }
-        let limit = self.shared.config.generate_deadline;
-        match self.shared.submit(Op::Generate(spec), limit).await? {
+        if self.shared.places.len() > 1 {
+            let detail = "keys are made on one token alone, and cloned to the others".to_owned();
+            return Err(HsmError::Config { detail });
+        }
+        let limit = self.shared.limit(|config| config.generate_deadline);
+        match self.ask(Op::Generate(spec), limit).await? {
             Answer::Key(Some(key)) => {
                 self.shared.pin_key(&key)?;
                 Ok(*key)
@@ -148,8 +210,7 @@ impl Hsm {
     /// [`HsmError::KeyChanged`] when another key answers to an identifier seen before,
     /// [`HsmError::KeyAmbiguous`], [`HsmError::NoPublicKey`], [`HsmError::Unavailable`].
     pub async fn find(&self, id: &[u8]) -> Result<Option<KeyInfo>, HsmError> {
-        let limit = self.shared.config.deadline;
-        match self.shared.submit(Op::Find { id: id.to_vec() }, limit).await? {
+        match self.ask(Op::Find { id: id.to_vec() }, self.deadline()).await? {
             Answer::Key(found) => {
                 found.iter().try_for_each(|key| self.shared.pin_key(key))?;
                 Ok(found.map(|key| *key))
@@ -177,7 +238,7 @@ impl Hsm {
     /// # Errors
     /// [`HsmError::Unavailable`] and what the token refuses.
     pub async fn keys(&self) -> Result<Vec<KeyInfo>, HsmError> {
-        match self.shared.submit(Op::Keys, self.shared.config.deadline).await? {
+        match self.ask(Op::Keys, self.deadline()).await? {
             Answer::Keys(keys) => Ok(keys),
             _ => Err(odd_answer()),
         }
@@ -193,22 +254,145 @@ impl Hsm {
     /// [`HsmError::KeyNotFound`], [`HsmError::Refused`], [`HsmError::TooLarge`] and
     /// [`HsmError::Unavailable`], after which signing the same again is harmless.
     pub async fn sign(&self, id: &[u8], tbs: impl Into<Vec<u8>>) -> Result<Vec<u8>, HsmError> {
-        let tbs = tbs.into();
+        Ok(self.signature(id, tbs.into()).await?.0)
+    }
+
+    /// Signs, and has the signature checked before anybody sees it. A worker whose signature does
+    /// not pass is not used again.
+    ///
+    /// # Errors
+    /// As [`Hsm::sign`]; [`HsmError::Unavailable`] when the signature is wrong.
+    pub async fn sign_with<T, E: std::fmt::Display>(
+        &self,
+        id: &[u8],
+        tbs: impl Into<Vec<u8>>,
+        check: impl FnOnce(&[u8]) -> Result<T, E>,
+    ) -> Result<T, HsmError> {
+        let (signature, slot, number) = self.signature(id, tbs.into()).await?;
+        check(&signature).map_err(|error| {
+            tracing::error!(%error, "the token signed wrongly");
+            self.shared.distrust(slot, number);
+            shared::unavailable(format!("the token signed wrongly: {error}"))
+        })
+    }
+
+    async fn signature(&self, id: &[u8], tbs: Vec<u8>) -> Result<(Vec<u8>, usize, u64), HsmError> {
         let limit = MAX_FRAME - 1024;
         if tbs.len() > limit {
             return Err(HsmError::TooLarge { len: tbs.len(), limit });
         }
         let op = Op::Sign { id: id.to_vec(), tbs };
-        match self.shared.submit(op, self.shared.config.deadline).await? {
-            Answer::Signature(signature) => Ok(signature),
+        let Given { answer, slot, number } = self.shared.submit(op, self.deadline()).await?;
+        match answer {
+            Answer::Signature(signature) => Ok((signature, slot, number)),
             _ => Err(odd_answer()),
         }
     }
 
-    /// Gives another PIN: after a refused one, or to have the next login use it after it was
-    /// changed on the token. Running workers stay logged in.
+    async fn ask(&self, op: Op, limit: Duration) -> Result<Answer, HsmError> {
+        Ok(self.shared.submit(op, limit).await?.answer)
+    }
+
+    fn deadline(&self) -> Duration {
+        self.shared.limit(|config| config.deadline)
+    }
+
+    /// Removes a key that was made to try a token, whose label begins with
+    /// [`crate::TRIAL_LABEL`]. No other is ever removed.
+    ///
+    /// # Errors
+    /// [`HsmError::Config`] when it is another key, and those of [`Hsm::find`].
+    pub async fn forget(&self, id: &[u8]) -> Result<(), HsmError> {
+        self.shared.forget_key(id);
+        match self.ask(Op::Forget { id: id.to_vec() }, self.deadline()).await? {
+            Answer::Key(None) => Ok(()),
+            _ => Err(odd_answer()),
+        }
+    }
+
+    /// Gives another PIN to all tokens: after a refused one, or to have the next login use it after
+    /// it was changed on the token. Running workers stay logged in.
     pub fn set_pin(&self, pin: Pin) {
-        self.shared.set_pin(pin);
+        for place in 0..self.shared.places.len() {
+            self.shared.set_pin(place, pin.clone());
+        }
+    }
+
+    /// Tries another PIN, once, on the token of this name (or the only one), with a worker of its
+    /// own. Only a PIN that holds is kept: from then on logins use it. Running workers stay logged
+    /// in throughout.
+    ///
+    /// # Errors
+    /// [`HsmError::Config`] when there is no such token, and why the login failed.
+    pub async fn try_pin(&self, token: Option<&str>, pin: Pin) -> Result<(), HsmError> {
+        let slot = self.slot_of(token)?;
+        let _turn = self.shared.place(slot).turn.lock().await;
+        link::Link::open(&self.shared, slot, &pin).await?.close().await;
+        self.shared.set_pin(slot.place, pin);
+        Ok(())
+    }
+
+    /// Opens the token of this name (or the only one) once more beside the workers that serve: the
+    /// module loads, the PIN holds, the keys are there and sign. Serving goes on.
+    ///
+    /// # Errors
+    /// As [`Hsm::try_pin`]. A token whose PIN was refused is not tried.
+    pub async fn probe(&self, token: Option<&str>) -> Result<TokenInfo, HsmError> {
+        let slot = self.slot_of(token)?;
+        let _turn = self.shared.place(slot).turn.lock().await;
+        if let Some(refused) = self.shared.pin_refused(slot.place) {
+            return Err(refused);
+        }
+        let (pin, number) = self.shared.pin(slot.place);
+        match link::Link::open(&self.shared, slot, &pin).await {
+            Ok(link) => {
+                let token = link.token.clone();
+                link.close().await;
+                Ok(token)
+            }
+            Err(error) => {
+                if error.is_pin() {
+                    self.shared.refuse_pin(slot.place, number, error.clone());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a token out of use for maintenance (`drained`), or back into it. What it has in flight
+    /// is finished, then its workers end. The last token that is ready is only drained by `force`.
+    ///
+    /// # Errors
+    /// [`HsmError::Config`] when there is no such token, or no other one is ready.
+    pub fn drain(&self, token: Option<&str>, drained: bool, force: bool) -> Result<(), HsmError> {
+        let place = self.slot_of(token)?.place;
+        let tokens = self.status().tokens;
+        let ready = |(other, token): (usize, &TokenStatus)| {
+            other != place && token.state == HsmState::Ready
+        };
+        if drained && !force && !tokens.iter().enumerate().any(ready) {
+            let name = &tokens[place].name;
+            let detail = format!("no other token than {name:?} is ready; it was not drained");
+            return Err(HsmError::Config { detail });
+        }
+        self.shared.set_drained(place, drained);
+        Ok(())
+    }
+
+    /// The first worker of a token.
+    fn slot_of(&self, token: Option<&str>) -> Result<shared::Slot, HsmError> {
+        let names: Vec<_> = self.shared.places.iter().map(|place| place.name.as_str()).collect();
+        let place = match token {
+            Some(wanted) => names.iter().position(|name| *name == wanted),
+            None => (names.len() == 1).then_some(0),
+        };
+        let slot = self.shared.slots.iter().find(|slot| Some(slot.place) == place);
+        slot.copied().ok_or_else(|| HsmError::Config {
+            detail: match token {
+                Some(wanted) => format!("no token is called {wanted:?}; there is {names:?}"),
+                None => format!("there are several tokens, name one of {names:?}"),
+            },
+        })
     }
 
     /// What the workers are doing.
@@ -232,7 +416,7 @@ impl Hsm {
                 HsmState::Ready => return Ok(()),
                 HsmState::PinRefused { error } => return Err(error),
                 HsmState::Stopped => return Err(HsmError::ShutDown),
-                HsmState::Starting | HsmState::Recovering { .. } => (),
+                HsmState::Starting | HsmState::Drained | HsmState::Recovering { .. } => (),
             }
             if changes.changed().await.is_err() {
                 return Err(HsmError::ShutDown);
@@ -258,7 +442,7 @@ impl Hsm {
                     return Err(error);
                 }
                 HsmState::Stopped => return Err(HsmError::ShutDown),
-                HsmState::Starting => (),
+                HsmState::Starting | HsmState::Drained => (),
             }
             if changes.changed().await.is_err() {
                 return Err(HsmError::ShutDown);

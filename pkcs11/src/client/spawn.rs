@@ -2,6 +2,7 @@
 
 use crate::config::{Pin, WorkerCommand};
 use crate::error::HsmError;
+use crate::locked::Locked;
 use crate::proto::{self, Hello, Job, MAX_FRAME, MAX_HELLO, Welcome};
 use std::ffi::OsStr;
 use std::io;
@@ -13,7 +14,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use zeroize::Zeroizing;
 
 /// A worker that has answered its greeting.
 pub(super) struct Greeted {
@@ -83,7 +83,7 @@ pub(super) async fn greet(
     };
 
     // One buffer of fixed size, so that no reallocation leaves a copy behind.
-    let mut frame = Zeroizing::new(vec![0; 4 + MAX_HELLO]);
+    let mut frame = Locked::zeroed(4 + MAX_HELLO);
     let hello = Hello { version: proto::VERSION, job };
     let len = postcard::to_slice(&hello, &mut frame[4..])
         .map_err(|_| HsmError::Config { detail: "paths and PIN are too long".to_owned() })?

@@ -2,17 +2,20 @@
 
 use super::HsmState;
 use super::link::{End, Link};
-use super::shared::{Shared, unavailable};
+use super::shared::{Shared, Slot, unavailable};
 use crate::error::HsmError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Longest pause between attempts: a token that returns is in use within two seconds.
+/// Longest pause between attempts, before jitter: a token that returns is in use within two
+/// seconds.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1200);
-/// A worker that served this long was well; its end is not counted against the next.
+/// A worker that served this long, or so many requests, was well; its end is not counted against
+/// the next.
 const WELL: Duration = Duration::from_secs(5);
+const WELL_SERVED: u64 = 8;
 
-pub(super) async fn run(shared: Arc<Shared>, slot: usize) {
+pub(super) async fn run(shared: Arc<Shared>, slot: Slot) {
     tokio::select! {
         () = supervise(&shared, slot) => (),
         // A start that is under way is dropped, and with it its process (kill_on_drop).
@@ -22,92 +25,128 @@ pub(super) async fn run(shared: Arc<Shared>, slot: usize) {
 }
 
 /// Ends when we stop and no connection is there to end in order.
-async fn stopped(shared: &Shared, slot: usize) {
+async fn stopped(shared: &Shared, slot: Slot) {
     shared.stop.cancelled().await;
-    let serving = shared.status().workers[slot].state == HsmState::Ready;
-    if serving {
+    if shared.worker(slot).pid.is_some() {
         std::future::pending::<()>().await;
     }
 }
 
-async fn supervise(shared: &Shared, slot: usize) {
+async fn supervise(shared: &Shared, slot: Slot) {
     let mut failures = 0;
     while !shared.stop.is_cancelled() {
-        if let Some(error) = shared.pin_refused() {
+        if shared.is_drained(slot.place) {
+            rest(shared, slot).await;
+            failures = 0;
+        }
+        if let Some(error) = shared.pin_refused(slot.place) {
             wait_for_pin(shared, slot, error).await;
             failures = 0;
         }
         let opened = {
-            let _turn = shared.turn.lock().await;
+            let _turn = shared.place(slot).turn.lock().await;
             // While we waited for our turn another worker's PIN, which is ours, may have failed.
-            if shared.pin_refused().is_some() {
+            if shared.pin_refused(slot.place).is_some() || shared.is_drained(slot.place) {
                 continue;
             }
-            let (pin, number) = shared.pin();
-            let opened = Link::open(shared, &pin).await;
+            let (pin, number) = shared.pin(slot.place);
+            let opened = Link::open(shared, slot, &pin).await;
             // Said before the turn is passed on, or the next worker would try the same PIN.
             if let Some(error) = opened.as_ref().err().filter(|error| error.is_pin()) {
-                tracing::error!(slot, %error, "HSM PIN refused; waiting for another");
-                shared.refuse_pin(number, error.clone());
+                let token = &shared.place(slot).name;
+                tracing::error!(token, %error, "HSM PIN refused; waiting for another");
+                shared.refuse_pin(slot.place, number, error.clone());
                 continue;
             }
             opened
         };
         let error = match opened {
-            Ok(link) => {
-                let since = Instant::now();
-                shared.set_token(link.token.clone());
-                shared.set_worker(slot, HsmState::Ready, link.pid());
-                tracing::info!(
-                    slot,
-                    pid = link.pid(),
-                    token = link.token.label,
-                    "HSM worker ready"
-                );
-                let reason = match link.serve(shared).await {
-                    End::Stopped => return,
-                    End::Lost(reason) | End::Died(reason) => reason,
-                };
-                tracing::warn!(slot, reason, "HSM worker lost, replacing it");
-                shared.set_worker(slot, HsmState::Starting, None);
-                if since.elapsed() >= WELL {
-                    failures = 0;
+            Ok(link) => match serve(shared, slot, link).await {
+                Served::Ended => continue,
+                Served::Lost { reason, well } => {
+                    if well {
+                        failures = 0;
+                    }
+                    if failures == 0 {
+                        failures = 1;
+                        continue;
+                    }
+                    unavailable(reason)
                 }
-                if failures == 0 {
-                    failures = 1;
-                    continue;
-                }
-                unavailable(reason)
-            }
+            },
             Err(error) => {
-                tracing::warn!(slot, %error, "HSM worker did not start");
+                tracing::warn!(token = shared.place(slot).name, %error, "HSM worker did not start");
                 error
             }
         };
         failures += 1;
         shared.set_worker(slot, HsmState::Recovering { error: error.clone() }, None);
-        if !shared.is_ready() {
-            shared.drain(&unavailable(error.to_string()));
-        }
+        shared.drain_if_nobody_comes(&unavailable(error.to_string()));
         tokio::time::sleep(pause(failures)).await;
     }
 }
 
-async fn wait_for_pin(shared: &Shared, slot: usize, error: HsmError) {
-    let mut changes = shared.changes();
-    shared.set_worker(slot, HsmState::PinRefused { error: error.clone() }, None);
-    if !shared.is_ready() {
-        shared.drain(&error);
-    }
-    while shared.pin_refused().is_some() && changes.changed().await.is_ok() {}
+enum Served {
+    /// In order: stopped, or drained.
+    Ended,
+    Lost {
+        reason: String,
+        well: bool,
+    },
+}
+
+async fn serve(shared: &Shared, slot: Slot, link: Link) -> Served {
+    let since = Instant::now();
+    shared.set_token(slot, link.token.clone());
+    shared.set_worker(slot, HsmState::Ready, link.pid());
+    let token = &shared.place(slot).name;
+    tracing::info!(token, pid = link.pid(), label = link.token.label, "HSM worker ready");
+    let (end, answered) = link.serve(shared, slot).await;
+    let reason = match end {
+        End::Stopped | End::Drained => return Served::Ended,
+        End::Lost(reason) | End::Died(reason) => reason,
+    };
+    tracing::warn!(token, reason, "HSM worker lost, replacing it");
+    shared.set_worker(slot, HsmState::Starting, None);
+    Served::Lost { reason, well: answered >= WELL_SERVED || since.elapsed() >= WELL }
+}
+
+/// Waits until the token is taken back into use.
+async fn rest(shared: &Shared, slot: Slot) {
+    shared.set_worker(slot, HsmState::Drained, None);
+    shared.drain_if_nobody_comes(&unavailable("every token is drained".to_owned()));
+    shared.drained(slot.place, false).await;
     shared.set_worker(slot, HsmState::Starting, None);
 }
 
-/// Doubles from 50 ms, with up to a quarter more at random so that many do not knock at once.
+async fn wait_for_pin(shared: &Shared, slot: Slot, error: HsmError) {
+    shared.set_worker(slot, HsmState::PinRefused { error: error.clone() }, None);
+    shared.drain_if_nobody_comes(&error);
+    shared.another_pin(slot.place).await;
+    shared.set_worker(slot, HsmState::Starting, None);
+}
+
+/// Doubles from 50 ms, with up to a quarter more at random so that many do not knock at once. The
+/// first failure is the one that took a worker away, and costs no pause.
 fn pause(failures: u32) -> Duration {
-    let base = Duration::from_millis(50 << failures.min(5)).min(LONGEST_PAUSE);
+    let doubled = failures.saturating_sub(2).min(5);
+    let base = Duration::from_millis(50 << doubled).min(LONGEST_PAUSE);
     let mut random = [0; 1];
     // Without randomness there is no jitter; nothing else depends on it.
     let _ = getrandom::fill(&mut random);
     base + base * u32::from(random[0]) / 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_returns_is_tried_within_two_seconds() {
+        for failures in 0..1000 {
+            assert!(pause(failures) <= Duration::from_millis(1500), "{failures}");
+        }
+        assert!(pause(2) < Duration::from_millis(63));
+        assert!(pause(9) >= LONGEST_PAUSE);
+    }
 }

@@ -4,6 +4,7 @@
 //! Its standard output belongs to the protocol, so before a module is loaded the real output is
 //! moved away and descriptor 1 points at standard error; vendors' libraries do print.
 
+mod care;
 mod output;
 mod provision;
 mod queue;
@@ -14,7 +15,9 @@ mod token;
 use crate::HsmError;
 use crate::config::{Backend, Pin};
 use crate::harden;
+use crate::locked::Locked;
 use crate::proto::{self, Hello, Job, MAX_HELLO, Welcome};
+use care::Care;
 use output::Output;
 use queue::{Op, Requests};
 use signer::{Fault, Holding};
@@ -24,7 +27,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use zeroize::Zeroizing;
 
 /// How long the end waits for calls into the module that are still running.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -55,7 +57,7 @@ fn serve() -> io::Result<()> {
     if len > MAX_HELLO {
         return Err(io::Error::other(format!("greeting of {len} bytes")));
     }
-    let mut frame = Zeroizing::new(vec![0; len]);
+    let mut frame = Locked::zeroed(len);
     input.read_exact(&mut frame)?;
     let hello: Hello<'_> = postcard::from_bytes(&frame)
         .map_err(|_| io::Error::other("greeting not understood; is this started by hand?"))?;
@@ -69,14 +71,17 @@ fn serve() -> io::Result<()> {
         Job::InitToken { module, label, so_pin, pin } => {
             provision::init_token(&module, label, so_pin, pin).map(Welcome::Token)
         }
-        Job::Serve { backend, sessions, pin } => {
+        Job::Serve { backend, sessions, keep_alive, memory, pin } => {
             let pin = Pin::new(pin.to_owned());
             let held = hold(&backend, sessions as usize, &pin);
             // From here on the PIN exists only in the authority.
             drop(pin);
             drop(frame);
             match held {
-                Ok(holding) => return requests(input, output, holding),
+                Ok(holding) => {
+                    let care = Care { keep_alive, memory };
+                    return requests(input, output, holding, care);
+                }
                 Err(error) => Err(error),
             }
         }
@@ -100,12 +105,16 @@ fn hold(backend: &Backend, sessions: usize, pin: &Pin) -> Result<Holding, HsmErr
     }
 }
 
-fn requests(input: File, output: Arc<Output>, holding: Holding) -> io::Result<()> {
-    output.frame(&Welcome::Ready { token: holding.token })?;
+fn requests(input: File, output: Arc<Output>, holding: Holding, care: Care) -> io::Result<()> {
+    let Holding { token, signers, keep_alive, finish } = holding;
+    output.frame(&Welcome::Ready { token })?;
     let requests = Arc::new(Requests::new(input));
     let (ended, all_ended) = mpsc::channel::<io::Result<()>>();
-    for (number, mut signer) in holding.signers.into_iter().enumerate() {
+    let mut sessions = Vec::new();
+    for (number, signer) in signers.into_iter().enumerate() {
         let (requests, output) = (Arc::clone(&requests), Arc::clone(&output));
+        let session = Arc::new(care::Session::new(signer));
+        sessions.push(Arc::clone(&session));
         let ended = ended.clone();
         std::thread::Builder::new().name(format!("session-{number}")).spawn(move || {
             let outcome = loop {
@@ -118,15 +127,26 @@ fn requests(input: File, output: Arc<Output>, holding: Holding) -> io::Result<()
                     output.flush();
                 }
                 let start = Instant::now();
-                let body = match signer.carry_out(&work) {
+                let body = match session.carry_out(&work) {
                     Ok(answer) => Ok(answer),
                     Err(Fault::Answer(error)) => Err(error),
                     Err(Fault::Lost { reason }) => output.lost(reason),
                 };
                 output.answer(work.number, body, start.elapsed(), &requests);
+                care.weigh(work.number, &output);
             };
             let _ = ended.send(outcome);
-            drop(signer);
+            drop(session);
+            drop(ended);
+        })?;
+    }
+    // Ends when its sender is dropped.
+    let (caring, stop) = mpsc::channel::<()>();
+    {
+        let (output, ended) = (Arc::clone(&output), ended.clone());
+        std::thread::Builder::new().name("keep-alive".to_owned()).spawn(move || {
+            care.keep_alive(&stop, &sessions, keep_alive, &output);
+            drop(sessions);
             drop(ended);
         })?;
     }
@@ -134,6 +154,7 @@ fn requests(input: File, output: Arc<Output>, holding: Holding) -> io::Result<()
 
     // The first that finds the end of the input tells of it, or of what it does not understand.
     let mut outcome = all_ended.recv().unwrap_or(Ok(()));
+    drop(caring);
 
     // The authority closed the pipe or is gone. A module that does not come back is left behind
     // with the process; running its destructors under a live call would crash.
@@ -146,7 +167,7 @@ fn requests(input: File, output: Arc<Output>, holding: Holding) -> io::Result<()
                 rustix::process::kill_process(me, rustix::process::Signal::KILL)?;
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
-                (holding.finish)();
+                finish();
                 return Ok(());
             }
         }

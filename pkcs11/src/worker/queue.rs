@@ -18,6 +18,7 @@ pub(super) enum Op {
     Find { id: Vec<u8> },
     Keys,
     Generate(KeySpec),
+    Forget { id: Vec<u8> },
 }
 
 /// First in, first out, to whichever session is free.
@@ -74,6 +75,7 @@ impl<R: Read> Input<R> {
             proto::Op::Find { id } => Op::Find { id: id.to_vec() },
             proto::Op::Keys => Op::Keys,
             proto::Op::Generate(spec) => Op::Generate(spec),
+            proto::Op::Forget { id } => Op::Forget { id: id.to_vec() },
         };
         Ok(Some(Work { number: request.number, op }))
     }

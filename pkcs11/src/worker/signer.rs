@@ -23,6 +23,8 @@ impl From<HsmError> for Fault {
 pub(super) struct Holding {
     pub(super) token: TokenInfo,
     pub(super) signers: Vec<Box<dyn Signer>>,
+    /// Keeps up what no signer does.
+    pub(super) keep_alive: Box<dyn FnMut() -> Result<(), Fault> + Send>,
     /// Called after all signers are gone.
     pub(super) finish: Box<dyn FnOnce()>,
 }
@@ -34,6 +36,11 @@ pub(super) trait Signer: Send {
     fn find(&mut self, id: &[u8]) -> Result<Option<KeyInfo>, Fault>;
     fn keys(&mut self) -> Result<Vec<KeyInfo>, Fault>;
     fn generate(&mut self, spec: &KeySpec) -> Result<KeyInfo, Fault>;
+    /// Removes a key whose label begins with [`crate::TRIAL_LABEL`], and no other.
+    fn forget(&mut self, id: &[u8]) -> Result<(), Fault>;
+    /// Uses the session, so that the token does not take it for idle, and sees whether it is as it
+    /// was.
+    fn keep_alive(&mut self) -> Result<(), Fault>;
 }
 
 impl dyn Signer {
@@ -42,7 +49,14 @@ impl dyn Signer {
             Op::Sign { id, tbs } => self.sign(id, tbs).map(Answer::Signature),
             Op::Find { id } => self.find(id).map(|key| Answer::Key(key.map(Box::new))),
             Op::Keys => self.keys().map(Answer::Keys),
+            Op::Forget { id } => self.forget(id).map(|()| Answer::Key(None)),
             Op::Generate(spec) => self.generate(spec).map(|key| Answer::Key(Some(Box::new(key)))),
         }
     }
+}
+
+/// The answer about a key that is not ours to remove.
+pub(super) fn not_a_trial_key(label: &str) -> Fault {
+    let detail = format!("the key «{label}» was not made to try the token; it is not removed");
+    Fault::Answer(HsmError::Config { detail })
 }

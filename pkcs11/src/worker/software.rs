@@ -3,7 +3,7 @@
 //! One file per key, `<CKA_ID in hex>.pem`: a line with the label, then PKCS#8 (RFC 5958) as PEM,
 //! which `openssl pkey` reads. Folder 0700, files 0600, written once and never changed.
 
-use super::signer::{Fault, Holding, Signer};
+use super::signer::{Fault, Holding, Signer, not_a_trial_key};
 use crate::HsmError;
 use crate::key::{Algorithm, KeyInfo, KeySpec, Protection, TokenInfo};
 use crate::spki;
@@ -41,7 +41,7 @@ pub(super) fn open(dir: &Path, sessions: usize) -> Result<Holding, HsmError> {
             Box::new(folder) as Box<dyn Signer>
         })
         .collect();
-    Ok(Holding { token, signers, finish: Box::new(|| ()) })
+    Ok(Holding { token, signers, keep_alive: Box::new(|| Ok(())), finish: Box::new(|| ()) })
 }
 
 struct Folder {
@@ -222,6 +222,21 @@ impl Signer for Folder {
         let loaded =
             self.load(&spec.id)?.ok_or_else(|| HsmError::KeyNotFound { id: spec.id.to_vec() })?;
         Ok(loaded.info.clone())
+    }
+
+    fn forget(&mut self, id: &[u8]) -> Result<(), Fault> {
+        let loaded = self.load(id)?.ok_or_else(|| HsmError::KeyNotFound { id: id.to_vec() })?;
+        if !loaded.info.label.starts_with(crate::TRIAL_LABEL) {
+            return Err(not_a_trial_key(&loaded.info.label));
+        }
+        let path = self.path(id);
+        fs::remove_file(&path).map_err(|error| key_file(&path, error))?;
+        self.loaded.remove(id);
+        Ok(())
+    }
+
+    fn keep_alive(&mut self) -> Result<(), Fault> {
+        Ok(())
     }
 }
 

@@ -4,13 +4,14 @@ use super::signer::{Holding, Signer};
 use crate::HsmError;
 use crate::config::{Pin, TokenSelector};
 use crate::key::TokenInfo;
-use crate::recovery::{Recovery, code_name, describe};
+use crate::recovery::{Action, Recovery, Stage, code_name, describe};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Limit, Slot};
 use secrecy::SecretString;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 mod fast;
@@ -119,7 +120,7 @@ pub(super) fn open(
 ) -> Result<Holding, HsmError> {
     let context = load(module)?;
     let (slot, token) = choose(&context, wanted)?;
-    // This session is never used nor closed: with the last one the login would go.
+    // This session serves no request and is never closed: with the last one the login would go.
     let anchor = context.open_ro_session(slot).map_err(while_opening)?;
     log_in(&context, slot, &anchor, &token, pin)?;
 
@@ -139,12 +140,27 @@ pub(super) fn open(
             Err(error) => return Err(while_opening(error)),
         }
     }
+    let anchor = Arc::new(Mutex::new(anchor));
+    let kept = Arc::clone(&anchor);
+    let again = context.clone();
+    let keep_alive = Box::new(move || {
+        let mut anchor = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Err(error) = anchor.get_session_info() else { return Ok(()) };
+        if Action::of_error(Stage::Serving, &error) == Action::NewSession
+            && let Ok(fresh) = again.open_ro_session(slot)
+        {
+            // The login is held by the other sessions meanwhile; if not, they find out.
+            *anchor = fresh;
+            return Ok(());
+        }
+        Err(session::lost(&error))
+    });
     let finish = Box::new(move || {
         drop(anchor);
         // Nothing is left to do about a module that does not finalise.
         let _ = context.finalize();
     });
-    Ok(Holding { token, signers, finish })
+    Ok(Holding { token, signers, keep_alive, finish })
 }
 
 fn log_in(
@@ -183,7 +199,7 @@ fn log_in(
             Err(HsmError::PinExpired)
         }
         Err(Error::Pkcs11(RvError::UserPinNotInitialized, _)) => Err(HsmError::PinNotSet),
-        Err(Error::Pkcs11(code, _)) if Recovery::of(code) == Recovery::NeverRetry => {
+        Err(Error::Pkcs11(code, _)) if Action::of(Stage::Login, code) == Action::AwaitOperator => {
             let final_try =
                 context.get_token_info(slot).is_ok_and(|info| info.user_pin_final_try());
             Err(HsmError::PinWrong { code: code_name(code), final_try })
@@ -195,11 +211,17 @@ fn log_in(
 /// An error while the token is opened. What may pass is `Unavailable`: the supervisor tries again.
 pub(super) fn while_opening(error: Error) -> HsmError {
     let (function, code) = describe(&error);
-    match Recovery::of_error(&error) {
-        Recovery::Permanent | Recovery::NeverRetry => HsmError::Refused { function, code },
-        _ => HsmError::Unavailable {
+    match &error {
+        // Tried again, too, but whoever starts by hand is told that waiting will hardly help.
+        Error::Pkcs11(error, _)
+            if matches!(Recovery::of(*error), Recovery::Permanent | Recovery::NeverRetry) =>
+        {
+            HsmError::Refused { function, code }
+        }
+        Error::Pkcs11(..) => HsmError::Unavailable {
             retry_after: Duration::from_secs(1),
             reason: format!("{function} returned {code}"),
         },
+        _ => HsmError::Refused { function, code },
     }
 }

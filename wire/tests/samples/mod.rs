@@ -18,8 +18,8 @@ use wire::leaf::{Leaf, LeafKind, blinded_id, blinding_commitment, blinding_key, 
 use wire::problem::{Problem, ProblemCode};
 use wire::rules::Rules;
 use wire::socket::{
-    Hello, IfMatch, PageRequest, Peer, Request, RequestBody, Response, ResponseBody, Signed,
-    VERSION, Welcome,
+    Hello, PageRequest, Peer, Request, RequestBody, Response, ResponseBody, Signed, VERSION,
+    Welcome,
 };
 use wire::statement::{Role, SignatureAlgorithm, SignedStatement, Statement};
 use wire::trust::TrustFile;
@@ -469,21 +469,9 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
     let peer = Peer { spki: ByteBuf::from(spki()), name: "agent".into() };
     let request = |body| {
         let peer = Some(peer.clone());
-        let if_match = match &body {
-            RequestBody::Issue { .. } => Some(IfMatch::Any),
-            RequestBody::Ask { .. } => Some(IfMatch::Heads(vec![Hash32::of(b"head")])),
-            _ => None,
-        };
         (
             name(&body),
-            Request {
-                id: 300,
-                request_id: "r-1".into(),
-                deadline_ms: 30_000,
-                peer,
-                if_match,
-                body,
-            },
+            Request { id: 300, request_id: "r-1".into(), deadline_ms: 30_000, peer, body },
         )
     };
     bodies.into_iter().map(request).collect()

@@ -89,6 +89,16 @@ fn handles(
     session.find_objects(&template)
 }
 
+/// Removes both halves of a key.
+pub(super) fn destroy(session: &Session, id: &[u8]) -> Result<(), Error> {
+    for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+        for handle in handles(session, class, Some(id))? {
+            session.destroy_object(handle)?;
+        }
+    }
+    Ok(())
+}
+
 /// A problem while a key is read.
 pub(super) enum ReadFault {
     Token(Error),

@@ -1,17 +1,17 @@
 //! One PKCS#11 session and what it knows about keys, healed in place where that is possible.
 
-use super::super::signer::{Fault, Signer};
+use super::super::signer::{Fault, Signer, not_a_trial_key};
 use super::fast::Functions;
 use super::keys::{self, ReadFault};
 use crate::HsmError;
-use crate::key::{Algorithm, KeyInfo, KeySpec, TokenInfo};
-use crate::recovery::{Recovery, describe};
+use crate::key::{Algorithm, KeyInfo, KeySpec, TRIAL_LABEL, TokenInfo};
+use crate::recovery::{Action, Stage, describe};
 use aws_lc_rs::digest::{SHA256, SHA384, digest};
-use cryptoki::context::Pkcs11;
-use cryptoki::error::Error;
+use cryptoki::context::{Function, Pkcs11};
+use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::MechanismType;
 use cryptoki::object::ObjectHandle;
-use cryptoki::session::Session;
+use cryptoki::session::{Session, SessionState};
 use cryptoki::slot::Slot;
 use cryptoki_sys::{CK_MECHANISM_TYPE, CKM_ECDSA, CKM_EDDSA, CKM_RSA_PKCS};
 use std::collections::HashMap;
@@ -34,6 +34,8 @@ pub(super) struct TokenSession {
     token: TokenInfo,
     mechanisms: Arc<[MechanismType]>,
     functions: Functions,
+    /// The token wants a login, and had one when this was opened.
+    login: bool,
     session: Session,
     /// Handles by CKA_ID; they die with the session.
     known: HashMap<Vec<u8>, Known>,
@@ -86,6 +88,7 @@ impl TokenSession {
             token: token.clone(),
             mechanisms: mechanisms.into(),
             functions,
+            login: context.get_token_info(slot)?.login_required(),
             session: context.open_ro_session(slot)?,
             known: HashMap::new(),
         })
@@ -103,9 +106,9 @@ impl TokenSession {
                 Err(Failed::Answer(error)) => return Err(Fault::Answer(error)),
                 Err(Failed::Token(error)) => error,
             };
-            match Recovery::of_error(&error) {
-                Recovery::RetryHere if here < RETRIES_HERE => here += 1,
-                Recovery::RetryHere | Recovery::NewSession if sessions < NEW_SESSIONS => {
+            match Action::of_error(Stage::Serving, &error) {
+                Action::RetryHere if here < RETRIES_HERE => here += 1,
+                Action::RetryHere | Action::NewSession if sessions < NEW_SESSIONS => {
                     sessions += 1;
                     here = 0;
                     self.known.clear();
@@ -114,16 +117,15 @@ impl TokenSession {
                         Err(error) => return Err(lost(&error)),
                     }
                 }
-                Recovery::Permanent => {
+                Action::Refuse => {
                     let (function, code) = describe(&error);
                     return Err(Fault::Answer(HsmError::Refused { function, code }));
                 }
-                // A PIN code from a call that takes no PIN says that the login is gone.
-                Recovery::RetryHere
-                | Recovery::NewSession
-                | Recovery::Relogin
-                | Recovery::Reinitialise
-                | Recovery::NeverRetry => return Err(lost(&error)),
+                Action::GoOn
+                | Action::RetryHere
+                | Action::NewSession
+                | Action::Replace
+                | Action::AwaitOperator => return Err(lost(&error)),
             }
         }
     }
@@ -218,7 +220,14 @@ impl Signer for TokenSession {
 
     fn find(&mut self, id: &[u8]) -> Result<Option<KeyInfo>, Fault> {
         self.healed(|this| match this.handle(id)? {
-            Some(handle) => Ok(Some(keys::read(&this.session, &this.token, handle)?)),
+            Some(handle) => {
+                let key = keys::read(&this.session, &this.token, handle)?;
+                if key.id == id {
+                    return Ok(Some(key));
+                }
+                let code = format!("CKA_ID {} of another key", hex::encode(key.id));
+                Err(HsmError::Refused { function: "C_GetAttributeValue".to_owned(), code }.into())
+            }
             None => Ok(None),
         })
     }
@@ -241,13 +250,42 @@ impl Signer for TokenSession {
     fn generate(&mut self, spec: &KeySpec) -> Result<KeyInfo, Fault> {
         self.healed(|this| this.generate_once(spec))
     }
+
+    fn forget(&mut self, id: &[u8]) -> Result<(), Fault> {
+        let key = self.find(id)?.ok_or_else(|| HsmError::KeyNotFound { id: id.to_vec() })?;
+        if !key.label.starts_with(TRIAL_LABEL) {
+            return Err(not_a_trial_key(&key.label));
+        }
+        self.known.remove(id);
+        self.healed(|this| {
+            let writing = this.context.open_rw_session(this.slot)?;
+            Ok(keys::destroy(&writing, id)?)
+        })
+    }
+
+    fn keep_alive(&mut self) -> Result<(), Fault> {
+        let known = self.known.keys().next().cloned();
+        self.healed(|this| {
+            let state = this.session.get_session_info()?.session_state();
+            if matches!(state, SessionState::RoPublic | SessionState::RwPublic) && this.login {
+                return Err(
+                    Error::Pkcs11(RvError::UserNotLoggedIn, Function::GetSessionInfo).into()
+                );
+            }
+            // Some modules answer the first from what they remember; this one asks the token.
+            if let Some(id) = &known {
+                this.handle(id)?;
+            }
+            Ok(())
+        })
+    }
 }
 
 fn no_mechanism(mechanism: &str, algorithm: Algorithm) -> HsmError {
     HsmError::NoMechanism { mechanism: mechanism.to_owned(), algorithm: algorithm.to_string() }
 }
 
-fn lost(error: &Error) -> Fault {
+pub(super) fn lost(error: &Error) -> Fault {
     let (function, code) = describe(error);
     Fault::Lost { reason: format!("{function} returned {code}") }
 }
