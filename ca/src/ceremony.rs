@@ -71,6 +71,9 @@ pub struct Plan {
     pub agents: Vec<Keyholder>,
     /// Algorithm of root and issuing keys.
     pub key: KeyChoice,
+    /// The log that this one takes the place of: SHA-256 of what its last checkpoint's signatures
+    /// are over.
+    pub continues: Option<Hash32>,
 }
 
 /// An installation that has begun.
@@ -182,7 +185,7 @@ pub async fn begin(
         providers: Vec::new(),
         cosigners: Vec::new(),
         keys,
-        previous_log: None,
+        previous_log: plan.continues,
         escrow: None,
     };
     let event = Event {

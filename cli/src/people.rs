@@ -23,4 +23,6 @@ mod shown;
 mod signer;
 pub(crate) mod standing;
 pub(crate) mod switch;
+pub(crate) mod trust;
 pub(crate) mod verify;
+pub(crate) mod watch;

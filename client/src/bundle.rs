@@ -301,8 +301,10 @@ pub fn verify(
 
     let blinding_key = fixed("blinding key", &bundle.blinding_key)?;
     let blinded = blinded_id(&blinding_key, uid);
-    let head = head(bundle, size, root, &blinded)?;
-    let timeline = timeline(trust, bundle, size, root)?;
+    let map_root = map_root(&bundle.map_leaf, &bundle.map_leaf_proof, size, root)?;
+    let head = head(bundle, map_root, &blinded)?;
+    let timeline =
+        timeline(trust, &bundle.installation, &bundle.installation_proof, map_root, size, root)?;
     let (mut history, mut latest) = match known {
         None => (History::new(uid.clone()), None),
         Some(known) if known.history.uid() == uid => {
@@ -364,14 +366,16 @@ pub(crate) fn fixed(part: &'static str, blob: &Blob) -> Result<[u8; 32], BundleE
 
 /// The installation through time: from the genesis event that the trust file names to where the
 /// map says that it is.
-fn timeline(
+pub(crate) fn timeline(
     trust: &Trust,
-    bundle: &Bundle,
+    events: &[BundleEvent],
+    proof: &Blob,
+    map_root: Hash32,
     size: u64,
     root: Hash32,
 ) -> Result<Timeline, BundleError> {
     let nobody = Hash32::from_bytes([0; 32]);
-    let mut events = bundle.installation.iter();
+    let mut events = events.iter();
     let first = events.next().ok_or(BundleError::NoGenesis)?;
     let (genesis, leaf, _) = event(first, size, root, &nobody)?;
     let (expected, found) = (trust.genesis(), genesis.hash());
@@ -383,13 +387,9 @@ fn timeline(
         let (event, leaf, evidence) = event(entry, size, root, &nobody)?;
         timeline.apply(entry.leaf_index, &event, leaf, &evidence)?;
     }
-    let map_root = Leaf::from_canonical(&bundle.map_leaf.0)?.commitment;
-    let proven = MapProof::from_bytes(&bundle.installation_proof.0)
+    let proven = MapProof::from_bytes(&proof.0)
         .and_then(|map| map.check(map_root, &installation_position()))
-        .map_err(|source| {
-            let what = "the installation is not in the map".to_owned();
-            BundleError::Proof { what, source }
-        })?;
+        .map_err(unproven("the installation is not in the map"))?;
     let installation = timeline.current().installation();
     if proven != installation.proven_head() {
         return Err(BundleError::OtherInstallation { sequence: installation.sequence() });
@@ -397,22 +397,32 @@ fn timeline(
     Ok(timeline)
 }
 
-/// The head, proven by the map whose root is the checkpoint's last leaf.
-fn head(bundle: &Bundle, size: u64, root: Hash32, blinded: &Hash32) -> Result<Head, BundleError> {
-    let proof = |what: &str| {
-        let what = what.to_owned();
-        move |source| BundleError::Proof { what, source }
-    };
-    let map_leaf = Leaf::from_canonical(&bundle.map_leaf.0)?;
-    if map_leaf.kind != LeafKind::MapRoot || size == 0 {
+fn unproven(what: &str) -> impl FnOnce(ProofError) -> BundleError {
+    move |source| BundleError::Proof { what: what.to_owned(), source }
+}
+
+/// The map's root, which the checkpoint's last leaf holds.
+pub(crate) fn map_root(
+    leaf: &Blob,
+    proof: &[Hash32],
+    size: u64,
+    root: Hash32,
+) -> Result<Hash32, BundleError> {
+    let leaf = Leaf::from_canonical(&leaf.0)?;
+    if leaf.kind != LeafKind::MapRoot || size == 0 {
         return Err(BundleError::MapLeaf);
     }
-    check_inclusion(&bundle.map_leaf_proof, size, root, size - 1, map_leaf.leaf_hash())
-        .map_err(proof("the map's root is not in the checkpoint"))?;
+    check_inclusion(proof, size, root, size - 1, leaf.leaf_hash())
+        .map_err(unproven("the map's root is not in the checkpoint"))?;
+    Ok(leaf.commitment)
+}
+
+/// The head, proven by the map.
+fn head(bundle: &Bundle, map_root: Hash32, blinded: &Hash32) -> Result<Head, BundleError> {
     let head = Head::from_canonical(&bundle.head.0)?;
     let value = MapProof::from_bytes(&bundle.map_proof.0)
-        .and_then(|map| map.check(map_leaf.commitment, blinded))
-        .map_err(proof("the head is not in the map"))?;
+        .and_then(|map| map.check(map_root, blinded))
+        .map_err(unproven("the head is not in the map"))?;
     let expected = head.hash();
     if value != Some(expected) {
         let found = value.map_or_else(|| "nothing".to_owned(), |value| value.to_string());

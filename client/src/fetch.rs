@@ -163,11 +163,7 @@ impl MaterialError {
             Self::Fetch(e) => e.exit_code(),
             Self::Refused(e) => e.exit_code(),
             Self::Unproven { source, .. } => source.exit_code(),
-            Self::Log { source, .. } => match &**source {
-                LogError::Fetch(error) => error.exit_code(),
-                LogError::Older { .. } => 16,
-                LogError::Forked { .. } | LogError::Unproven(_) => 15,
-            },
+            Self::Log { source, .. } => source.exit_code(),
         }
     }
 }

@@ -10,7 +10,7 @@
 //! * [`bundle`], [`log`], [`audit`]: what the log proves of an identity, over time, and as a whole.
 //! * [`statement`]: what people sign; [`switch`]: what an officer looks at before she does.
 //! * [`moves`]: what a proven history says of a key that is not the one known.
-//! * [`news`]: what happened to one's own identity;
+//! * [`news`], [`watch`]: what happened to one's own identity;
 //! * [`fetch`]: talking to a server.
 //! * [`online`]: fetching what anybody's chain lacks, from addresses that strangers chose.
 //! * [`share`]: all of that for a list of people.
@@ -35,3 +35,4 @@ pub mod share;
 pub mod statement;
 pub mod switch;
 pub mod trust;
+pub mod watch;

@@ -64,6 +64,18 @@ pub enum LogError {
     Fetch(#[from] FetchError),
 }
 
+impl LogError {
+    /// The command line's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Fetch(error) => error.exit_code(),
+            Self::Older { .. } => 16,
+            Self::Forked { .. } | Self::Unproven(_) => 15,
+        }
+    }
+}
+
 /// Demands that a checkpoint, whose signature was verified, continues the one seen before; the
 /// proof is made of the server's tiles.
 ///

@@ -137,7 +137,7 @@ impl Own {
 }
 
 /// What there is to say of an event; nothing of what changes nothing.
-fn told(event: &Event) -> Option<News> {
+pub(crate) fn told(event: &Event) -> Option<News> {
     use EventKind as K;
     let body = event.body.as_bytes();
     let (veto, suspend, recover) = (Some("veto"), Some("suspend"), Some("recover"));

@@ -1,6 +1,8 @@
 //! The trust file, read once: root, log key and quorum are what they should be, or there is no
 //! [`Trust`]. Every checkpoint that this client believes was opened here.
 
+mod succession;
+
 use path::{Certificate, ParseError};
 use tlog::note::{Checkpoint, LogKey, NoteError, SignedCheckpoint};
 use tlog::quorum::{PolicyError, Quorum, QuorumError};
@@ -8,6 +10,8 @@ use wire::Hash32;
 use wire::trust::{TrustError, TrustFile};
 
 use crate::log::Seen;
+
+pub use succession::{SuccessionError, succession, successor};
 
 /// Why a trust file is of no use.
 #[derive(Debug, thiserror::Error)]

@@ -261,7 +261,8 @@ fn duration(text: &str) -> Option<u64> {
 }
 
 /// Seconds as a text, in the greatest unit that divides them.
-pub(crate) fn duration_text(seconds: u64) -> String {
+#[must_use]
+pub fn duration_text(seconds: u64) -> String {
     let units = [(DAY, 'd'), (HOUR, 'h'), (MINUTE, 'm')];
     let fits = units.iter().find(|(unit, _)| seconds != 0 && seconds.is_multiple_of(*unit));
     fits.map_or_else(|| format!("{seconds}s"), |(unit, name)| format!("{}{name}", seconds / unit))

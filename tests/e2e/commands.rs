@@ -6,3 +6,5 @@ mod installation;
 mod moves;
 mod standing;
 mod switch;
+mod trust;
+mod watch;

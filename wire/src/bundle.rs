@@ -69,6 +69,27 @@ pub struct BundleEvent {
     pub proof: Vec<Hash32>,
 }
 
+/// A trust file that takes the place of an earlier one, with the proof that it may: the
+/// installation's events under a checkpoint that the earlier file's quorum co-signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Succession {
+    /// Format version, 1.
+    pub avouch_succession: u8,
+    /// The new trust file, text.
+    pub trust: String,
+    /// As in a [`Bundle`].
+    pub installation: Vec<BundleEvent>,
+    /// As in a [`Bundle`].
+    pub installation_proof: Blob,
+    /// As in a [`Bundle`].
+    pub map_leaf: Blob,
+    /// As in a [`Bundle`].
+    pub map_leaf_proof: Vec<Hash32>,
+    /// As in a [`Bundle`].
+    pub checkpoint: String,
+}
+
 /// First line of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

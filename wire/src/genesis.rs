@@ -129,7 +129,7 @@ pub struct Genesis {
     pub cosigners: Vec<Cosigner>,
     /// Root, issuing and log keys with their attributes.
     pub keys: Vec<InstallationKey>,
-    /// The log before this one, by the hash of its last checkpoint.
+    /// The log before this one, by SHA-256 of its last checkpoint's text, without signatures.
     #[asn1(context_specific = "0", optional = "true", tag_mode = "EXPLICIT")]
     pub previous_log: Option<Hash32>,
     /// The organisation's escrow certificate, DER.

@@ -88,6 +88,7 @@ impl Base {
                 officers: Vec::new(),
                 agents: Vec::new(),
                 key: KeyChoice::P256,
+                continues: None,
             };
             ceremony::begin(&store, &hsm, &hsm, plan, &Clock::system()).await.expect("it begins");
             store.close().await;

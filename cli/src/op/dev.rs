@@ -102,6 +102,7 @@ pub(crate) fn run(args: &Dev) -> Result<(), Failure> {
             officers: officers(&dir)?,
             agents: vec![agent],
             key: args.key.choice(),
+            continues: None,
         };
         crate::runtime()?.block_on(init::begin(&config, plan))?;
     }

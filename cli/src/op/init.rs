@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use ca::ceremony::{self, KeyChoice, Plan};
 use ca::clock::Clock;
 use clap::{Args, ValueEnum};
-use wire::Realm;
+use tlog::witness::AnyCheckpoint;
 use wire::rules::Rules;
 use wire::trust::TrustFile;
+use wire::{Hash32, Realm};
 
 use super::authority::{open_hsm, open_store};
 use crate::config::{self, Config};
@@ -39,6 +40,10 @@ pub(crate) struct Init {
     /// the policy demands.
     #[arg(long, value_name = "NAME[:UID]=FILE")]
     officer: Vec<String>,
+    /// The last checkpoint of the log that this one takes the place of, with its signatures, as
+    /// the old installation served it: the genesis event commits to it.
+    #[arg(long, value_name = "FILE")]
+    continues: Option<PathBuf>,
     /// Algorithm of the root and issuing keys.
     #[arg(long, value_enum, default_value_t = KeyKind::P256)]
     key: KeyKind,
@@ -89,8 +94,19 @@ pub(crate) fn run(args: &Init) -> Result<(), Failure> {
         officers,
         agents,
         key: args.key.choice(),
+        continues: args.continues.as_deref().map(last_checkpoint).transpose()?,
     };
     crate::runtime()?.block_on(begin(&config, plan))
+}
+
+/// SHA-256 of a checkpoint's text, without its signatures: of those there may be more tomorrow.
+fn last_checkpoint(path: &Path) -> Result<Hash32, Failure> {
+    let wrong = |why: String| Failure::local(format!("{}: {why}", path.display()));
+    let text = String::from_utf8(files::read(path)?).map_err(|e| wrong(e.to_string()))?;
+    let checkpoint = AnyCheckpoint::parse(&text).map_err(|e| wrong(e.to_string()))?;
+    let (origin, size) = (checkpoint.origin(), checkpoint.size());
+    crate::output::talk(&format!("The new log continues {origin} after {size} leaves."));
+    Ok(Hash32::of(checkpoint.note().text().as_bytes()))
 }
 
 /// Reads a policy file.

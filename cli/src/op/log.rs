@@ -10,9 +10,10 @@ use clap::{Args, Subcommand};
 use super::db::moment;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
+use crate::people::watch::{self, Watch};
 use crate::{config, files, runtime};
 
-/// Looks after the log.
+/// Looks after the log, and watches what it says of identities.
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
     #[command(subcommand)]
@@ -21,6 +22,8 @@ pub(crate) struct LogArgs {
 
 #[derive(Debug, Subcommand)]
 enum LogCommand {
+    /// Watches identities of one's own.
+    Watch(Box<Watch>),
     /// Verifies the whole log in the database: every leaf, every decision replayed from its
     /// evidence, every map root, the latest checkpoint's signature, every certificate. It reads one
     /// moment of the database, so the authority may be running.
@@ -68,7 +71,13 @@ enum AuditCommand {
 }
 
 pub(crate) fn log(args: &LogArgs) -> Result<(), Failure> {
-    let LogCommand::Verify { config, format } = &args.command;
+    match &args.command {
+        LogCommand::Watch(args) => watch::run(args),
+        LogCommand::Verify { config, format } => verify_stored(config, *format),
+    }
+}
+
+fn verify_stored(config: &Path, format: Format) -> Result<(), Failure> {
     let config = config::load(config).map_err(|e| Failure::local(e.to_string()))?;
     let verified = runtime()?.block_on(async {
         let store = moment(&config.store).await?;
