@@ -1,10 +1,12 @@
 //! The database fails while it is used: what was answered is there afterwards, callers are told to
 //! come back meanwhile, and nobody has to do anything by hand.
 
+use std::path::Path;
 use std::process::Command;
 
-use avouch_tests::{Installation, Load, Role, load_csr, load_key};
-use wire::rest::Identity;
+use avouch_tests::database::tamper;
+use avouch_tests::{Installation, Load, Role, load_csr, load_key, program};
+use wire::rest::{Certificate, Identity};
 
 use crate::enrolled;
 use crate::postgres::server::Server;
@@ -153,4 +155,65 @@ fn installation_database(installation: &Installation) -> String {
     let url = url.expect("a database's URL").trim_matches('"');
     let path = url.rsplit_once('?').map_or(url, |(path, _)| path);
     path.rsplit_once('/').expect("a path").1.to_owned()
+}
+
+/// `avouch db copy` of what is in a folder: its exit code and what it says.
+fn copy(folder: &Path, url: &str) -> (Option<i32>, String) {
+    let mut copy = Command::new(program());
+    copy.args(["db", "copy", "--to", url, "--config"]).arg(folder.join("avouch.toml"));
+    let output = copy.output().expect("avouch can be run");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn a_copy_in_postgresql_is_replayed_and_goes_on() {
+    let server = Server::new();
+    let mut installation = Installation::start();
+    let key = load_key();
+    let first = enrolled(&installation, "alice", &load_csr("alice", &key));
+    let url = server.database();
+    let config = installation.file("avouch.toml");
+    let (code, said) = copy(config.parent().expect("a folder"), &url);
+    assert!(code == Some(1) && said.contains("the authority is running"), "{said}");
+    installation.restart_after(|folder| {
+        let (code, said) = copy(folder, &url);
+        assert!(code == Some(0) && said.contains("of 1 identities, 1 certificates"), "{said}");
+        let (code, said) = copy(folder, &url);
+        assert!(code == Some(1) && said.contains("not empty"), "{said}");
+        let text = std::fs::read_to_string(folder.join("avouch.toml")).expect("it is there");
+        let lines = text.lines().map(|line| match line.split_once('=') {
+            Some((key, path)) if key.trim() == "path" && path.contains("avouch.db") => {
+                format!("url = \"{url}\"")
+            }
+            _ => line.to_owned(),
+        });
+        let text = lines.collect::<Vec<_>>().join("\n");
+        assert!(text.contains(&url), "the database was to be found in {text}");
+        std::fs::write(folder.join("avouch.toml"), text).expect("it can be written");
+        std::fs::remove_file(folder.join("avouch.db")).expect("it was there");
+    });
+    let path = format!("/api/v1/certificates/{}", first.serial);
+    let again: Certificate = installation.agent().get(&path).json(200);
+    assert_eq!(again.certificate, first.certificate);
+    let renewed = enrolled(&installation, "alice", &load_csr("alice", &key));
+    assert_eq!(renewed.sequence, first.sequence + 1);
+}
+
+#[test]
+fn a_copy_that_does_not_follow_from_its_evidence_is_not_to_be_used() {
+    let server = Server::new();
+    let mut installation = Installation::start();
+    let _ = enrolled(&installation, "alice", &load_csr("alice", &load_key()));
+    installation.restart_after(|folder| {
+        let database = folder.join("avouch.db");
+        let right = tamper(&database, &["SELECT evidence FROM event WHERE uid = 'alice'"]);
+        let mut wrong = right[0][0].clone();
+        wrong.replace_range(200..202, if &wrong[200..202] == "00" { "01" } else { "00" });
+        let put = |hex: &str| format!("UPDATE event SET evidence = x'{hex}' WHERE uid = 'alice'");
+        let _ = tamper(&database, &[&put(&wrong)]);
+        let (code, said) = copy(folder, &server.database());
+        assert!(code == Some(15) && said.contains("do not use the copy"), "{code:?}: {said}");
+        let _ = tamper(&database, &[&put(&right[0][0])]);
+    });
 }

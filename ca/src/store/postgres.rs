@@ -8,12 +8,13 @@ mod arrays;
 mod lease;
 mod session;
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::{Connection, PgConnection, PgPool, Row};
 use tokio::sync::Mutex;
 
@@ -62,8 +63,8 @@ impl Settings {
     /// socket.
     ///
     /// # Errors
-    /// [`StoreError::Unfit`] when it is no such URL, or holds a password, which would then stand
-    /// in process lists and logs.
+    /// [`StoreError::Unfit`] when it is no such URL, holds a password, which would then stand in
+    /// process lists and logs, or names another host without saying how the way there is protected.
     pub fn parse(url: &str) -> Result<Self, StoreError> {
         let unfit = |reason: &str| StoreError::Unfit(reason.to_owned());
         let rest = url
@@ -78,6 +79,15 @@ impl Settings {
         }
         let options = PgConnectOptions::from_str(url)
             .map_err(|error| StoreError::Unfit(format!("the URL is not valid: {error}")))?;
+        let waived = query.split('&').any(|pair| pair == "sslmode=disable");
+        let verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
+        if !verified && !waived && !is_local(&options) {
+            return Err(unfit(
+                "the database is on another host, and whoever is between could read and change \
+                 what is sent: add ?sslmode=verify-full&sslrootcert=/path/to/ca.pem, or, where \
+                 the network itself is protected, ?sslmode=disable",
+            ));
+        }
         Ok(Self { options, place: url.to_owned(), call: Duration::from_secs(10) })
     }
 
@@ -119,6 +129,14 @@ impl Settings {
             ("enable_seqscan", "off".to_owned()),
         ])
     }
+}
+
+/// Whether the server is reached without a network.
+fn is_local(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    let loopback =
+        || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    options.get_socket().is_some() || host.starts_with('/') || host == "localhost" || loopback()
 }
 
 /// A store in a PostgreSQL database.

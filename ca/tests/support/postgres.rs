@@ -23,6 +23,8 @@ kill -QUIT $pid 2>/dev/null; kill -CONT $pid 2>/dev/null; wait $pid
 /// A server.
 pub(crate) struct Server {
     dir: PathBuf,
+    /// Where it listens besides its socket, with TLS.
+    tls: Option<[String; 2]>,
     watch: Mutex<Option<Child>>,
 }
 
@@ -30,15 +32,24 @@ impl Server {
     /// The server that the tests of this process share.
     pub(crate) fn shared() -> &'static Self {
         static SERVER: OnceLock<Server> = OnceLock::new();
-        SERVER.get_or_init(|| Self::with_segments(16))
+        SERVER.get_or_init(|| Self::make(16, None))
     }
 
     /// A server of one's own, whose log is in files of 1 MiB.
     pub(crate) fn new() -> Self {
-        Self::with_segments(1)
+        Self::make(1, None)
     }
 
-    fn with_segments(mib: u32) -> Self {
+    /// One that is reached over TLS, too, at two addresses, of which its certificate names the
+    /// first.
+    pub(crate) fn with_tls() -> Self {
+        // The whole of 127.0.0.0/8 is this machine; nobody else is at these two.
+        let [_, a, b, c] = std::process::id().to_be_bytes();
+        let address = |n: u8| format!("127.{}.{b}.{c}", 64 + n * 64 + a % 64);
+        Self::make(16, Some([address(0), address(1)]))
+    }
+
+    fn make(mib: u32, tls: Option<[String; 2]>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("avouch-pg-{}-{n}", std::process::id());
@@ -52,7 +63,11 @@ impl Server {
         init.args(["--auth=trust", "--username=avouch", "--encoding=UTF8", "--locale=C.UTF-8"]);
         init.args(["--no-sync", "-D"]).arg(dir.join("data"));
         run(init.arg(format!("--wal-segsize={mib}")));
-        let server = Self { dir, watch: Mutex::new(None) };
+        if let Some([named, _]) = &tls {
+            certificate(&dir, "server", named);
+            certificate(&dir, "other", named);
+        }
+        let server = Self { dir, tls, watch: Mutex::new(None) };
         server.start();
         server
     }
@@ -63,7 +78,14 @@ impl Server {
         let mut watch = Command::new("sh");
         watch.args(["-c", WATCH, "sh"]).arg(&self.dir).arg(server.get_program());
         watch.args(server.get_args()).arg("-D").arg(self.dir.join("data"));
-        watch.args(["-c", "listen_addresses=", "-c", "max_connections=50", "-c"]);
+        let addresses = self.tls.as_ref().map_or_else(String::new, |both| both.join(","));
+        watch.arg("-c").arg(format!("listen_addresses={addresses}"));
+        if self.tls.is_some() {
+            watch.arg("-c").arg(format!("ssl_cert_file={}", self.file("server.pem").display()));
+            watch.arg("-c").arg(format!("ssl_key_file={}", self.file("server.key").display()));
+            watch.args(["-c", "ssl=on"]);
+        }
+        watch.args(["-c", "max_connections=50", "-c"]);
         watch.arg(format!("unix_socket_directories={}", self.dir.display()));
         let mut log = std::fs::OpenOptions::new();
         let log = log.create(true).append(true).open(self.dir.join("log")).unwrap();
@@ -129,6 +151,29 @@ impl Server {
         format!("postgres://avouch@localhost/{name}?host={host}")
     }
 
+    /// A new database's URL over the network.
+    pub(crate) fn tls_url(&self, address: &str, query: &str) -> String {
+        let url = self.database();
+        let name = url.rsplit('/').find(|part| part.starts_with("test")).unwrap();
+        let name = name.split('?').next().unwrap();
+        format!("postgres://avouch@{address}/{name}?{query}")
+    }
+
+    /// The address that the certificate names.
+    pub(crate) fn named(&self) -> &str {
+        &self.tls.as_ref().expect("a server with TLS")[0]
+    }
+
+    /// The address that it does not name.
+    pub(crate) fn unnamed(&self) -> &str {
+        &self.tls.as_ref().expect("a server with TLS")[1]
+    }
+
+    /// A file beside its data.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
     /// Runs SQL and returns what it says.
     pub(crate) fn psql(&self, database: &str, sql: &str) -> String {
         let mut psql = Command::new(program("psql"));
@@ -177,6 +222,20 @@ impl Drop for Server {
             let _ = watch.wait();
         }
         let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A certificate of an address by itself, and its key.
+fn certificate(dir: &Path, name: &str, address: &str) {
+    let (key, pem) = (dir.join(format!("{name}.key")), dir.join(format!("{name}.pem")));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    openssl.args(["-nodes", "-days", "2", "-subj", "/CN=database", "-addext"]);
+    openssl.args(["basicConstraints=critical,CA:FALSE", "-addext"]);
+    openssl.arg(format!("subjectAltName=IP:{address}")).arg("-keyout").arg(&key);
+    run(openssl.arg("-out").arg(&pem));
+    if is_root() {
+        run(Command::new("chown").arg("postgres").arg(&key).arg(&pem));
     }
 }
 

@@ -120,8 +120,10 @@ sections! {
     RawStore {
         /// The SQLite file; made when it does not exist, readable by this user alone.
         path: Option<PathBuf>;
-        /// The PostgreSQL database, such as `postgres://avouch@db.example/avouch`, without a
-        /// password. `?host=/run/postgresql` names the folder of a Unix socket.
+        /// The PostgreSQL database, without a password:
+        /// `postgres://avouch@db.example/avouch?sslmode=verify-full&sslrootcert=/etc/avouch/db-ca.pem`.
+        /// Another host is reached over verified TLS, unless `sslmode=disable` says that the network
+        /// is protected otherwise. `?host=/run/postgresql` names the folder of a Unix socket.
         url: Option<String>;
         /// The password of the PostgreSQL user is in this file, which only this user can read. A
         /// line end after it is left out.

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ca::audit;
 use ca::store::copy::{Copied, copy};
 use ca::store::postgres::{Postgres, Settings};
 use ca::store::sqlite::Sqlite;
@@ -34,7 +35,8 @@ enum DbCommand {
     /// Copies an SQLite file into an empty PostgreSQL database while the authority is stopped.
     ///
     /// Every row of both sides is counted and hashed, and the log's root is computed again from
-    /// what was copied; only then is anything kept. Afterwards put the URL into `[store]`.
+    /// what was copied; only then is anything kept. Then every decision is replayed from the copy.
+    /// Afterwards put the URL into `[store]`.
     Copy {
         /// The PostgreSQL database, without a password.
         #[arg(long, value_name = "URL")]
@@ -148,14 +150,37 @@ async fn copy_to(
         bar.tick();
     })
     .await;
+    // From what is there now, whole, as an auditor would.
+    let replayed = match &copied {
+        Ok(copied) if copied.size > 0 => {
+            bar.set_message("replaying what was copied");
+            audit::verify(&destination).await.map(Some)
+        }
+        _ => Ok(None),
+    };
     bar.finish_and_clear();
     destination.close().await;
     source.close().await;
     let copied: Copied =
         copied.map_err(|error| Failure::local(format!("nothing was copied: {error}")))?;
+    let replayed = replayed.map_err(|error| {
+        Failure::new(
+            Exit::LogProof,
+            format!(
+                "every row was copied, but the log does not follow from its evidence: {error}; \
+                 the source has the same fault: do not use the copy, and run `avouch log verify`"
+            ),
+        )
+    })?;
     for (table, rows, hash) in &copied.tables {
         output::line(&format!("{table:<12} {rows:>10} rows  {hash}"));
     }
     output::line(&format!("log          {:>10} leaves, root {}", copied.size, copied.root));
+    if let Some(replayed) = replayed {
+        let audit::Verified { events, identities, certificates, .. } = replayed;
+        output::line(&format!(
+            "replayed     {events:>10} events of {identities} identities, {certificates} certificates"
+        ));
+    }
     Ok(())
 }

@@ -180,9 +180,9 @@ fn passwords_are_not_taken_from_urls() {
         let error = Settings::parse(url).unwrap_err().to_string();
         assert!(!error.contains("secret"), "{error}");
     }
-    let settings = Settings::parse("postgres://avouch@db/avouch").unwrap();
+    let settings = Settings::parse("postgres://avouch@db/avouch?sslmode=disable").unwrap();
     let settings = settings.with_password(&SecretString::from("hunter2"));
-    assert_eq!(settings.place(), "postgres://avouch@db/avouch");
+    assert_eq!(settings.place(), "postgres://avouch@db/avouch?sslmode=disable");
     assert!(!format!("{settings:?}").contains("hunter2"));
     let lease = super::lease::Lease::new(settings.options(), Duration::from_secs(1)).unwrap();
     assert!(!format!("{lease:?}").contains("hunter2"));
@@ -248,4 +248,52 @@ async fn a_damaged_source_is_not_copied() {
     assert!(matches!(error, CopyError::Log { leaf_index: 600, .. }), "{error}");
     assert_eq!(counts(&store).await, before);
     assert_eq!(store.edge().await.unwrap().size(), 0);
+}
+
+#[test]
+fn the_way_to_another_host_is_protected_or_waived() {
+    for url in [
+        "postgres://avouch@db.example/avouch",
+        "postgres://avouch@192.0.2.7/avouch?sslmode=prefer",
+        "postgres://avouch@db.example/avouch?sslmode=require",
+        "postgres://avouch@db.example/avouch?sslmode=verify-ca",
+    ] {
+        let error = Settings::parse(url).unwrap_err().to_string();
+        assert!(error.contains("sslmode=verify-full"), "{url}: {error}");
+    }
+    for url in [
+        "postgres://avouch@db.example/avouch?sslmode=verify-full",
+        "postgres://avouch@db.example/avouch?sslmode=disable",
+        "postgres://avouch@localhost/avouch",
+        "postgres://avouch@127.0.0.1:5433/avouch",
+        "postgres://avouch@[::1]/avouch",
+        "postgres://avouch@localhost/avouch?host=/run/postgresql",
+    ] {
+        Settings::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn the_server_is_the_one_that_its_certificate_names() {
+    let server = Server::with_tls();
+    let url = |address: &str, root: &str| {
+        let root = server.file(root).display().to_string();
+        server.tls_url(address, &format!("sslmode=verify-full&sslrootcert={root}"))
+    };
+    let open = async |url: String| Postgres::open(&Settings::parse(&url).unwrap()).await;
+    let store = open(url(server.named(), "server.pem")).await.unwrap();
+    store.record(&Author::new().enrolment("alice")).await.unwrap();
+    let encrypted = server.psql(
+        "postgres",
+        "SELECT bool_and(ssl) FROM pg_stat_ssl AS s \
+        JOIN pg_stat_activity AS a ON a.pid = s.pid WHERE a.client_addr IS NOT NULL",
+    );
+    assert_eq!(encrypted, "t", "every connection over the network");
+    store.close().await;
+    // Another root; another name than the certificate's.
+    for (address, root) in [(server.named(), "other.pem"), (server.unnamed(), "server.pem")] {
+        let error = open(url(address, root)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Engine(_)), "{error}");
+        assert!(error.to_string().contains("certificate"), "{error}");
+    }
 }
