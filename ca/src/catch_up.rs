@@ -1,7 +1,7 @@
 //! The map takes on what was logged since it was flushed: after a crash, and after a commit whose
 //! answer was lost. Heads are not read from rows: they come from replaying the events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use evidence::issuance::{Difference, IssuanceError};
 use evidence::{History, HistoryError, Timeline, TimelineError};
@@ -155,13 +155,12 @@ pub(crate) async fn catch_up(
         let placed: HashMap<u64, Hash32> =
             stored.into_iter().map(|stored| (stored.index, stored.hash)).collect();
         let mut changes = Changes::new();
-        let mut replayed: Vec<&UserId> = Vec::new();
+        let mut replayed: HashSet<&UserId> = HashSet::new();
         for row in &rows {
             let Some(uid) = &row.uid else { continue };
-            if replayed.contains(&uid) {
+            if !replayed.insert(uid) {
                 continue;
             }
-            replayed.push(uid);
             let events = store.events_of(uid).await?;
             replay(heads, timeline, uid, &events, &mut changes)?;
         }

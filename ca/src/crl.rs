@@ -22,8 +22,9 @@ use proven::Entry;
 pub(crate) use proven::{ProofError, Revocation, Revocations};
 
 /// A CRL's number is the size of the log that it covers, and below that so many bits to tell those
-/// of one size apart: the signature vouches for the size.
-const COUNTER_BITS: u32 = 16;
+/// of one size apart: the signature vouches for the size. A log in which nothing happens has a
+/// million of each; at two an hour that is sixty years.
+const COUNTER_BITS: u32 = 20;
 
 /// Asks for CRLs that cover every revocation so far; told when they are stored.
 #[derive(Debug)]
@@ -96,6 +97,8 @@ enum CrlError {
     Proof(ProofError),
     #[error("{0}")]
     Sign(String),
+    #[error("CRL {number} of shard {shard} would say that it covers more than {size} leaves")]
+    Number { shard: u32, number: u64, size: u64 },
 }
 
 impl From<ProofError> for CrlError {
@@ -134,10 +137,13 @@ async fn stored(
     authority: &Authority,
     shard: u32,
 ) -> Result<Option<(Shard, x509::Crl)>, StoreError> {
+    let row = authority.store().crl(authority.certificates().issuer(), shard).await?;
+    Ok(row.and_then(|row| read(authority, shard, &row)))
+}
+
+/// A stored CRL, if it is one that this issuer signed for the shard.
+fn read(authority: &Authority, shard: u32, row: &CrlRow) -> Option<(Shard, x509::Crl)> {
     let certificates = authority.certificates();
-    let Some(row) = authority.store().crl(certificates.issuer(), shard).await? else {
-        return Ok(None);
-    };
     let read = certificates.read_crl(&row.crl, shard).and_then(|crl| {
         let number = crl.number().and_then(|number| u64::try_from(number).ok());
         let number = number.ok_or_else(|| "its number is not one of ours".to_owned())?;
@@ -145,13 +151,10 @@ async fn stored(
         let next_update = crl.next_update().unwrap_or_default();
         Ok((Shard { number, size, this_update: crl.this_update(), next_update }, crl))
     });
-    match read {
-        Ok(read) => Ok(Some(read)),
-        Err(reason) => {
-            authority.alarm(format!("the stored CRL of shard {shard} is not ours: {reason}"));
-            Ok(None)
-        }
-    }
+    read.map_err(|reason| {
+        authority.alarm(format!("the stored CRL of shard {shard} is not ours: {reason}"));
+    })
+    .ok()
 }
 
 /// Makes every CRL that is missing, half through its time, or behind a revocation.
@@ -196,7 +199,8 @@ async fn make(
 ) -> Result<Shard, CrlError> {
     let (store, heads) = (authority.store(), authority.heads());
     let (certificates, revocations) = (authority.certificates(), authority.revocations());
-    let before = stored(authority, shard).await?;
+    let there = authority.store().crl(certificates.issuer(), shard).await?;
+    let before = there.as_ref().and_then(|row| read(authority, shard, row));
     if before.as_ref().map_or(0, |(before, _)| before.number) < known.number {
         let number = known.number;
         authority.alarm(format!("the CRL {number} of shard {shard} is not the one stored"));
@@ -224,6 +228,10 @@ async fn make(
 
     let number = known.number.max(before.map_or(0, |(before, _)| before.number)) + 1;
     let number = number.max(to << COUNTER_BITS);
+    if number >> COUNTER_BITS != to {
+        // It would claim to cover what was not read.
+        return Err(CrlError::Number { shard, number, size: to });
+    }
     let next_update = now + max_age(authority);
     let entries = revoked.len();
     let crl = certificates
@@ -232,7 +240,8 @@ async fn make(
         .map_err(CrlError::Sign)?;
     let issuer = certificates.issuer();
     let row = CrlRow { issuer, shard, number, size: to, next_update, crl };
-    if !store.put_crl(&row).await? {
+    let instead_of = there.as_ref().map(|row| row.crl.as_slice());
+    if !store.put_crl(&row, instead_of).await? {
         authority
             .alarm(format!("the store has a CRL of shard {shard} with a number over {number}"));
         return Ok(known);

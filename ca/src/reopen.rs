@@ -47,7 +47,12 @@ pub(crate) async fn run(authority: Arc<Authority>) -> Result<(), Fatal> {
         }
         for delay in authority.retry_delays() {
             match finish(&authority).await {
-                Ok(0) => break,
+                Ok(0) => {
+                    // What a broken walk left may have revoked: its CRL waits for nobody's turn.
+                    let crls = Arc::clone(&authority);
+                    tokio::spawn(async move { crls.refresh_crls().await });
+                    break;
+                }
                 Ok(_) => {}
                 Err(Fatal::Store(StoreError::Engine(error))) => {
                     tracing::warn!(%error, "the database is not there to finish from");

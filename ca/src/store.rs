@@ -261,8 +261,9 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// A shard's current CRL.
     async fn crl(&self, issuer: Hash32, shard: u32) -> Result<Option<CrlRow>, StoreError>;
 
-    /// Stores a CRL if its number is higher than that of the one there; returns whether it was.
-    async fn put_crl(&self, row: &CrlRow) -> Result<bool, StoreError>;
+    /// Stores a CRL if its number is higher than that of the one there, or if that one is exactly
+    /// `instead_of`, whatever its row says; returns whether it was.
+    async fn put_crl(&self, row: &CrlRow, instead_of: Option<&[u8]>) -> Result<bool, StoreError>;
 
     /// Addresses of an identity's channels that are known, those that are about to leave too.
     async fn known_channels(&self, uid: &UserId) -> Result<Vec<Address>, StoreError>;

@@ -30,7 +30,22 @@ fn excluded_wildcard(chain: &Chain, ours: &Opinion) -> bool {
     ours && chain.all().any(wildcard)
 }
 
+/// Some certificate is loose in this way.
+fn loose(chain: &Chain, wanted: &[Loose]) -> bool {
+    chain.all().any(|c| wanted.contains(&c.loose))
+}
+
 pub(crate) fn openssl(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<&'static str> {
+    if loose(chain, &[Loose::OtherAki, Loose::NoAki, Loose::CriticalAki])
+        && ["unable to get", "self-signed certificate in certificate chain"]
+            .iter()
+            .any(|why| is(theirs, why))
+    {
+        return Some("openssl: key identifiers decide");
+    }
+    if loose(chain, &[Loose::CriticalAki]) && is(theirs, "unhandled critical extension") {
+        return Some("critical key identifiers");
+    }
     let purposes = |wanted| chain.all().any(|c| c.purposes == Some(wanted));
     if is(theirs, "no explicit policy") {
         return Some("openssl: no user set");
@@ -78,17 +93,16 @@ pub(crate) fn openssl(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option
 
 /// Between the profile `strict` and openssl's strict mode at level 2.
 pub(crate) fn strict(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<&'static str> {
-    let loose = |wanted: &[Loose]| chain.all().any(|c| wanted.contains(&c.loose));
     if theirs.is_ok() && is(ours, "nonconforming") {
-        if is_about(ours, "serial") && loose(&[Loose::LongSerial, Loose::ZeroSerial]) {
+        if is_about(ours, "serial") && loose(chain, &[Loose::LongSerial, Loose::ZeroSerial]) {
             return Some("openssl: serial numbers");
         }
         if is_about(ours, "constraints that are not critical")
-            && loose(&[Loose::LaxNameConstraints])
+            && loose(chain, &[Loose::LaxNameConstraints])
         {
             return Some("openssl: constraints that are not critical");
         }
-        if is_about(ours, "not of its form") && loose(&[Loose::DnsBelow]) {
+        if is_about(ours, "not of its form") && loose(chain, &[Loose::DnsBelow]) {
             return Some("openssl: a leading dot");
         }
     }
@@ -129,6 +143,9 @@ pub(crate) fn webpki(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<
     let policy = |c: &crate::spec::Certificate| {
         c.mapping.is_some() || c.constraints.is_some() || c.inhibit_any.is_some()
     };
+    if tells("UnsupportedCriticalExtension") && loose(chain, &[Loose::CriticalAki]) {
+        return Some("critical key identifiers");
+    }
     if tells("UnsupportedCriticalExtension") && chain.cas().iter().any(policy) {
         return Some("webpki: no policies");
     }

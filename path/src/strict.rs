@@ -33,6 +33,7 @@ pub(crate) fn quirks(certificate: &Certificate, issuer: Option<&Certificate>) ->
     // Of an anchor it is not known who signed it; that it names itself has to do.
     let self_signed =
         certificate.is_self_issued() && issuer.is_none_or(|issuer| issuer.key == certificate.key);
+    let signer = issuer.or(self_signed.then_some(certificate));
     let named = &extensions.authority_key_id;
     note(
         named.key_id.is_none() && !self_signed,
@@ -45,7 +46,7 @@ pub(crate) fn quirks(certificate: &Certificate, issuer: Option<&Certificate>) ->
         "an authority key identifier with the issuer's name or number, but not both",
     );
     note(
-        issuer.is_some_and(|issuer| named.distance(issuer) == 2),
+        signer.is_some_and(|signer| named.distance(signer) == 2),
         "4.2.1.2",
         "an authority key identifier that is not the issuer's",
     );

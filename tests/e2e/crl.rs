@@ -123,6 +123,18 @@ fn an_older_list_that_is_put_back_is_made_again_with_what_was_revoked_since() {
 }
 
 #[test]
+fn a_number_that_nobody_reaches_keeps_no_list_from_being_made() {
+    let installation = Installation::start();
+    let [alice, bob] = ["alice", "bob"].map(|uid| person(&installation, uid));
+    revoke(&installation, &bob);
+    let database = installation.file("avouch.db");
+    tamper(&database, &["UPDATE crl SET number = 9223372036854775807"]);
+    revoke(&installation, &alice);
+    let after = list(&installation, &alice);
+    assert!(entry(&after, &alice).is_some() && entry(&after, &bob).is_some(), "{after}");
+}
+
+#[test]
 fn without_the_event_of_a_revocation_no_list_is_signed() {
     let mut installation = Installation::start();
     let alice = person(&installation, "alice");

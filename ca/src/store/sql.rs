@@ -186,8 +186,8 @@ impl<E: Engine> Store for E {
         read::crl(self, issuer, shard).await
     }
 
-    async fn put_crl(&self, row: &CrlRow) -> Result<bool, StoreError> {
-        write::put_crl(self, row).await
+    async fn put_crl(&self, row: &CrlRow, instead_of: Option<&[u8]>) -> Result<bool, StoreError> {
+        write::put_crl(self, row, instead_of).await
     }
 
     async fn known_channels(&self, uid: &UserId) -> Result<Vec<Address>, StoreError> {

@@ -475,12 +475,16 @@ async fn stored<E: Engine>(
     Ok(rows)
 }
 
-pub(super) async fn put_crl<E: Engine>(engine: &E, row: &CrlRow) -> Result<bool> {
+pub(super) async fn put_crl<E: Engine>(
+    engine: &E,
+    row: &CrlRow,
+    instead_of: Option<&[u8]>,
+) -> Result<bool> {
     let mut session = engine.begin(Mode::Write).await?;
     let sql = "INSERT INTO crl VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (issuer, shard) \
                DO UPDATE SET number = excluded.number, size = excluded.size, \
                next_update = excluded.next_update, crl = excluded.crl \
-               WHERE excluded.number > crl.number";
+               WHERE excluded.number > crl.number OR crl.crl = $7";
     let values = [
         Value::blob(row.issuer.as_bytes()),
         Value::int(row.shard.into()),
@@ -488,6 +492,8 @@ pub(super) async fn put_crl<E: Engine>(engine: &E, row: &CrlRow) -> Result<bool>
         Value::int(row.size),
         Value::int(row.next_update),
         Value::blob(&row.crl),
+        // No CRL is empty.
+        Value::blob(instead_of.unwrap_or_default()),
     ];
     let changed = session.execute(sql, Given::Values(&values)).await?;
     session.commit().await?;

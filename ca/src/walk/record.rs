@@ -44,17 +44,21 @@ struct Appended {
 }
 
 impl Ledger {
-    /// Reads the log's edge.
+    /// Reads the log's edge, which has to be the one that the start verified: what is signed next
+    /// goes on from it.
     ///
     /// # Errors
-    /// When the store cannot be read or its tree is not whole.
+    /// When the store cannot be read, its tree is not whole, or another one than it was.
     pub(crate) async fn open(authority: &Authority) -> Result<Self, Fatal> {
         let mut delays = authority.retry_delays();
         loop {
             match authority.store().edge().await {
-                Ok(edge) => {
-                    authority.note_tree_head(TreeHead::of_edge(&edge));
+                Ok(edge) if authority.tree_head().is_of(&edge) => {
                     return Ok(Self { edge, unclear: None });
+                }
+                Ok(edge) => {
+                    let (expected, found) = (authority.tree_head().size(), edge.size());
+                    return Err(StoreError::Moved { expected, found }.into());
                 }
                 Err(StoreError::Engine(error)) => {
                     tracing::warn!(%error, "the database is not back yet");

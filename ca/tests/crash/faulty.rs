@@ -206,7 +206,7 @@ handed_on! {
     ) -> Vec<(HistoryCursor, HistoryRow)>;
     revoked(issuer: Hash32, shard: u32, until: u64) -> Vec<RevokedRow>;
     crl(issuer: Hash32, shard: u32) -> Option<CrlRow>;
-    put_crl(row: &CrlRow) -> bool;
+    put_crl(row: &CrlRow, instead_of: Option<&[u8]>) -> bool;
     known_channels(uid: &UserId) -> Vec<wire::address::Address>;
     outbox(now_ms: u64, limit: u32) -> avouch_ca::store::rows::Outbox;
     settle(settled: &[avouch_ca::store::rows::Settled]) -> ();

@@ -85,9 +85,14 @@ pub(crate) fn everything_at_once(town: &Town, uid: &str) {
     assert_eq!(numbers, (0..count).collect::<Vec<_>>());
 }
 
-/// The log with everything that happened is replayed.
+/// The log with everything that happened is replayed, beside the running authority and after it.
 pub(crate) fn replays(town: &Town) {
+    verified(town);
     assert!(town.installation.stop().success());
+    verified(town);
+}
+
+fn verified(town: &Town) {
     let config = town.installation.file("avouch.toml");
     let config = config.to_str().expect("a plain path");
     let verified = town.installation.avouch(&["log", "verify", "--config", config]);

@@ -275,12 +275,20 @@ pub(crate) async fn crl_numbers_only_grow(harness: &impl Harness) {
         next_update: 10,
         crl: crl.to_vec(),
     };
-    assert!(store.put_crl(&row(5, b"five")).await.unwrap());
-    assert!(!store.put_crl(&row(5, b"another five")).await.unwrap());
-    assert!(!store.put_crl(&row(4, b"four")).await.unwrap());
-    assert!(store.put_crl(&CrlRow { shard: 4, ..row(1, b"other shard") }).await.unwrap());
-    assert!(store.put_crl(&row(6, b"six")).await.unwrap());
+    assert!(store.put_crl(&row(5, b"five"), None).await.unwrap());
+    assert!(!store.put_crl(&row(5, b"another five"), None).await.unwrap());
+    assert!(!store.put_crl(&row(4, b"four"), None).await.unwrap());
+    assert!(store.put_crl(&CrlRow { shard: 4, ..row(1, b"other shard") }, None).await.unwrap());
+    assert!(store.put_crl(&row(6, b"six"), None).await.unwrap());
+    // A row with a number that nobody reaches gives way to who has looked at it, and to nobody else.
+    let planted = row(i64::MAX as u64, b"planted");
+    assert!(store.put_crl(&CrlRow { shard: 5, ..planted }, None).await.unwrap());
+    let due = CrlRow { shard: 5, ..row(7, b"seven") };
+    assert!(!store.put_crl(&due, None).await.unwrap());
+    assert!(!store.put_crl(&due, Some(b"something else")).await.unwrap());
+    assert!(store.put_crl(&due, Some(b"planted")).await.unwrap());
     let store = reopen(harness, store).await;
+    assert_eq!(store.crl(issuer, 5).await.unwrap().unwrap().crl, b"seven");
     let found = store.crl(issuer, 3).await.unwrap().unwrap();
     assert_eq!((found.number, found.size, found.next_update), (6, 9, 10));
     assert_eq!(found.crl, b"six");

@@ -158,12 +158,12 @@ async fn a_full_disk_keeps_nothing_and_heals() {
         crl: (0..40_000_u32).flat_map(|n| *wire::Hash32::of(&n.to_be_bytes()).as_bytes()).collect(),
     };
     let before = counts(&store).await;
-    let error = store.put_crl(&crl).await.unwrap_err();
+    let error = store.put_crl(&crl, None).await.unwrap_err();
     assert!(matches!(error, StoreError::Engine(_)), "{error}");
     assert_eq!(counts(&store).await, before);
     server.limit_files(None);
     // The next connection is allowed more; it is made without being asked for.
-    assert!(store.put_crl(&crl).await.unwrap());
+    assert!(store.put_crl(&crl, None).await.unwrap());
     store.record(&author.enrolment("bob")).await.unwrap();
     assert_eq!(store.edge().await.unwrap().root(), author.edge.root());
 }
@@ -203,7 +203,7 @@ async fn filled(folder: &tempfile::TempDir) -> (Sqlite, Author) {
     source.refuse(&[refused("user 3", 5, "no")]).await.unwrap();
     let (issuer, crl) = (Author::ISSUER, vec![1, 2, 3]);
     source
-        .put_crl(&CrlRow { issuer, shard: 3, number: 1, size: 2, next_update: 3, crl })
+        .put_crl(&CrlRow { issuer, shard: 3, number: 1, size: 2, next_update: 3, crl }, None)
         .await
         .unwrap();
     (source, author)
