@@ -318,9 +318,15 @@ pub fn verify(
     };
     let key_of = |history: &History| history.identity().and_then(|i| i.key).map(|key| key.spki);
     let key_before = key_of(&history);
-    let mut events = Vec::with_capacity(count);
+    let mut events: Vec<ProvenEvent> = Vec::with_capacity(count);
     for entry in &bundle.events {
         let (event, leaf, evidence) = event(entry, size, root, &blinded)?;
+        if let Some(before) = events.last().map(|earlier| earlier.leaf_index)
+            && before >= entry.leaf_index
+        {
+            let (sequence, leaf_index) = (event.sequence, entry.leaf_index);
+            return Err(HistoryError::Order { sequence, leaf_index, before }.into());
+        }
         let era = timeline.at(entry.leaf_index);
         history.apply(era, &event, leaf, &evidence, |_| None)?;
         let certified = era

@@ -25,6 +25,16 @@ pub enum HistoryError {
         /// Its number.
         sequence: u64,
     },
+    /// An event whose leaf is not after that of the event before it.
+    #[error("event {sequence} is in leaf {leaf_index}, the event before it in leaf {before}")]
+    Order {
+        /// Its number.
+        sequence: u64,
+        /// Index of its leaf.
+        leaf_index: u64,
+        /// Index of the leaf of the event before it.
+        before: u64,
+    },
     /// Not the evidence that the event names, in its order.
     #[error("event {sequence} came with {found} pieces of evidence that are not those it names")]
     Evidence {

@@ -101,6 +101,12 @@ impl Timeline {
     ) -> Result<(), TimelineError> {
         named_by(event, evidence)?;
         let sequence = event.sequence;
+        // What was decided between two events is decided under the first: the log has to have them
+        // in their order.
+        let before = self.eras.last().map_or(0, |(index, _)| *index);
+        if leaf_index <= before {
+            return Err(HistoryError::Order { sequence, leaf_index, before }.into());
+        }
         let intent = event.intent.as_ref().map(|intent| intent.as_bytes());
         let (before, time) = (self.current().installation(), Time::at_ms(event.time_ms));
         let facts = dossier::facts_at(before, None, intent, evidence, &|_| None, time)
@@ -116,3 +122,6 @@ impl Timeline {
         self.eras.push((leaf_index, after));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,8 @@ pub(crate) fn openssl(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option
         return Some("openssl: keyCertSign makes a CA");
     }
     // Without a key identifier a self-issued CA and the one above it look alike.
-    let alike = loose(chain, &[Loose::LaxBasicConstraints])
+    let nameless = [Loose::LaxBasicConstraints, Loose::NoAki, Loose::CriticalAki];
+    let alike = loose(chain, &nameless)
         && chain.cas().iter().any(|ca| ca.self_issued())
         && is(theirs, "certificate signature failure");
     if (chain.namesake || alike) && theirs.is_err() {

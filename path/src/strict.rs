@@ -58,6 +58,8 @@ pub(crate) fn quirks(certificate: &Certificate, issuer: Option<&Certificate>) ->
     let ca = certificate.is_ca();
     let usage = extensions.key_usage;
     note(usage == Some(0), "4.2.1.3", "key usage without any bit");
+    let lists = usage.is_some_and(|bits| bits & key_usage::CRL_SIGN != 0);
+    note(lists && certificate.subject.is_empty(), "4.1.2.6", "a CRL issuer without a name");
     let signs = usage.is_none_or(|bits| bits & key_usage::KEY_CERT_SIGN != 0);
     if ca {
         note(certificate.subject.is_empty(), "4.1.2.6", "a CA without a name");

@@ -269,6 +269,8 @@ fn alternative_names() {
     };
     pki.leaf_is("critical, no subject", &nameless(true), FINE);
     pki.leaf_is("not critical, no subject", &nameless(false), LAX);
+    let lists = nameless(true).with(USAGE, true, &[3, 2, 1, 2]);
+    pki.leaf_is("a CRL issuer without a name", &lists, LAX);
     pki.leaf_is("nobody", &Draft { subject: name(""), ..pki.leaf() }, LAX);
     for good in ["example.com", "*.example.com", "xn--bcher-kva.example", "a_b.example"] {
         pki.leaf_is(&format!("host «{good}»"), &leaf(&[(0x82, good.as_bytes())]), FINE);

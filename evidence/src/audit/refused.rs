@@ -93,6 +93,9 @@ impl At {
             HistoryError::Subject { .. } => {
                 self.refuses("event-subject", "this identity's", "another's")
             }
+            HistoryError::Order { before, .. } => {
+                self.refuses("order-of-events", format!("a leaf after {before}"), "an earlier one")
+            }
             HistoryError::Evidence { found, .. } => {
                 self.refuses("evidence-as-named", "the evidence that the event names", found)
             }
