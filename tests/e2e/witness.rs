@@ -1,5 +1,6 @@
 //! `avouch witness`: what it co-signs, what it does not, and that nothing makes it forget.
 
+mod foreign;
 mod killed;
 mod served;
 

@@ -137,6 +137,41 @@ fn a_witness_serves_https_and_takes_a_new_certificate() {
 }
 
 #[test]
+fn what_it_counts_is_on_a_listener_of_its_own() {
+    let log = TestLog::with(ORIGIN, 1, "leaf", 9);
+    let fork = TestLog::with(ORIGIN, 1, "other", 9);
+    let mut witness = Witness::new("w.example/one", "");
+    let metrics = "metrics_listen = \"127.0.0.1:0\"";
+    witness.configure(metrics, &[(ORIGIN, log.vkey())]);
+    witness.start().unwrap();
+    let address = patiently("the address of the metrics", || {
+        let log = witness.log();
+        let (_, rest) = log.split_once("metrics are served address=")?;
+        Some(rest.lines().next()?.to_owned())
+    });
+    let _ = witness.ask(&log.request(0, 4)).unwrap();
+    let _ = witness.ask(&log.request(4, 9)).unwrap();
+    let _ = witness.post(&fork.request(9, 9).to_text());
+    let text = Http::plain(&format!("http://{address}")).get("/metrics").text();
+    for line in [
+        "avouch_cosigner_cosignatures_total{origin=\"log.example/e2e\"} 2",
+        "avouch_cosigner_size{origin=\"log.example/e2e\"} 9",
+        "avouch_cosigner_refused_total{reason=\"fork\"} 1",
+        "avouch_cosigner_clock_behind_total 0",
+        "avouch_cosigner_not_remembered_total 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/witness.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = family.split(' ').next().unwrap();
+        assert!(page.contains(&format!("`{name}")), "{name} is not in docs/witness.md");
+    }
+    assert_eq!(Http::plain(witness.url()).get("/metrics").status, 404);
+}
+
+#[test]
 fn what_cannot_be_right_does_not_start() {
     let log = TestLog::with(ORIGIN, 1, "leaf", 9);
     let mut witness = witness(&log);
