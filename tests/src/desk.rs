@@ -109,6 +109,7 @@ impl Desk {
             .env("AVOUCH_TRUST", self.installation.file("trust.json"))
             .env("AVOUCH_CONTACTS", self.file("contacts.json"))
             .env("AVOUCH_TEST_CLOCK", self.file("clock"))
+            .env("SOFTHSM2_CONF", self.file("softhsm2.conf"))
             .stdin(Stdio::null());
         command
     }
@@ -146,6 +147,63 @@ impl Desk {
         script.current_dir(self.folder.path()).stdin(typed);
         let output = script.output().expect("util-linux is installed");
         said(&output, code, line)
+    }
+
+    /// Runs `avouch` on a terminal of its own, and types an answer once it is asked: what is typed
+    /// before a secret is asked for is thrown away.
+    #[track_caller]
+    pub fn asked(&self, code: i32, line: &str, prompt: &str, answer: &str) -> Said {
+        const PROGRAM: &str = "\
+import os, pty, sys
+prompt, answer = sys.argv[1].encode(), sys.argv[2].encode()
+child, terminal = pty.fork()
+if child == 0:
+    os.execvp(sys.argv[3], sys.argv[3:])
+said, typed = b'', False
+while True:
+    try:
+        more = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not more:
+        break
+    said += more
+    if not typed and prompt in said:
+        typed = os.write(terminal, answer + b'\\n') > 0
+sys.stdout.buffer.write(said)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+";
+        let command = self.command(line);
+        let mut python = Command::new("python3");
+        python.args(["-c", PROGRAM, prompt, answer]).arg(command.get_program());
+        python.args(command.get_args()).current_dir(self.folder.path());
+        for (name, value) in command.get_envs() {
+            python.env(name, value.unwrap_or_default());
+        }
+        let output = python.output().expect("python3 is installed");
+        said(&output, code, line)
+    }
+
+    /// A token of SoftHSM's that holds a key from a file (PKCS#8) under the id 01; its PIN is 4711.
+    ///
+    /// # Panics
+    /// When the token cannot be made.
+    pub fn token(&self, label: &str, key: &Path) {
+        let folder = self.file("tokens");
+        std::fs::create_dir_all(&folder).expect("a folder in a temporary folder");
+        let text = format!("directories.tokendir = {}\nlog.level = ERROR\n", folder.display());
+        self.write("softhsm2.conf", &text);
+        let softhsm = |arguments: &[&str]| {
+            let mut util = Command::new("softhsm2-util");
+            util.args(arguments).env("SOFTHSM2_CONF", self.file("softhsm2.conf"));
+            let output = util.output().expect("SoftHSM is installed");
+            assert!(output.status.success(), "{arguments:?}: {output:?}");
+        };
+        let pins = ["--pin", "4711", "--so-pin", "12345678"];
+        softhsm(&[&["--init-token", "--free", "--label", label][..], &pins].concat());
+        let file = key.to_str().expect("UTF-8");
+        let what = ["--import", file, "--token", label, "--label", "signs", "--id", "01"];
+        softhsm(&[&what[..], &["--pin", "4711"]].concat());
     }
 
     /// Makes a key and enrols it, vouched for by the installation's agent.

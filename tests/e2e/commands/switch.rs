@@ -152,3 +152,24 @@ fn with_key_files_no_identity_moves_and_the_refusal_says_why() {
     }
     desk.run(0, "policy explain alice").says(&["rekey: not now, the issuing key is not HSM-held"]);
 }
+
+/// The key never leaves the token; a wrong PIN is tried once.
+#[test]
+fn an_officer_approves_with_a_key_on_a_token() {
+    let desk = Desk::new();
+    desk.enrol("alice");
+    desk.run(
+        0,
+        "switch request alice --new-key @new.key --reason \"the phone fell into the lake\"",
+    );
+    desk.token("olga's card", &desk.installation.file("officer-1.key"));
+    let card = "--pkcs11-module /usr/lib/softhsm/libsofthsm2.so --token \"olga's card\" --key-id";
+    let approve = format!("approve alice {card} 01 --remark \"met, passport\" --yes");
+    let prompt = "PIN of the token";
+    desk.asked(1, &approve, prompt, "0815").says(&["CKR_PIN_INCORRECT", "tried once"]);
+    let other = format!("approve alice {card} 02 --remark met --yes");
+    desk.asked(1, &other, prompt, "4711").says(&["no private key with this id"]);
+    desk.asked(0, &approve, prompt, "4711");
+    desk.run(0, "approve alice --key ca:officer-2.key --remark video --yes");
+    desk.run(21, "switch status alice").says(&["officer-1", "met, passport", "video"]);
+}
