@@ -4,6 +4,7 @@
 
 mod columns;
 pub mod copy;
+mod crls;
 mod engine;
 mod log;
 pub mod measured;

@@ -6,8 +6,8 @@ mod support;
 use avouch_path::{Certificate, Crl, Given, OcspResponse, Options, Profile, Revocation, verify};
 use support::code;
 use support::der::{
-    CRL_NUMBER, DELTA, Draft, GOOD, IDP, Key, ListDraft, PURPOSES, Responder, UNKNOWN, answer, ce,
-    entry_issuer, generalized, name, reason, revoked, seq, single, tlv, utc,
+    CRL_NUMBER, DELTA, Draft, GOOD, IDP, Key, ListDraft, PURPOSES, Responder, Three, UNKNOWN,
+    answer, ce, entry_issuer, generalized, name, reason, revoked, seq, single, tlv, utc,
 };
 
 /// 2026-06-01.
@@ -15,19 +15,19 @@ const AT: i64 = 1_780_272_000;
 const SERIAL: &[u8] = &[0x12, 0x34];
 const URI: &[u8] = b"http://example.com/a.crl";
 
-struct Pki {
-    root: Key,
-    ca: Key,
-    leaf: Key,
+struct Pki(Three);
+
+impl std::ops::Deref for Pki {
+    type Target = Three;
+
+    fn deref(&self) -> &Three {
+        &self.0
+    }
 }
 
 impl Pki {
     fn new() -> Self {
-        Self { root: Key::new(), ca: Key::new(), leaf: Key::new() }
-    }
-
-    fn leaf(&self) -> Draft {
-        Draft::leaf("leaf", &self.leaf, "ca", &self.ca)
+        Self(Three::new())
     }
 
     fn list(&self) -> ListDraft {
@@ -43,8 +43,8 @@ impl Pki {
         ocsp: &[OcspResponse],
         profile: Profile,
     ) -> &'static str {
-        let roots = [Draft::ca("root", &self.root, "root", &self.root).sign(&self.root)];
-        let ca = Draft::ca("ca", &self.ca, "root", &self.root).sign(&self.root);
+        let roots = [self.root().sign(&self.root)];
+        let ca = self.ca().sign(&self.root);
         let untrusted: Vec<_> = std::iter::once(ca).chain(more.iter().cloned()).collect();
         let given = Given { roots: &roots, untrusted: &untrusted, crls, ocsp };
         let options = Options::at(AT).revocation(Revocation::Leaf).profile(profile);
@@ -275,8 +275,8 @@ fn indirect_lists() {
     pki.expect_all("forged", &leaf("lists"), &more, &forged, &[], MISSING);
     pki.expect_all("signer unknown", &leaf("lists"), &[], &crls, &[], MISSING);
     // Where only what is known has to be good, such a list is known.
-    let roots = [Draft::ca("root", &pki.root, "root", &pki.root).sign(&pki.root)];
-    let untrusted = [Draft::ca("ca", &pki.ca, "root", &pki.root).sign(&pki.root), more[0].clone()];
+    let roots = [pki.root().sign(&pki.root)];
+    let untrusted = [pki.ca().sign(&pki.root), more[0].clone()];
     let given = Given { roots: &roots, untrusted: &untrusted, crls: &crls, ocsp: &[] };
     let options = Options::at(AT).revocation(Revocation::Known);
     assert_eq!(code(&verify(&leaf("lists").sign(&pki.ca), &given, &options)), "revoked");

@@ -10,34 +10,26 @@ use avouch_path::{Certificate, Given, Options, Profile, Report, verify};
 use base64::Engine as _;
 use support::code;
 use support::der::{
-    AKI, BASIC, Draft, Key, NAMES, POINTS, PURPOSES, SAN, SKI, USAGE, ce, constraints,
+    AKI, BASIC, Draft, Key, NAMES, POINTS, PURPOSES, SAN, SKI, Three, USAGE, ce, constraints,
     general_names, generalized, name, seq, tlv, utc,
 };
 
 /// 2026-06-01.
 const AT: i64 = 1_780_272_000;
 
-struct Pki {
-    root: Key,
-    ca: Key,
-    leaf: Key,
+struct Pki(Three);
+
+impl std::ops::Deref for Pki {
+    type Target = Three;
+
+    fn deref(&self) -> &Three {
+        &self.0
+    }
 }
 
 impl Pki {
     fn new() -> Self {
-        Self { root: Key::new(), ca: Key::new(), leaf: Key::new() }
-    }
-
-    fn root(&self) -> Draft {
-        Draft::ca("root", &self.root, "root", &self.root)
-    }
-
-    fn ca(&self) -> Draft {
-        Draft::ca("ca", &self.ca, "root", &self.root)
-    }
-
-    fn leaf(&self) -> Draft {
-        Draft::leaf("leaf", &self.leaf, "ca", &self.ca)
+        Self(Three::new())
     }
 
     fn ask(&self, root: &Draft, ca: &Draft, leaf: &Draft, options: &Options) -> String {

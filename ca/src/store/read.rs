@@ -9,8 +9,8 @@ use wire::{Hash32, UserId};
 use super::columns::{self, Columns, Piece};
 use super::engine::{Engine, Given, Mode, NOTHING, Session, Value};
 use super::rows::{
-    Books, CertificateRow, CrlRow, EventRow, GenesisRow, HistoryCursor, HistoryRow, IdentityRow,
-    MovedRow, Proposal, RevokedRow, Unfinished,
+    Books, CertificateRow, EventRow, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, MovedRow,
+    Proposal, RevokedRow, Unfinished,
 };
 use super::sheet::{Column, Kind, Sheet};
 use super::{StoreError, Wanted};
@@ -364,15 +364,4 @@ pub(super) async fn revoked<E: Engine>(
     let values = [Value::blob(issuer.as_bytes()), Value::int(shard.into()), Value::int(until)];
     let rows = query(engine, sql, &values).await?;
     rows.iter().map(|row| columns::revoked(row)).collect()
-}
-
-pub(super) async fn crl<E: Engine>(
-    engine: &E,
-    issuer: Hash32,
-    shard: u32,
-) -> Result<Option<CrlRow>> {
-    let sql = "SELECT * FROM crl WHERE issuer = $1 AND shard = $2";
-    let values = [Value::blob(issuer.as_bytes()), Value::int(shard.into())];
-    let rows = query(engine, sql, &values).await?;
-    rows.first().map(|row| columns::crl(row, issuer, shard)).transpose()
 }

@@ -13,7 +13,7 @@ use super::rows::{
     LeafRow, MovedRow, Outbox, Proposal, Publication, RecordGroup, Refused, RevokedRow, Settled,
     Unfinished,
 };
-use super::{Store, StoreError, Wanted, log, notices, read, search, write};
+use super::{Store, StoreError, Wanted, crls, log, notices, read, search, write};
 
 #[async_trait]
 impl<E: Engine> Store for E {
@@ -183,11 +183,11 @@ impl<E: Engine> Store for E {
     }
 
     async fn crl(&self, issuer: Hash32, shard: u32) -> Result<Option<CrlRow>, StoreError> {
-        read::crl(self, issuer, shard).await
+        crls::get(self, issuer, shard).await
     }
 
     async fn put_crl(&self, row: &CrlRow, instead_of: Option<&[u8]>) -> Result<bool, StoreError> {
-        write::put_crl(self, row, instead_of).await
+        crls::put(self, row, instead_of).await
     }
 
     async fn known_channels(&self, uid: &UserId) -> Result<Vec<Address>, StoreError> {

@@ -7,7 +7,7 @@ use wire::{Encoded, UserId};
 
 use super::columns::{self, status_number};
 use super::engine::{Engine, Given, Mode, NOTHING, RowOf, Session, Statement, Value};
-use super::rows::{CertificateRow, CrlRow, Publication, RecordGroup, Refused, Revocation};
+use super::rows::{CertificateRow, Publication, RecordGroup, Refused, Revocation};
 use super::sheet::{self, Column, Kind, Sheet};
 use super::{REFUSALS_KEPT, StoreError};
 use super::{log, notices, read};
@@ -473,31 +473,6 @@ async fn stored<E: Engine>(
         rows.extend(read::certificates(engine, before.into_iter()).await?);
     }
     Ok(rows)
-}
-
-pub(super) async fn put_crl<E: Engine>(
-    engine: &E,
-    row: &CrlRow,
-    instead_of: Option<&[u8]>,
-) -> Result<bool> {
-    let mut session = engine.begin(Mode::Write).await?;
-    let sql = "INSERT INTO crl VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (issuer, shard) \
-               DO UPDATE SET number = excluded.number, size = excluded.size, \
-               next_update = excluded.next_update, crl = excluded.crl \
-               WHERE excluded.number > crl.number OR crl.crl = $7";
-    let values = [
-        Value::blob(row.issuer.as_bytes()),
-        Value::int(row.shard.into()),
-        Value::int(row.number),
-        Value::int(row.size),
-        Value::int(row.next_update),
-        Value::blob(&row.crl),
-        // No CRL is empty.
-        Value::blob(instead_of.unwrap_or_default()),
-    ];
-    let changed = session.execute(sql, Given::Values(&values)).await?;
-    session.commit().await?;
-    Ok(changed == 1)
 }
 
 pub(super) async fn ping<E: Engine>(engine: &E) -> Result<()> {

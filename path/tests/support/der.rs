@@ -338,3 +338,28 @@ pub(crate) fn answer(
     let bytes = seq(&[&kind, &tlv(0x04, &basic)]);
     OcspResponse::from_der(&seq(&[&[0x0a, 1, 0], &tlv(0xa0, &bytes)]))
 }
+
+/// The keys of a root, a CA and a leaf, and the drafts of their certificates.
+pub(crate) struct Three {
+    pub(crate) root: Key,
+    pub(crate) ca: Key,
+    pub(crate) leaf: Key,
+}
+
+impl Three {
+    pub(crate) fn new() -> Self {
+        Self { root: Key::new(), ca: Key::new(), leaf: Key::new() }
+    }
+
+    pub(crate) fn root(&self) -> Draft {
+        Draft::ca("root", &self.root, "root", &self.root)
+    }
+
+    pub(crate) fn ca(&self) -> Draft {
+        Draft::ca("ca", &self.ca, "root", &self.root)
+    }
+
+    pub(crate) fn leaf(&self) -> Draft {
+        Draft::leaf("leaf", &self.leaf, "ca", &self.ca)
+    }
+}
