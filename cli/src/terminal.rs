@@ -15,10 +15,12 @@ pub(crate) fn ask_secret(prompt: &str) -> io::Result<String> {
     let before = tcgetattr(&terminal)?;
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO);
-    terminal.write_all(prompt.as_bytes())?;
+    // In this order: what is typed before the question is thrown away, what answers it is not.
     tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
     let mut line = String::new();
-    let read = BufReader::new(&terminal).read_line(&mut line);
+    let read = terminal
+        .write_all(prompt.as_bytes())
+        .and_then(|()| BufReader::new(&terminal).read_line(&mut line));
     tcsetattr(&terminal, OptionalActions::Flush, &before)?;
     terminal.write_all(b"\n")?;
     read?;

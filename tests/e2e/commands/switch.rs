@@ -172,4 +172,7 @@ fn an_officer_approves_with_a_key_on_a_token() {
     desk.asked(0, &approve, prompt, "4711");
     desk.run(0, "approve alice --key ca:officer-2.key --remark video --yes");
     desk.run(21, "switch status alice").says(&["officer-1", "met, passport", "video"]);
+    desk.asked(0, &format!("suspend alice {card} 01 --as officer"), prompt, "4711");
+    desk.hours_ahead(73);
+    desk.until(0, "switch status alice");
 }
