@@ -312,6 +312,21 @@ impl Authority {
         }
     }
 
+    /// Which token is in which state, and since when; `ok` when all of them are ready.
+    pub(crate) fn tokens_in_words(&self) -> String {
+        let tokens = self.token.status().tokens;
+        if tokens.iter().all(|token| token.state == HsmState::Ready) {
+            return "ok".to_owned();
+        }
+        let words = tokens.iter().map(|token| {
+            let since = token.since.duration_since(std::time::UNIX_EPOCH);
+            let since = since.map_or(0, |since| since.as_secs());
+            let since = path::rfc3339(i64::try_from(since).unwrap_or(i64::MAX));
+            format!("{} {} since {since}", token.name, crate::server::hsm_word(&token.state))
+        });
+        words.collect::<Vec<_>>().join("; ")
+    }
+
     /// Something that cannot be explained, for operators.
     pub(crate) fn alarm(&self, what: String) {
         tracing::error!(alarm = %what);

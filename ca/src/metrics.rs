@@ -64,6 +64,17 @@ struct Worker {
     worker: usize,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenState {
+    token: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenName {
+    token: String,
+}
+
 type Latency = Family<What, Histogram, fn() -> Histogram>;
 
 /// 100 µs to 13 s, each bucket twice the one before.
@@ -97,6 +108,8 @@ pub struct Metrics {
     hsm_in_flight: Gauge,
     worker_ready: Family<Worker, Gauge>,
     worker_starts: Family<Worker, Counter>,
+    token_state: Family<TokenState, Gauge>,
+    token_since: Family<TokenName, Gauge<u64, AtomicU64>>,
 }
 
 /// What is measured at the store.
@@ -156,6 +169,8 @@ impl Metrics {
             hsm_in_flight: Gauge::default(),
             worker_ready: Family::default(),
             worker_starts: Family::default(),
+            token_state: Family::default(),
+            token_since: Family::default(),
         };
         // Whoever waits for the first that is given up wants a line before it.
         for kind in wire::body::ChannelKind::ALL {
@@ -272,6 +287,16 @@ impl Metrics {
             "Worker processes started in each place; more than one is a restart",
             self.worker_starts.clone(),
         );
+        all.register(
+            "hsm_token_state",
+            "1 for the state that each token is in",
+            self.token_state.clone(),
+        );
+        all.register(
+            "hsm_token_state_since_seconds",
+            "When each token came into its state, seconds since 1970",
+            self.token_since.clone(),
+        );
         all
     }
 
@@ -366,6 +391,14 @@ impl Metrics {
         self.hsm_ready.set((status.state == pkcs11::HsmState::Ready).into());
         self.hsm_waiting.set(count(status.waiting));
         self.hsm_in_flight.set(count(status.in_flight));
+        self.token_state.clear();
+        for token in &status.tokens {
+            let (name, state) = (token.name.clone(), crate::server::hsm_word(&token.state));
+            self.token_state.get_or_create(&TokenState { token: name.clone(), state }).set(1);
+            let since = token.since.duration_since(std::time::UNIX_EPOCH);
+            let since = since.map_or(0, |since| since.as_secs());
+            self.token_since.get_or_create(&TokenName { token: name }).set(since);
+        }
         for (worker, status) in status.workers.iter().enumerate() {
             let ready = status.state == pkcs11::HsmState::Ready;
             self.worker_ready.get_or_create(&Worker { worker }).set(ready.into());

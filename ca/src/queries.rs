@@ -341,7 +341,11 @@ pub(crate) async fn health(authority: &Authority) -> Health {
     };
     let mut parts = vec![
         part("store", store.err().map(|error| error.to_string())),
-        part("hsm", hsm.err()),
+        HealthPart {
+            name: "hsm".to_owned(),
+            ok: hsm.is_ok(),
+            detail: hsm.err().unwrap_or_else(|| authority.tokens_in_words()),
+        },
         part("notices", authority.notices().trouble()),
         part("record", (!alarms.is_empty()).then(|| alarms.join("; "))),
     ];

@@ -3,18 +3,22 @@
 mod addresses;
 mod connection;
 mod handle;
+mod hsm;
 mod moves;
 mod space;
+mod unlock;
 mod weigh;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio_util::task::TaskTracker;
 
 use crate::authority::Authority;
+
+pub(crate) use hsm::word as hsm_word;
 
 /// Most connections on one socket.
 const MAX_CONNECTIONS: usize = 64;
@@ -84,7 +88,7 @@ impl Server {
 
 async fn bind(path: &Path) -> Result<UnixListener, ServerError> {
     let io = |source| ServerError::Io { path: path.to_owned(), source };
-    if tokio::net::UnixStream::connect(path).await.is_ok() {
+    if UnixStream::connect(path).await.is_ok() {
         return Err(ServerError::InUse(path.to_owned()));
     }
     match std::fs::remove_file(path) {
@@ -94,6 +98,17 @@ async fn bind(path: &Path) -> Result<UnixListener, ServerError> {
     let listener = UnixListener::bind(path).map_err(io)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(io)?;
     Ok(listener)
+}
+
+/// Whether the peer has this process's user id, or root's.
+fn own_user(stream: &UnixStream) -> bool {
+    let peer = stream.peer_cred().map(|peer| peer.uid());
+    let own = rustix::process::geteuid().as_raw();
+    let fits = peer.is_ok_and(|uid| uid == own || uid == 0);
+    if !fits {
+        tracing::warn!("somebody else came to the administrator's socket");
+    }
+    fits
 }
 
 async fn accept(
@@ -118,10 +133,7 @@ async fn accept(
                 continue;
             }
         };
-        let peer = stream.peer_cred().map(|peer| peer.uid());
-        let own = rustix::process::geteuid().as_raw();
-        if door == Door::Admin && !peer.is_ok_and(|uid| uid == own || uid == 0) {
-            tracing::warn!("somebody else came to the administrator's socket");
+        if door == Door::Admin && !own_user(&stream) {
             continue;
         }
         let Ok(slot) = Arc::clone(&connections).try_acquire_owned() else {

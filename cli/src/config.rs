@@ -12,14 +12,14 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use check::{Config, HsmConfig, LogSection, StoreConfig};
+pub(crate) use check::{Config, HsmConfig, LogSection, PinSource, StoreConfig};
 pub(crate) use cosigner::{CosignerConfig, WitnessConfig, witness};
 pub(crate) use keys::{
-    Raw, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog, RawMetrics, RawNotices,
-    RawSockets, RawStore,
+    KEEP_ALIVE, Raw, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog, RawMetrics,
+    RawNotices, RawSockets, RawStore,
 };
 pub(crate) use read::{Fault, Origin, Source};
-pub(crate) use values::{Address, Count, LogFormat, SmtpTls};
+pub(crate) use values::{Address, Count, LogFormat, SmtpTls, Span};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -48,6 +48,8 @@ enum Command {
     Log(op::log::LogArgs),
     Audit(op::log::AuditArgs),
     Notices(op::notices::NoticesArgs),
+    Hsm(op::hsm::HsmArgs),
+    Unlock(op::hsm::Unlock),
     Witness(op::witness::WitnessArgs),
     Key(people::key::KeyArgs),
     Csr(people::csr::Csr),
@@ -96,6 +98,8 @@ impl Command {
                 | Self::Log(_)
                 | Self::Audit(_)
                 | Self::Notices(_)
+                | Self::Hsm(_)
+                | Self::Unlock(_)
                 | Self::Witness(_)
                 | Self::HsmWorker(_)
         )
@@ -140,6 +144,8 @@ fn main() -> ExitCode {
         Command::Log(args) => op::log::log(args),
         Command::Audit(args) => op::log::audit(args),
         Command::Notices(args) => op::notices::run(args),
+        Command::Hsm(args) => op::hsm::run(args),
+        Command::Unlock(args) => op::hsm::unlock(args),
         Command::Witness(args) => op::witness::run(args),
         Command::Key(args) => people::key::run(args),
         Command::Csr(args) => people::csr::run(args),

@@ -7,6 +7,7 @@ pub(crate) mod db;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod gateway;
+pub(crate) mod hsm;
 pub(crate) mod init;
 pub(crate) mod log;
 mod metrics;

@@ -7,7 +7,7 @@ mod bundle;
 mod chain;
 pub(crate) mod change;
 pub(crate) mod channels;
-mod common;
+pub(crate) mod common;
 pub(crate) mod contact;
 pub(crate) mod csr;
 pub(crate) mod enrol;

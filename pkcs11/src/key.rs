@@ -119,6 +119,8 @@ pub struct TokenInfo {
     pub pin_final_try: bool,
     /// The user PIN is locked.
     pub pin_locked: bool,
+    /// Most sessions at once, if it says so.
+    pub max_sessions: Option<u64>,
 }
 
 /// What kind of thing holds a key.

@@ -23,6 +23,7 @@ mod proto;
 pub mod provision;
 mod recovery;
 mod spki;
+pub mod trial;
 pub mod worker;
 
 pub use client::{Hsm, HsmState, HsmStatus, TokenSetup, TokenStatus, WorkerStatus};

@@ -9,6 +9,7 @@ mod curl;
 mod database;
 mod description;
 mod fresh;
+mod hsm;
 mod identity;
 mod issue;
 mod lint;

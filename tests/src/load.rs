@@ -116,6 +116,12 @@ impl Load {
         Seen { sent: self.sent.load(Ordering::Relaxed), answered, refused }
     }
 
+    /// The certificates that were answered.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Certificate> {
+        self.answered.lock().expect("no panic while held").values().cloned().collect()
+    }
+
     /// Every answered certificate is there, once, and nothing else is.
     ///
     /// # Panics

@@ -22,6 +22,7 @@ pub mod event;
 pub mod frame;
 pub mod genesis;
 pub mod head;
+pub mod hsm;
 mod ids;
 pub mod intent;
 pub mod leaf;

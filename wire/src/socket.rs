@@ -232,6 +232,8 @@ pub enum RequestBody {
         /// Where to go on.
         page: PageRequest,
     },
+    /// About the tokens, for the local administrator alone. Answered with [`ResponseBody::Hsm`].
+    Hsm(crate::hsm::HsmAsk),
 }
 
 impl RequestBody {
@@ -262,6 +264,7 @@ impl RequestBody {
             Self::Policy => "policy",
             Self::Ways { .. } => "ways",
             Self::KeyChanges { .. } => "key-changes",
+            Self::Hsm(_) => "hsm",
         }
     }
 
@@ -345,4 +348,6 @@ pub enum ResponseBody {
     Ways(Vec<rest::Way>),
     /// Whose key moved.
     KeyChanges(rest::Page<rest::KeyChange>),
+    /// How the tokens are.
+    Hsm(Box<crate::hsm::HsmReport>),
 }

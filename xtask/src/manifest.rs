@@ -62,7 +62,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "avouch-cosigner",
         ],
     ),
-    ("avouch-tests", &["avouch-wire", "avouch-client", "avouch-tlog"]),
+    ("avouch-tests", &["avouch-wire", "avouch-client", "avouch-tlog", "avouch-pkcs11-shim"]),
     ("avouch-bench", &[]),
     ("xtask", &[]),
 ];

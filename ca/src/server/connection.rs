@@ -42,7 +42,7 @@ pub(super) enum ConnectionError {
     Silent,
 }
 
-type Frames = Framed<UnixStream, LengthDelimitedCodec>;
+pub(super) type Frames = Framed<UnixStream, LengthDelimitedCodec>;
 
 pub(super) async fn serve(
     stream: UnixStream,
@@ -134,13 +134,14 @@ fn longest(body: &RequestBody) -> usize {
         | RequestBody::SearchCertificates { .. }
         | RequestBody::SearchIdentities { .. }
         | RequestBody::Switches { .. }
-        | RequestBody::KeyChanges { .. } => MAX_RESPONSE / 4,
+        | RequestBody::KeyChanges { .. }
+        | RequestBody::Hsm(_) => MAX_RESPONSE / 4,
         _ => 64 * 1024,
     }
 }
 
 /// Reads the Hello and answers it; false when the versions differ and the caller was told.
-async fn greet(frames: &mut Frames) -> Result<bool, ConnectionError> {
+pub(super) async fn greet(frames: &mut Frames) -> Result<bool, ConnectionError> {
     let first = tokio::time::timeout(PATIENCE, frames.next()).await;
     let payload = match first {
         Err(_) => return Err(ConnectionError::Silent),

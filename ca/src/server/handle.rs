@@ -87,6 +87,7 @@ pub(super) async fn handle(
             moves::about(authority, switch, About::Veto, signed).await
         }
         RequestBody::Change { signed } => moves::change(authority, signed).await,
+        RequestBody::Hsm(ask) => super::hsm::answer(authority, door, ask).await,
         RequestBody::Switch { switch } => {
             switches::switch(authority, switch).await.map(|s| ResponseBody::Switch(Box::new(s)))
         }

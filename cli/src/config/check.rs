@@ -21,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) store: StoreConfig,
     pub(crate) hsm: HsmConfig,
     pub(crate) root_hsm: Option<HsmConfig>,
+    pub(crate) second_hsm: Option<HsmConfig>,
+    pub(crate) third_hsm: Option<HsmConfig>,
     pub(crate) gateway: GatewaySection,
     pub(crate) run: PathBuf,
     pub(crate) limits: RawLimits,
@@ -84,6 +86,8 @@ pub(crate) enum PinSource {
     Env(String),
     /// The terminal.
     Prompt,
+    /// An administrator, after the start.
+    Unlock,
 }
 
 /// Why there is no PIN.
@@ -103,6 +107,9 @@ pub(crate) enum PinError {
     /// It cannot be asked for.
     #[error("the PIN: cannot ask for it: {0}")]
     Prompt(std::io::Error),
+    /// It comes later.
+    #[error("the PIN is given to the running authority by `avouch unlock`, not here")]
+    Unlock,
 }
 
 impl Config {
@@ -114,6 +121,18 @@ impl Config {
     /// The authority's clock.
     pub(crate) fn clock(&self) -> Clock {
         self.test_clock.clone().map_or_else(Clock::system, Clock::test)
+    }
+
+    /// The tokens that hold the issuing key, with the names of their sections.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = (&'static str, &HsmConfig)> {
+        let others = [("second_hsm", &self.second_hsm), ("third_hsm", &self.third_hsm)];
+        let others = others.into_iter().filter_map(|(name, hsm)| Some((name, hsm.as_ref()?)));
+        std::iter::once(("hsm", &self.hsm)).chain(others)
+    }
+
+    /// Every token.
+    pub(crate) fn all_tokens(&self) -> impl Iterator<Item = &HsmConfig> {
+        self.tokens().map(|(_, hsm)| hsm).chain(&self.root_hsm)
     }
 
     /// The local administrator's socket.
@@ -170,6 +189,7 @@ impl PinSource {
             Self::Env(name) => {
                 std::env::var(name).map(Pin::new).map_err(|_| PinError::Env(name.clone()))
             }
+            Self::Unlock => Err(PinError::Unlock),
             Self::Prompt => crate::terminal::ask_secret("PIN of the token: ")
                 .map(Pin::new)
                 .map_err(PinError::Prompt),
@@ -198,6 +218,8 @@ fn values(source: &Source, dir: &Path) -> Result<Config, Wrong> {
         store: store(raw.store, dir)?,
         hsm: hsm("hsm", raw.hsm, dir)?,
         root_hsm: raw.root_hsm.map(|raw| hsm("root_hsm", raw, dir)).transpose()?,
+        second_hsm: raw.second_hsm.map(|raw| hsm("second_hsm", raw, dir)).transpose()?,
+        third_hsm: raw.third_hsm.map(|raw| hsm("third_hsm", raw, dir)).transpose()?,
         gateway: GatewaySection {
             listen: gateway.listen.0,
             public_url: gateway.public_url,
@@ -293,6 +315,9 @@ fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, Wron
     };
     token.sessions = raw.sessions.0;
     token.workers = raw.workers.0;
+    token.keep_alive = raw.keep_alive.0;
+    // At most 65536 (keys.rs).
+    token.memory = u32::try_from(raw.memory.0).unwrap_or(u32::MAX);
     let mut sources = Vec::new();
     sources.extend(raw.pin_file.map(|path| PinSource::File(dir.join(path))));
     if let Some(name) = raw.pin_credential {
@@ -309,13 +334,15 @@ fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, Wron
     }
     sources.extend(raw.pin_env.map(PinSource::Env));
     sources.extend(raw.pin_prompt.then_some(PinSource::Prompt));
+    sources.extend(raw.pin_unlock.then_some(PinSource::Unlock));
     let software = matches!(token.backend, pkcs11::Backend::Software { .. });
     let pin = match (sources.len(), sources.pop()) {
         (0, _) if software => PinSource::None,
         (1, Some(source)) => source,
         (n, _) => {
             let what = format!(
-                "{n} of pin_file, pin_credential, pin_env and pin_prompt are given; give one"
+                "{n} of pin_file, pin_credential, pin_env, pin_prompt and pin_unlock are given; \
+                 give one"
             );
             return Err((section, "pin_file", what));
         }

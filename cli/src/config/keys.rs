@@ -5,10 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use toml::{Table, Value};
 
 use super::values::{Address, Count, Described, LogFilter, LogFormat, Logs, SmtpTls, Span};
+
+/// The default of `hsm.keep_alive`.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// A key as documented and checked.
 #[derive(Debug)]
@@ -147,10 +151,17 @@ sections! {
         pin_env: Option<String>;
         /// The PIN is asked for on the terminal.
         pin_prompt: bool = false;
+        /// The PIN is given after the start, by `avouch unlock`.
+        pin_unlock: bool = false;
         /// Sessions of each worker process.
         sessions: Count<1, 256> = Count(2);
         /// Worker processes.
         workers: Count<1, 64> = Count(1);
+        /// A session that was idle for so long is used by ourselves, for tokens that close idle
+        /// ones. `0s` leaves them alone.
+        keep_alive: Span<0, { 3600 * S }> = Span(KEEP_ALIVE);
+        /// Most memory of a worker process in MiB; past it it is replaced, for modules that leak.
+        memory: Count<64, 65_536> = Count(1024);
         /// Environment variables for the workers, which some modules read. `{dir}` stands for the
         /// folder of the configuration.
         env: BTreeMap<String, String>;
@@ -333,6 +344,8 @@ pub(crate) struct Raw {
     pub(crate) store: RawStore,
     pub(crate) hsm: RawHsm,
     pub(crate) root_hsm: Option<RawHsm>,
+    pub(crate) second_hsm: Option<RawHsm>,
+    pub(crate) third_hsm: Option<RawHsm>,
     pub(crate) gateway: RawGateway,
     pub(crate) sockets: RawSockets,
     pub(crate) limits: RawLimits,
@@ -355,14 +368,16 @@ impl Raw {
         let none = Table::new();
         let table = |name: &str| file.get(name).and_then(Value::as_table).unwrap_or(&none);
         let at = |section: &'static str| move |missing: Missing| (section, missing);
-        let root_hsm = file.contains_key("root_hsm");
+        let optional = |name: &'static str| {
+            let given = file.contains_key(name);
+            given.then(|| RawHsm::read(table(name))).transpose().map_err(at(name))
+        };
         Ok(Self {
             store: RawStore::read(table("store")).map_err(at("store"))?,
             hsm: RawHsm::read(table("hsm")).map_err(at("hsm"))?,
-            root_hsm: root_hsm
-                .then(|| RawHsm::read(table("root_hsm")))
-                .transpose()
-                .map_err(at("root_hsm"))?,
+            root_hsm: optional("root_hsm")?,
+            second_hsm: optional("second_hsm")?,
+            third_hsm: optional("third_hsm")?,
             gateway: RawGateway::read(table("gateway")).map_err(at("gateway"))?,
             sockets: RawSockets::read(table("sockets")).map_err(at("sockets"))?,
             limits: RawLimits::read(table("limits")).map_err(at("limits"))?,
@@ -377,7 +392,13 @@ impl Raw {
     /// Every section with its values.
     pub(crate) fn write(&self) -> Vec<(&'static str, Written)> {
         let mut sections = vec![("store", self.store.write()), ("hsm", self.hsm.write())];
-        sections.extend(self.root_hsm.as_ref().map(|hsm| ("root_hsm", hsm.write())));
+        for (name, hsm) in [
+            ("root_hsm", &self.root_hsm),
+            ("second_hsm", &self.second_hsm),
+            ("third_hsm", &self.third_hsm),
+        ] {
+            sections.extend(hsm.as_ref().map(|hsm| (name, hsm.write())));
+        }
         sections.extend([
             ("gateway", self.gateway.write()),
             ("sockets", self.sockets.write()),
@@ -429,6 +450,14 @@ pub(crate) fn sections() -> Vec<Section> {
             ],
             ..RawHsm::describe("root_hsm", false)
         },
+        Section {
+            doc: &[
+                " Another token with the same keys as `[hsm]`: a clone, or another door to the same",
+                " device. All are used, by load, and any may go away. The keys are those of `[hsm]`.",
+            ],
+            ..RawHsm::describe("second_hsm", false)
+        },
+        Section { doc: &[" One more, as `[second_hsm]`."], ..RawHsm::describe("third_hsm", false) },
         RawGateway::describe("gateway", true),
         RawSockets::describe("sockets", false),
         RawLimits::describe("limits", false),

@@ -50,7 +50,7 @@ pub(crate) fn page() -> String {
 fn section_of(page: &mut String, section: &Section) -> std::fmt::Result {
     let note = if section.required { "" } else { " May be left out." };
     writeln!(page, "\n## `[{}]`\n\n{}{note}", section.name, text(section.doc))?;
-    if section.name == "root_hsm" {
+    if section.name.ends_with("_hsm") {
         return Ok(());
     }
     writeln!(page, "\n| key | value | default | |\n|---|---|---|---|")?;

@@ -9,13 +9,13 @@ use ca::server::Server;
 use ca::store::Store;
 use ca::store::measured::Measured;
 use clap::Args;
-use pkcs11::{Hsm, WorkerCommand};
+use pkcs11::{Hsm, HsmError, Pin, TokenSetup, WorkerCommand};
 
 use wire::Hash32;
 use wire::trust::TrustFile;
 
 use super::{metrics, supervise};
-use crate::config::{self, Config, HsmConfig, StoreConfig};
+use crate::config::{self, Config, HsmConfig, PinSource, StoreConfig};
 use crate::exit::{Exit, Failure};
 
 /// Runs the authority alone.
@@ -96,10 +96,13 @@ async fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {
         Some(address) => Some(metrics::bind(address).await?),
         None => None,
     };
-    let hsm = open_hsm(&config.hsm, &config.run).await?;
     let server = Server::bind(&config.gateway_socket(), &config.admin_socket())
         .await
         .map_err(|e| Failure::local(e.to_string()))?;
+    let hsm = tokio::select! {
+        hsm = open_tokens(config, &server) => hsm?,
+        () = stop.cancelled() => return Ok(()),
+    };
     let clock = config.clock();
     if let Some(file) = clock.test_file() {
         tracing::warn!(file = %file.display(), "a test clock: waits mean nothing");
@@ -151,11 +154,61 @@ pub(super) async fn open_store(store: &StoreConfig) -> Result<Arc<dyn Store>, Fa
     })
 }
 
+/// Opens all tokens that hold the issuing key; one that answers is enough. Where an administrator
+/// gives the PIN, it is waited for.
+async fn open_tokens(config: &Config, server: &Server) -> Result<Hsm, Failure> {
+    let setups = |given: Option<&Pin>| {
+        let tokens = config.tokens();
+        tokens
+            .map(|(name, hsm)| match (&hsm.pin, given) {
+                (PinSource::Unlock, Some(pin)) => {
+                    Ok(setup(name, hsm, Some(&config.run), pin.clone()))
+                }
+                _ => token_setup(name, hsm, Some(&config.run)),
+            })
+            .collect::<Result<Vec<_>, Failure>>()
+    };
+    if config.tokens().all(|(_, hsm)| !matches!(hsm.pin, PinSource::Unlock)) {
+        let tokens = setups(None)?;
+        for token in tokens.iter().filter(|token| !token.pin.is_locked()) {
+            let token = &token.name;
+            tracing::warn!(token, "the PIN's memory may be swapped out; raise `ulimit -l`");
+        }
+        return Hsm::start_all(tokens).await.map_err(|error| hsm_failure(&error));
+    }
+    // Read before anybody waits, so that what is wrong with the others shows now.
+    setups(Some(&Pin::none()))?;
+    tracing::warn!("waiting for a PIN: `avouch unlock`");
+    let open = |pin: Pin| {
+        let tokens = setups(Some(&pin));
+        async move {
+            let detail = |failure: Failure| failure.message().to_owned();
+            let tokens = tokens.map_err(|f| HsmError::Config { detail: detail(f) })?;
+            Hsm::start_all(tokens).await
+        }
+    };
+    Ok(server.unlocked(open).await)
+}
+
+/// Opens one token.
 pub(super) async fn open_hsm(hsm: &HsmConfig, run: &Path) -> Result<Hsm, Failure> {
+    let setup = token_setup("hsm", hsm, Some(run))?;
+    Hsm::start_all(vec![setup]).await.map_err(|error| hsm_failure(&error))
+}
+
+/// A token with its PIN, as configured.
+pub(super) fn token_setup(
+    name: &str,
+    hsm: &HsmConfig,
+    run: Option<&Path>,
+) -> Result<TokenSetup, Failure> {
     let pin = hsm.pin.read().map_err(|e| Failure::local(e.to_string()))?;
-    Hsm::start(worker(&hsm.env, Some(run)), hsm.token.clone(), pin)
-        .await
-        .map_err(|error| hsm_failure(&error))
+    Ok(setup(name, hsm, run, pin))
+}
+
+pub(super) fn setup(name: &str, hsm: &HsmConfig, run: Option<&Path>, pin: Pin) -> TokenSetup {
+    let command = worker(&hsm.env, run);
+    TokenSetup { name: name.to_owned(), command, config: hsm.token.clone(), pin }
 }
 
 /// How workers are started: this program, with `hsm-worker`.

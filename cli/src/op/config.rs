@@ -69,7 +69,7 @@ fn check(file: &Path) -> Result<(), Failure> {
     if let StoreConfig::Postgres { password_file: Some(path), .. } = &config.store {
         note(super::db::password(path).map(drop).map_err(|f| f.message().to_owned()));
     }
-    for hsm in std::iter::once(&config.hsm).chain(&config.root_hsm) {
+    for hsm in config.all_tokens() {
         note(hsm.check_files());
     }
     if !wrong.is_empty() {
@@ -124,7 +124,8 @@ fn dump(file: &Path, format: Format) -> Result<(), Failure> {
 }
 
 fn hide(raw: &mut Raw) {
-    for hsm in std::iter::once(&mut raw.hsm).chain(&mut raw.root_hsm) {
+    let others = [&mut raw.root_hsm, &mut raw.second_hsm, &mut raw.third_hsm];
+    for hsm in std::iter::once(&mut raw.hsm).chain(others.into_iter().flatten()) {
         hsm.env.values_mut().for_each(|value| HIDDEN.clone_into(value));
     }
 }

@@ -16,8 +16,8 @@ use wire::{Realm, octets};
 use super::init::{self, KeyKind};
 use super::{authority, serve, tls};
 use crate::config::{
-    self, Address, Count, Raw, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog,
-    RawMetrics, RawNotices, RawSockets, RawStore,
+    self, Address, Count, KEEP_ALIVE, Raw, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits,
+    RawLog, RawMetrics, RawNotices, RawSockets, RawStore, Span,
 };
 use crate::exit::Failure;
 use crate::files;
@@ -200,11 +200,16 @@ fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
             pin_credential: None,
             pin_env: None,
             pin_prompt: false,
+            pin_unlock: false,
             sessions: Count(2),
             workers: Count(1),
+            keep_alive: Span(KEEP_ALIVE),
+            memory: Count(1024),
             env,
         },
         root_hsm: None,
+        second_hsm: None,
+        third_hsm: None,
         gateway: RawGateway {
             listen: Address(listen),
             public_url,

@@ -39,9 +39,7 @@ pub(super) fn serve(config: &Config, file: &Path) -> Result<(), Failure> {
         unset,
     };
     // The gateway has no business with the token.
-    let tokens = [Some(&config.hsm), config.root_hsm.as_ref()];
-    let pins: Vec<String> =
-        tokens.into_iter().flatten().filter_map(|hsm| hsm.pin.variable()).collect();
+    let pins: Vec<String> = config.all_tokens().filter_map(|hsm| hsm.pin.variable()).collect();
     // Children are started from this thread, which lives as long as the process does: they are
     // told to stop when the thread that started them ends.
     let runtime = tokio::runtime::Builder::new_current_thread()

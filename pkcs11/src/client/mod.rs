@@ -400,6 +400,11 @@ impl Hsm {
         self.shared.status()
     }
 
+    /// How many workers take requests now.
+    pub fn ready_workers(&self) -> usize {
+        self.shared.ready_workers()
+    }
+
     /// Whether a worker takes requests now.
     pub fn is_ready(&self) -> bool {
         self.shared.is_ready()

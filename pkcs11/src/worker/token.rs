@@ -67,6 +67,10 @@ pub(super) fn tokens(context: &Pkcs11) -> Result<Vec<(Slot, TokenInfo)>, HsmErro
                 pin_count_low: info.user_pin_count_low(),
                 pin_final_try: info.user_pin_final_try(),
                 pin_locked: info.user_pin_locked(),
+                max_sessions: match info.max_session_count() {
+                    Limit::Max(most) => Some(most),
+                    Limit::Unavailable | Limit::Infinite => None,
+                },
             };
             Some((slot, info))
         })

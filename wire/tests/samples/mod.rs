@@ -13,6 +13,7 @@ use wire::genesis::{
     Cosigner, CosignerKind, Genesis, InstallationKey, KeyPurpose, Keyholder, Protection, Provider,
 };
 use wire::head::{Head, HeadStatus};
+use wire::hsm::{HsmAsk, HsmKey, HsmReport, HsmToken, HsmWorker, SecretText};
 use wire::intent::{Intent, Name, NameKind};
 use wire::leaf::{Leaf, LeafKind, blinded_id, blinding_commitment, blinding_key, commitment};
 use wire::problem::{Problem, ProblemCode};
@@ -439,6 +440,10 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
             rules: Some(ByteBuf::from(Rules::standard().to_canonical())),
         },
         RequestBody::KeyChanges { page },
+        RequestBody::Hsm(HsmAsk::Unlock {
+            token: Some("second_hsm".into()),
+            pin: SecretText::new("a PIN".into()),
+        }),
     ];
     // A new kind of request does not compile before it has a file.
     let name = |body: &RequestBody| match body {
@@ -465,6 +470,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         RequestBody::Policy => "policy",
         RequestBody::Ways { .. } => "ways",
         RequestBody::KeyChanges { .. } => "key-changes",
+        RequestBody::Hsm(_) => "hsm",
     };
     let peer = Peer { spki: ByteBuf::from(spki()), name: "agent".into() };
     let request = |body| {
@@ -629,6 +635,27 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
             }],
             next: None,
         }),
+        ResponseBody::Hsm(Box::new(HsmReport {
+            tokens: vec![HsmToken {
+                name: "hsm".into(),
+                state: "recovering".into(),
+                since: 1_767_322_800,
+                detail: Some("the token is away".into()),
+                token: Some("«avouch» (serial 1)".into()),
+                workers: vec![HsmWorker { state: "starting".into(), pid: Some(2), started: 3 }],
+            }],
+            waiting: 4,
+            in_flight: 5,
+            keys: vec![HsmKey {
+                id: "0102".into(),
+                label: "issuing".into(),
+                algorithm: "P-256".into(),
+                spki_sha256: "ab".repeat(32),
+                hsm_held: true,
+                why: "generated on the token".into(),
+                attributes: vec![("CKA_LOCAL".into(), true)],
+            }],
+        })),
     ];
     // A new kind of response does not compile before it has a file.
     let name = |body: &ResponseBody| match body {
@@ -649,6 +676,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         ResponseBody::Policy(_) => "policy",
         ResponseBody::Ways(_) => "ways",
         ResponseBody::KeyChanges(_) => "key-changes",
+        ResponseBody::Hsm(_) => "hsm",
     };
     let mut all: Vec<_> =
         ok.into_iter().map(|body| (name(&body), Response { id: 300, result: Ok(body) })).collect();
