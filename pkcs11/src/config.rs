@@ -10,6 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroize;
 
+/// A worker's variable with the text that its module wants when it is initialised, in the reserved
+/// field of `C_Initialize`'s arguments; for those few that want one.
+pub const MODULE_ARGUMENTS: &str = "AVOUCH_MODULE_ARGUMENTS";
+
 /// The program that calls [`crate::worker::run`], normally this executable with `hsm-worker`.
 ///
 /// Name the executable as `/proc/self/exe`: after an upgrade in place, `current_exe` would be another

@@ -27,7 +27,7 @@ pub mod trial;
 pub mod worker;
 
 pub use client::{Hsm, HsmState, HsmStatus, TokenSetup, TokenStatus, WorkerStatus};
-pub use config::{Backend, Pin, TokenConfig, TokenSelector, WorkerCommand};
+pub use config::{Backend, MODULE_ARGUMENTS, Pin, TokenConfig, TokenSelector, WorkerCommand};
 pub use error::HsmError;
 pub use harden::harden_process;
 pub use key::{Algorithm, Holder, KeyInfo, KeySpec, Protection, TRIAL_LABEL, TokenInfo};

@@ -348,6 +348,12 @@ fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, Wron
         }
     };
     let folder = dir.display().to_string();
-    let env = raw.env.into_iter().map(|(k, v)| (k, v.replace("{dir}", &folder))).collect();
+    let init_args = raw.init_args.map(|text| (pkcs11::MODULE_ARGUMENTS.to_owned(), text));
+    let env = raw
+        .env
+        .into_iter()
+        .chain(init_args)
+        .map(|(k, v)| (k, v.replace("{dir}", &folder)))
+        .collect();
     Ok(HsmConfig { token, pin, env })
 }

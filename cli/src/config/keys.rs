@@ -141,6 +141,9 @@ sections! {
         module: Option<PathBuf>;
         /// Label of the token.
         token: Option<String>;
+        /// A text that the module wants when it is initialised (NSS softokn: where its database
+        /// is). `{dir}` stands for this file's folder.
+        init_args: Option<String>;
         /// A folder for key files. No identity ever moves to a new key with them.
         software: Option<PathBuf>;
         /// The PIN is in this file, which only this user can read. A line end after it is left out.

@@ -195,6 +195,7 @@ fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
         hsm: RawHsm {
             module: (!args.software).then(|| args.module.clone()),
             token: (!args.software).then(|| TOKEN.to_owned()),
+            init_args: None,
             software: args.software.then(|| PathBuf::from("keys")),
             pin_file: (!args.software).then(|| PathBuf::from("pin")),
             pin_credential: None,

@@ -5,7 +5,7 @@ use crate::HsmError;
 use crate::config::{Pin, TokenSelector};
 use crate::key::TokenInfo;
 use crate::recovery::{Action, Recovery, Stage, code_name, describe};
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Limit, Slot};
@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+mod arguments;
 mod fast;
 mod keys;
 mod session;
@@ -31,7 +32,7 @@ pub(super) fn load(module: &Path) -> Result<Pkcs11, HsmError> {
             other => other.to_string(),
         },
     })?;
-    match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+    match context.initialize(arguments::arguments()) {
         Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(context),
         Err(error) => Err(HsmError::ModuleInit { path, code: describe(&error).1 }),
     }
