@@ -17,6 +17,7 @@ use wire::problem::{Problem, ProblemCode};
 use crate::catch_up::CatchUpError;
 use crate::certificates::Certificates;
 use crate::clock::Clock;
+use crate::cosign::{Cosigning, CosigningSettings};
 use crate::heads::{Heads, HeadsError};
 use crate::metrics::Metrics;
 use crate::notices::{NoticeSettings, Notices};
@@ -40,6 +41,14 @@ pub struct Limits {
     pub answer: Duration,
 }
 
+impl Limits {
+    /// Groups between record and publication. Those that wait for co-signers keep no signing place
+    /// from others.
+    fn groups_at_once(&self) -> usize {
+        self.signing_groups.saturating_mul(2)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { queue: 4096, group: 256, signing_groups: 4, answer: Duration::from_secs(10) }
@@ -59,6 +68,8 @@ pub struct Settings {
     pub genesis: Option<Hash32>,
     /// How people are told of what happens to their identity.
     pub notices: NoticeSettings,
+    /// How co-signers are asked.
+    pub cosigning: CosigningSettings,
 }
 
 /// Why a running authority stops. Whoever supervises it starts it again; it then goes on from the
@@ -87,6 +98,7 @@ impl From<HeadsError> for Fatal {
 pub struct Authority {
     present: RwLock<Present>,
     log: Log,
+    cosigning: Cosigning,
     heads: Heads,
     store: Arc<dyn Store>,
     token: Token,
@@ -153,12 +165,23 @@ impl Authority {
     pub(crate) fn take_on(&self, leaf_index: u64, era: Era, certificates: Certificates) {
         let mut present = self.present.write().unwrap_or_else(PoisonError::into_inner);
         let mut timeline = Timeline::clone(&present.timeline);
+        let installation = Arc::clone(era.installation());
         timeline.changed(leaf_index, era);
+        // Whether its co-signers make a quorum was asked before it was recorded.
+        if let Err(error) = self.cosigning.under(&installation) {
+            tracing::error!(%error, "the co-signers stay as they were until the next start");
+        }
+        self.heads.hold(self.cosigning.is_on());
         *present = Present { timeline: timeline.into(), certificates: certificates.into() };
     }
 
     pub(crate) fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// The co-signers.
+    pub(crate) fn cosigning(&self) -> &Cosigning {
+        &self.cosigning
     }
 
     pub(crate) fn heads(&self) -> &Heads {
@@ -233,7 +256,7 @@ impl Authority {
 
     /// Waits until no group is being signed.
     pub(crate) async fn all_signed(&self) {
-        let all = u32::try_from(self.limits.signing_groups).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.limits.groups_at_once()).unwrap_or(u32::MAX);
         let _ = self.slots.acquire_many(all).await;
     }
 

@@ -7,9 +7,10 @@ use policy::{Installation, InstallationError};
 use tlog::Edge;
 use tlog::map::EMPTY_ROOT;
 use tlog::note::LogKey;
+use tlog::quorum::Quorum;
 use wire::address::POINT;
 use wire::event::{Event, EventKind};
-use wire::genesis::{Genesis, InstallationKey, KeyPurpose, Keyholder, Protection};
+use wire::genesis::{Cosigner, Genesis, InstallationKey, KeyPurpose, Keyholder, Protection};
 use wire::leaf::blinding_commitment;
 use wire::rules::Rules;
 use wire::{Encoded, Hash32, Realm, octets};
@@ -69,6 +70,8 @@ pub struct Plan {
     pub officers: Vec<Keyholder>,
     /// The enrolment agents.
     pub agents: Vec<Keyholder>,
+    /// The co-signers.
+    pub cosigners: Vec<Cosigner>,
     /// Algorithm of root and issuing keys.
     pub key: KeyChoice,
     /// The log that this one takes the place of: SHA-256 of what its last checkpoint's signatures
@@ -91,6 +94,8 @@ pub struct Begun {
     pub issuing: Vec<u8>,
     /// The log's verifier key (C2SP signed-note).
     pub log: String,
+    /// Whose co-signatures its checkpoints need, C2SP tlog-policy text.
+    pub quorum: String,
     /// The key that addresses are sealed to.
     pub address_key: [u8; POINT],
     /// What its operators should know.
@@ -151,6 +156,8 @@ pub async fn begin(
     }
     plan.rules.within_bounds().map_err(|(field, reason)| CeremonyError::Plan { field, reason })?;
     officers_fit(&plan)?;
+    let quorum = quorum(&plan.cosigners)
+        .map_err(|reason| CeremonyError::Plan { field: "cosigners", reason })?;
     let now_ms = clock.now_ms();
     let root_key = generate(root, plan.key, "avouch root").await?;
     let issuing_key = generate(issuing, plan.key, "avouch issuing").await?;
@@ -183,7 +190,7 @@ pub async fn begin(
         roster: plan.officers,
         agents: plan.agents,
         providers: Vec::new(),
-        cosigners: Vec::new(),
+        cosigners: plan.cosigners,
         keys,
         previous_log: plan.continues,
         escrow: None,
@@ -213,9 +220,15 @@ pub async fn begin(
         root: root_der,
         issuing: issuing_der,
         log,
+        quorum,
         address_key: *AddressKey::derive(&secret).public(),
         warnings,
     })
+}
+
+/// The quorum's text, as trust files have it.
+fn quorum(cosigners: &[Cosigner]) -> Result<String, String> {
+    Quorum::of(cosigners).map(|(_, text)| text).map_err(|error| error.to_string())
 }
 
 /// An installation without officers may begin, though nobody can ever change it; one with too few
@@ -260,6 +273,8 @@ pub async fn begun(store: &dyn Store) -> Result<Option<Begun>, CeremonyError> {
         root: certificate(KeyPurpose::Root),
         issuing: certificate(KeyPurpose::Issuing),
         log,
+        quorum: quorum(installation.cosigners())
+            .map_err(|reason| CeremonyError::Plan { field: "cosigners", reason })?,
         address_key: *AddressKey::derive(&secret).public(),
         warnings: warnings(installation.rules(), installation.roster(), &keys),
     }))

@@ -68,7 +68,7 @@ async fn fill() {
         heads.commit(staged, edge.size());
         heads.flush(&store, done == count).await.unwrap();
         let certificates = leaves.into_iter().map(|leaf| (leaf, vec![0x30; 900])).collect();
-        store.publish(&Publication { checkpoints: Vec::new(), certificates }).await.unwrap();
+        store.publish(&Publication { certificates, ..Publication::default() }).await.unwrap();
     }
     let token = Token::new(hsm, Metrics::new());
     let row = log.sign(&token, TreeHead::of_edge(&edge)).await.unwrap();

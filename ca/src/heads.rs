@@ -5,6 +5,7 @@
 //! leaf.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tlog::map::{Map, MapError, Page, PageId, Staged};
@@ -55,6 +56,9 @@ pub(crate) struct Heads {
     inner: Mutex<Inner>,
     /// Whether changed pages are flushed; else they stay in memory.
     flushed: bool,
+    /// Whether the map's states are held as they were after each group: what is shown waits for the
+    /// quorum, and the map does not.
+    held: AtomicBool,
     /// Held from reading pages to taking them, and over a whole flush: pages read before a flush
     /// look rolled back after it.
     pages: tokio::sync::Mutex<()>,
@@ -113,13 +117,15 @@ impl Heads {
             Map::open(page, root, PAGES)?
         };
         let inner = Mutex::new(Inner { map, size });
-        Ok(Self { secret, inner, flushed: true, pages: tokio::sync::Mutex::new(()) })
+        let (held, pages) = (AtomicBool::new(false), tokio::sync::Mutex::new(()));
+        Ok(Self { secret, inner, flushed: true, held, pages })
     }
 
     /// An empty map that stays in memory, for replaying a log from its first leaf.
     pub(crate) fn in_memory(secret: [u8; 32]) -> Self {
         let inner = Mutex::new(Inner { map: Map::empty(PAGES), size: 0 });
-        Self { secret, inner, flushed: false, pages: tokio::sync::Mutex::new(()) }
+        let (held, pages) = (AtomicBool::new(false), tokio::sync::Mutex::new(()));
+        Self { secret, inner, flushed: false, held, pages }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -180,6 +186,27 @@ impl Heads {
         let mut inner = self.lock();
         inner.map.commit(staged);
         inner.size = size;
+        if self.held.load(Ordering::Relaxed) {
+            inner.map.hold(size);
+        }
+    }
+
+    /// Whether states of the map are held, so that they can be shown after later groups
+    /// ([`Map::view`], under the number of leaves).
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
+        let mut inner = self.lock();
+        if held {
+            let size = inner.size;
+            inner.map.hold(size);
+        } else {
+            inner.map.let_go(|_| false);
+        }
+    }
+
+    /// Lets go of states that are not to be shown any more.
+    pub(crate) fn let_go(&self, keep: impl Fn(u64) -> bool) {
+        self.lock().map.let_go(keep);
     }
 
     /// Flushes changed pages if there are many, or `all` of them.

@@ -1,11 +1,11 @@
 //! The walk of a request, on one screen.
 //!
 //! ```text
-//! CsrDer → x509::Csr → policy::Approved → Recorded → Logged → Signed → the answer
-//!          parse, PoP   decide            event,     leaf in   HSM      is what the
-//!                                         TBS,       a signed  signs    store has
-//!                                         durable    check-    the TBS
-//!                                                    point
+//! CsrDer → x509::Csr → policy::Approved → Recorded → Logged → Cosigned → Signed → the answer
+//!          parse, PoP   decide            event,     leaf in   the        HSM      is what the
+//!                                         TBS,       a signed  quorum     signs    store has
+//!                                         durable    check-    vouches    the TBS
+//!                                                    point     for it
 //! ```
 //!
 //! Requests that arrive together walk together: one transaction records them all. A group is signed
@@ -114,7 +114,7 @@ async fn issue(
         ended.push((unfinished, _slot));
     }
     // 3. Record: event, serial number and TBS are durable, if the log has not grown since.
-    // 6. Publish: the first signature stored wins, and only what is stored is answered.
+    // 7. Publish: the first signature stored wins, and only what is stored is answered.
     let recorded = match change {
         None => walk::record(authority, ledger, approved, signed).await?,
         Some(ask) => walk::change(authority, ledger, ask, signed).await?,
@@ -135,10 +135,18 @@ async fn finish(
     to_publish: mpsc::UnboundedSender<Walked>,
 ) {
     let unfinished = authority.finish_unless_told();
-    // 4. Log: the leaves are in a signed checkpoint.
-    let Some(logged) = walk::log(&authority, head, recorded).await else { return };
-    // 5. Sign: the HSM sees the TBS that was recorded.
-    let signed = walk::sign(&authority, logged).await;
+    // 4. Log: the leaves are in a signed checkpoint. What no certificate follows from is done.
+    let Some(mut logged) = walk::log(&authority, head, recorded).await else { return };
+    if let Some(signed) = logged.at_once(&authority) {
+        let unfinished = authority.finish_unless_told();
+        let _ = to_publish.send(Walked { signed, unfinished, _slot: None });
+    }
+    // 5. Co-sign: the quorum vouches for a checkpoint with the leaves.
+    let signed = match walk::cosign(&authority, logged).await {
+        // 6. Sign: the HSM sees the TBS that was recorded.
+        Ok(cosigned) => walk::sign(&authority, cosigned).await,
+        Err(logged_only) => logged_only,
+    };
     // When the walk has stopped meanwhile, the group is finished later.
     let _ = to_publish.send(Walked { signed, unfinished, _slot: slot });
 }

@@ -12,6 +12,7 @@ mod catch_up;
 pub mod ceremony;
 mod certificates;
 pub mod clock;
+pub mod cosign;
 mod crl;
 mod effects;
 #[cfg(test)]

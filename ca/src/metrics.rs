@@ -55,6 +55,11 @@ struct Told {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CosignerName {
+    cosigner: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Shard {
     shard: u32,
 }
@@ -97,6 +102,11 @@ pub struct Metrics {
     alarms: Counter,
     notices: Family<Told, Counter>,
     notices_waiting: Gauge<u64, AtomicU64>,
+    cosign_rounds: Family<What, Counter>,
+    cosign_round_seconds: Histogram,
+    cosigner_seconds: Family<CosignerName, Histogram, fn() -> Histogram>,
+    cosigner_errors: Family<CosignerName, Counter>,
+    cosigner_up: Family<CosignerName, Gauge>,
     connections: Family<What, Gauge>,
     crl_this_update: Family<Shard, Gauge<u64, AtomicU64>>,
     crl_next_update: Family<Shard, Gauge<u64, AtomicU64>>,
@@ -158,6 +168,11 @@ impl Metrics {
             alarms: Counter::default(),
             notices: Family::default(),
             notices_waiting: Gauge::default(),
+            cosign_rounds: Family::default(),
+            cosign_round_seconds: latency(),
+            cosigner_seconds: Family::new_with_constructor(latency),
+            cosigner_errors: Family::default(),
+            cosigner_up: Family::default(),
             connections: Family::default(),
             crl_this_update: Family::default(),
             crl_next_update: Family::default(),
@@ -249,6 +264,33 @@ impl Metrics {
             "notices_waiting",
             "Notices that are not sent and not given up",
             self.notices_waiting.clone(),
+        );
+        all.register(
+            "cosign_rounds",
+            "Checkpoints that the quorum vouched for in time (met), or not (late)",
+            self.cosign_rounds.clone(),
+        );
+        all.register_with_unit(
+            "cosign_round",
+            "Time until the quorum vouched for a checkpoint",
+            seconds(),
+            self.cosign_round_seconds.clone(),
+        );
+        all.register_with_unit(
+            "cosigner_answer",
+            "Time until a co-signer answered, by its name in the configuration",
+            seconds(),
+            self.cosigner_seconds.clone(),
+        );
+        all.register(
+            "cosigner_errors",
+            "Answers of co-signers that were none, or of no use",
+            self.cosigner_errors.clone(),
+        );
+        all.register(
+            "cosigner_up",
+            "Whether each co-signer of the installation co-signed when it was asked last",
+            self.cosigner_up.clone(),
         );
         all.register("connections", "Open connections, by socket", self.connections.clone());
         all.register_with_unit(
@@ -353,6 +395,24 @@ impl Metrics {
         self.notices_waiting.set(waiting);
     }
 
+    /// A round of co-signing ended.
+    pub(crate) fn cosign_round(&self, outcome: &'static str, took: Option<Duration>) {
+        self.cosign_rounds.get_or_create(&What { what: outcome }).inc();
+        if let Some(took) = took {
+            self.cosign_round_seconds.observe(took.as_secs_f64());
+        }
+    }
+
+    /// A co-signer was asked.
+    pub(crate) fn cosigner_asked(&self, name: &str, took: Duration, well: bool) {
+        let name = CosignerName { cosigner: name.to_owned() };
+        self.cosigner_seconds.get_or_create(&name).observe(took.as_secs_f64());
+        let errors = self.cosigner_errors.get_or_create(&name);
+        if !well {
+            errors.inc();
+        }
+    }
+
     /// A shard's current CRL.
     pub(crate) fn crl(&self, shard: u32, this_update: u64, next_update: u64) {
         self.crl_this_update.get_or_create(&Shard { shard }).set(this_update);
@@ -386,6 +446,9 @@ impl Metrics {
         match authority.store().unfinished(None, UNFINISHED_COUNTED).await {
             Ok(found) => drop(self.unfinished.set(count(found.len()))),
             Err(error) => tracing::warn!(%error, "unfinished records cannot be counted"),
+        }
+        for (cosigner, well) in authority.cosigning().answering() {
+            self.cosigner_up.get_or_create(&CosignerName { cosigner }).set(well.into());
         }
         let status = authority.hsm().status();
         self.hsm_ready.set((status.state == pkcs11::HsmState::Ready).into());

@@ -1,7 +1,9 @@
 //! What the log shows: checkpoints, tiles, bundles. From the store only.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use evidence::History;
 use tlog::map::MapError;
 use tlog::proof;
 use tlog::tile::{Tile, TileKind};
@@ -12,6 +14,7 @@ use wire::problem::{Problem, ProblemCode};
 use wire::{Encoded, Hash32, UserId};
 
 use crate::authority::Authority;
+use crate::cosign::Vouched;
 use crate::heads::HeadsError;
 use crate::queries::{self, ladder, store_error};
 use crate::store::StoreError;
@@ -22,8 +25,14 @@ type Result<T> = std::result::Result<T, Box<Problem>>;
 /// Most events in one bundle.
 const MAX_EVENTS: usize = 10_000;
 
-/// The latest signed checkpoint.
+/// How soon to look again at what the quorum vouches for.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The latest checkpoint that is shown: signed by the log, and co-signed as the quorum demands.
 pub(crate) async fn checkpoint(authority: &Authority) -> Result<CheckpointRow> {
+    if authority.cosigning().is_on() {
+        return authority.cosigning().shown(0).await.map(|vouched| shown(&vouched));
+    }
     let row = authority.store().checkpoint(None).await.map_err(store_error)?;
     row.ok_or_else(|| {
         let detail = "the first checkpoint is not signed yet";
@@ -85,9 +94,13 @@ pub(crate) async fn bundle(authority: &Authority, uid: &UserId, since: u64) -> R
     if row.is_none() {
         return Err(queries::no_identity(uid));
     }
-    let head = head_proof(authority, uid).await?;
-    let note = published(authority, head.size).await?;
-    let events = authority.store().events_of(uid).await.map_err(store_error)?;
+    let (head, note, events) = if authority.cosigning().is_on() {
+        vouched_head(authority, uid).await?
+    } else {
+        let head = head_proof(authority, uid).await?;
+        let note = published(authority, head.size).await?;
+        (head, note, authority.store().events_of(uid).await.map_err(store_error)?)
+    };
     let shown: Vec<&EventRow> = events
         .iter()
         .filter(|row| row.event.sequence >= since && row.leaf_index < head.size)
@@ -163,6 +176,106 @@ async fn head_proof(authority: &Authority, uid: &UserId) -> Result<HeadProof> {
         tokio::task::yield_now().await;
     }
     Err(corrupt(authority, "the identity's row is not the one that the log proves".to_owned()))
+}
+
+fn shown(vouched: &Vouched) -> CheckpointRow {
+    CheckpointRow { size: vouched.row.size, note: vouched.note() }
+}
+
+/// What the map said of an identity under the newest checkpoint that the quorum vouches for. The
+/// map may be ahead of it, and so may the identity's row.
+async fn vouched_head(
+    authority: &Authority,
+    uid: &UserId,
+) -> Result<(HeadProof, CheckpointRow, Vec<EventRow>)> {
+    let (at, own) = (authority.heads().of_uid(uid), installation_position());
+    // What was logged when the question came, if the co-signers keep up.
+    let mut size = authority.heads().size();
+    let deadline = tokio::time::Instant::now() + authority.answer_deadline();
+    loop {
+        let vouched = authority.cosigning().shown(size).await?;
+        let under = vouched.row.size;
+        let prove = |map: &tlog::map::Map, _| -> std::result::Result<_, MapError> {
+            let Some(view) = map.view(under) else { return Ok(None) };
+            let proofs = (view.prove(&at)?.to_bytes(), view.prove(&own)?.to_bytes());
+            Ok(Some((proofs, view.get(&at)?, view.root()?)))
+        };
+        let proven = match authority.heads().with(authority.store(), &[at, own], prove).await {
+            Ok(proven) => proven,
+            Err(HeadsError::Map(MapError::Altered { .. })) => None,
+            Err(HeadsError::Store(error)) => return Err(store_error(error)),
+            Err(error) => return Err(corrupt(authority, error.to_string())),
+        };
+        let events = authority.store().events_of(uid).await.map_err(store_error)?;
+        if let Some(((proof, installation), value, root)) = proven
+            && let Some(head) = head_at(authority, uid, &events, under, value)?
+        {
+            let head = HeadProof { head, proof, installation, root, size: under };
+            until_signed(authority, &events, under, deadline).await?;
+            return Ok((head, shown(&vouched), events));
+        }
+        // Either the state went while it was looked at, or the identity is younger.
+        size = size.max(under + 1);
+        if tokio::time::Instant::now() >= deadline {
+            let detail = "the quorum has not co-signed a checkpoint with this identity yet";
+            return Err(Box::new(Problem::new(ProblemCode::Pending, detail).retry_after(2)));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// The identity's head in a log of this size: of its row where that has not moved on, else by
+/// replaying its events. None where the map has none.
+fn head_at(
+    authority: &Authority,
+    uid: &UserId,
+    events: &[EventRow],
+    size: u64,
+    value: Option<Hash32>,
+) -> Result<Option<wire::head::Head>> {
+    let Some(value) = value else { return Ok(None) };
+    let timeline = authority.timeline();
+    let mut history = History::new(uid.clone());
+    for row in events.iter().filter(|row| row.leaf_index < size) {
+        let EventRow { leaf_index, leaf, event, evidence, .. } = row;
+        let era = timeline.at(*leaf_index);
+        history
+            .apply(era, event, leaf.leaf_hash(), evidence, |_| None)
+            .map_err(|error| corrupt(authority, error.to_string()))?;
+    }
+    let head = history.identity().map(policy::Identity::proven_head);
+    match head {
+        Some(head) if head.hash() == value => Ok(Some(head)),
+        _ => {
+            let what = "the identity's events do not lead to what the log proves";
+            Err(corrupt(authority, what.to_owned()))
+        }
+    }
+}
+
+/// Waits until the latest certificate is stored: the quorum vouches for its leaf before the token
+/// signs it. Where the token is away, the bundle goes without.
+async fn until_signed(
+    authority: &Authority,
+    events: &[EventRow],
+    size: u64,
+    deadline: tokio::time::Instant,
+) -> Result<()> {
+    let mut publications = authority.publications();
+    let certified =
+        |row: &&EventRow| wire::event::Certified::from_canonical(row.event.body.as_bytes()).is_ok();
+    let latest = events.iter().rev().filter(|row| row.leaf_index < size).find(certified);
+    let Some(latest) = latest.map(|row| row.leaf_index) else { return Ok(()) };
+    loop {
+        let row = authority.store().certificate(latest).await.map_err(store_error)?;
+        if row.is_none_or(|row| row.certificate.is_some()) || authority.hsm_state().is_err() {
+            return Ok(());
+        }
+        match tokio::time::timeout_at(deadline, publications.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Ok(()),
+        }
+    }
 }
 
 /// The installation's events in a log of this size, the genesis event first.

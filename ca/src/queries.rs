@@ -4,7 +4,7 @@ use policy::Status;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use wire::event::{Certified, Event, Revoked};
-use wire::genesis::KeyPurpose;
+use wire::genesis::{CosignerKind, KeyPurpose};
 use wire::problem::{Problem, ProblemCode};
 use wire::rest::{
     Certificate, CertificateStatus, Health, HealthPart, HistoryEntry, Identity, IdentityKey,
@@ -40,9 +40,17 @@ pub(crate) fn no_identity(uid: &UserId) -> Box<Problem> {
 /// The installation's step of the ladder (DESIGN section 1).
 pub(crate) fn ladder(authority: &Authority) -> &'static str {
     let installation = authority.installation();
-    match policy::hsm_held(authority.certificates().protection(), installation.rules()) {
-        Ok(()) => "hsm",
-        Err(_) => "software-key",
+    let held = policy::hsm_held(authority.certificates().protection(), installation.rules());
+    if held.is_err() {
+        return "software-key";
+    }
+    let of_kind = |kind| installation.cosigners().iter().filter(|c| c.kind == kind).count();
+    match (of_kind(CosignerKind::Auditor), of_kind(CosignerKind::Witness)) {
+        (0, 0) => "hsm",
+        (0, _) => "hsm-and-witnesses",
+        // Some of them may be lost where there are three of a kind.
+        (auditors, witnesses) if auditors >= 3 || witnesses >= 3 => "hsm-and-many",
+        _ => "hsm-and-auditor",
     }
 }
 
@@ -273,6 +281,7 @@ pub(crate) fn installation(authority: &Authority) -> Installation {
         );
     }
     warnings.extend(authority.notices().warnings());
+    warnings.extend(authority.cosigning().warnings());
     if let Some(file) = authority.clock().test_file() {
         warnings.push(format!(
             "test_clock is on: waits are over when {} says so, and mean nothing",
@@ -349,6 +358,7 @@ pub(crate) async fn health(authority: &Authority) -> Health {
         part("notices", authority.notices().trouble()),
         part("record", (!alarms.is_empty()).then(|| alarms.join("; "))),
     ];
+    parts.extend(authority.cosigning().health());
     if authority.clock().test_file().is_some() {
         // Nothing fails by it, and nobody should overlook it.
         parts.push(HealthPart {
@@ -358,9 +368,9 @@ pub(crate) async fn health(authority: &Authority) -> Health {
         });
     }
     Health {
-        ready: parts
-            .iter()
-            .all(|part| part.ok || ["notices", "record"].contains(&part.name.as_str())),
+        ready: parts.iter().all(|part| {
+            part.ok || ["notices", "record", "cosigners"].contains(&part.name.as_str())
+        }),
         parts,
     }
 }

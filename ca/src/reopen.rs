@@ -70,6 +70,17 @@ async fn finish(authority: &Arc<Authority>) -> Result<usize, Fatal> {
     let (mut after, mut waiting) = (None, 0);
     // What is recorded from here on is on its walk, and so is what the walk does not know of yet.
     let known = authority.tree_head().size();
+    if authority.cosigning().is_on() {
+        // Nobody waits for an answer here, so there is no deadline: what is unfinished is taken up
+        // when the quorum is there, however long it is away.
+        if finish_group(authority, Vec::new()).await? > 0 {
+            return Ok(1);
+        }
+        tokio::select! {
+            _ = authority.cosigning().until(known) => {}
+            () = authority.stopping().cancelled() => return Err(Fatal::Cancelled),
+        }
+    }
     loop {
         let mut batch = authority.store().unfinished(after, BATCH).await?;
         batch.retain(|entry| entry.leaf_index < known);
@@ -104,7 +115,13 @@ async fn finish_group(authority: &Arc<Authority>, recorded: Vec<Recorded>) -> Re
     let Some(logged) = walk::log(authority, head, recorded).await else {
         return Ok(count.max(1));
     };
-    let signed = walk::sign(authority, logged).await;
+    let signed = match walk::cosign(authority, logged).await {
+        Ok(cosigned) => walk::sign(authority, cosigned).await,
+        Err(logged_only) => {
+            walk::publish(authority, logged_only).await;
+            return Ok(count.max(1));
+        }
+    };
     let waiting = signed.waiting();
     walk::publish(authority, signed).await;
     Ok(waiting)

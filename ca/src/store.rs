@@ -4,6 +4,7 @@
 
 mod columns;
 pub mod copy;
+mod cosign;
 mod crls;
 mod engine;
 mod log;
@@ -26,10 +27,10 @@ use wire::address::Address;
 use wire::{Hash32, IdempotencyKey, UserId};
 
 use rows::{
-    Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EntryRow,
-    EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch,
-    LeafRow, MovedRow, Outbox, Proposal, Publication, RecordGroup, Refused, RevokedRow, Settled,
-    Unfinished,
+    Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CosignatureRow,
+    CrlRow, EntryRow, EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow,
+    IdentitySearch, LeafRow, MovedRow, Outbox, Proposal, Publication, RecordGroup, Refused,
+    RevokedRow, Settled, Unfinished,
 };
 
 /// Refusals kept of one identity.
@@ -138,7 +139,8 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// Stores checkpoints, and certificates for recorded events that they cover; returns what is
     /// stored of the certificates afterwards. The first one stored for an event wins, and so does
-    /// the first note of a size; a repetition returns the first.
+    /// the first note of a size; a repetition returns the first. Of co-signatures by one co-signer
+    /// at one size, the earliest and the latest are kept.
     async fn publish(&self, publication: &Publication) -> Result<Vec<CertificateRow>, StoreError>;
 
     /// [`Store::publish`] and [`Store::record`] together: a disk is waited for once where the two
@@ -152,6 +154,22 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// The signed checkpoint of a size, or the latest. Only the newest few thousand are kept.
     async fn checkpoint(&self, size: Option<u64>) -> Result<Option<CheckpointRow>, StoreError>;
+
+    /// Co-signatures by one co-signer of checkpoints that cover a leaf, the smallest checkpoint
+    /// first. Of old ones only the first of each minute by the co-signer's clock are kept.
+    async fn cosigned_since(
+        &self,
+        cosigner: Hash32,
+        leaf_index: u64,
+        limit: u32,
+    ) -> Result<Vec<CosignatureRow>, StoreError>;
+
+    /// Co-signatures by one co-signer, the largest checkpoint first.
+    async fn cosigned_latest(
+        &self,
+        cosigner: Hash32,
+        limit: u32,
+    ) -> Result<Vec<CosignatureRow>, StoreError>;
 
     /// Hashes of complete subtrees, by their place in the dense numbering; those that are not there
     /// are left out.

@@ -2,6 +2,7 @@
 
 mod ask;
 mod change;
+mod cosign;
 mod decide;
 mod draft;
 mod log;
@@ -12,6 +13,7 @@ mod sign;
 
 pub(crate) use ask::{Action, Answer, Ask, Brings, Caller, Idempotency, Reply};
 pub(crate) use change::{ChangeAsk, change};
+pub(crate) use cosign::cosign;
 pub(crate) use decide::{decide, turn_away};
 pub(crate) use log::LogKeyError;
 pub(crate) use log::{Log, TreeHead, log};

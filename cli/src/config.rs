@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 pub(crate) use check::{Config, HsmConfig, LogSection, PinSource, StoreConfig};
 pub(crate) use cosigner::{CosignerConfig, WitnessConfig, witness};
 pub(crate) use keys::{
-    KEEP_ALIVE, Raw, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog, RawMetrics,
-    RawNotices, RawSockets, RawStore,
+    KEEP_ALIVE, Raw, RawCosigning, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog,
+    RawMetrics, RawNotices, RawSockets, RawStore,
 };
 pub(crate) use read::{Fault, Origin, Source};
-pub(crate) use values::{Address, Count, LogFormat, SmtpTls, Span};
+pub(crate) use values::{Address, CosignerKind, Count, LogFormat, SmtpTls, Span, WhenUnreachable};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@
 pub(crate) mod authority;
 pub(crate) mod config;
 mod cosigner;
+pub(crate) mod cosigning;
 pub(crate) mod db;
 pub(crate) mod dev;
 pub(crate) mod doctor;

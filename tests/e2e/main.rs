@@ -3,6 +3,7 @@
 mod chain;
 mod commands;
 mod config;
+mod cosign;
 mod crash;
 mod crl;
 mod curl;

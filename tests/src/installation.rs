@@ -37,6 +37,7 @@ pub struct Installation {
     /// Removed at the end, unless the folder belongs to somebody else.
     _temporary: Option<tempfile::TempDir>,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     address: String,
     child: Mutex<Child>,
 }
@@ -58,9 +59,18 @@ impl Installation {
         if let Some(url) = STORE.take() {
             arguments.extend(["--store".to_owned(), url]);
         }
-        let (child, address) = launch(&folder, "127.0.0.1:0", &arguments);
-        let child = Mutex::new(child);
-        Self { folder, _temporary: Some(temporary), arguments, address, child }
+        let (child, address) = launch(&folder, "127.0.0.1:0", &arguments, &[]);
+        let (child, environment) = (Mutex::new(child), Vec::new());
+        Self { folder, _temporary: Some(temporary), arguments, environment, address, child }
+    }
+
+    /// Starts one in a folder that is somebody else's, with environment variables.
+    #[must_use]
+    pub fn start_in(folder: &Path, arguments: &[&str], environment: Vec<(String, String)>) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let (child, address) = launch(folder, "127.0.0.1:0", &arguments, &environment);
+        let (folder, child) = (folder.to_owned(), Mutex::new(child));
+        Self { folder, _temporary: None, arguments, environment, address, child }
     }
 
     /// Ends all processes at once, has something done to the folder, and starts again.
@@ -72,7 +82,7 @@ impl Installation {
         self.wait();
         meanwhile(&self.folder);
         let listen = self.address.trim_start_matches("https://").to_owned();
-        let (child, address) = launch(&self.folder, &listen, &self.arguments);
+        let (child, address) = launch(&self.folder, &listen, &self.arguments, &self.environment);
         self.child = Mutex::new(child);
         self.address = address;
     }
@@ -91,7 +101,7 @@ impl Installation {
             assert!(status.success(), "a clean stop ended with {status}\n{}", self.log());
         }
         let listen = self.address.trim_start_matches("https://").to_owned();
-        let (child, address) = launch(&self.folder, &listen, &self.arguments);
+        let (child, address) = launch(&self.folder, &listen, &self.arguments, &self.environment);
         self.child = Mutex::new(child);
         self.address = address;
     }
@@ -181,6 +191,7 @@ impl Installation {
         let mut command = Command::new(program());
         // What is remembered of one's own identities is not this user's.
         command.env("AVOUCH_OWN", parent.join("own.json"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.args(arguments).current_dir(parent).stdin(Stdio::null());
         command.output().expect("avouch can be run")
     }
@@ -246,7 +257,12 @@ pub fn patiently<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn launch(folder: &Path, listen: &str, arguments: &[String]) -> (Child, String) {
+fn launch(
+    folder: &Path,
+    listen: &str,
+    arguments: &[String],
+    environment: &[(String, String)],
+) -> (Child, String) {
     let open = File::options().create(true).append(true).open(log_path(folder));
     let log = open.expect("a file beside the data folder");
     let mut child = Command::new(program())
@@ -255,6 +271,7 @@ fn launch(folder: &Path, listen: &str, arguments: &[String]) -> (Child, String) 
         .arg(folder)
         .args(["--listen", listen])
         .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)

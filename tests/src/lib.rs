@@ -7,6 +7,7 @@
 //! Everything panics with the reason instead of returning errors: a harness that cannot work is a
 //! failed test.
 
+pub mod cosigner;
 mod csr;
 pub mod database;
 mod desk;

@@ -46,6 +46,7 @@ mod page;
 mod proof;
 mod stage;
 mod trial;
+mod view;
 
 use wire::Hash32;
 
@@ -56,6 +57,7 @@ use trial::Trial;
 pub use page::{Page, PageId};
 pub use proof::MapProof;
 pub use stage::Staged;
+pub use view::View;
 
 /// The root of the map without keys.
 pub const EMPTY_ROOT: Hash32 = Hash32::from_bytes([0; 32]);
@@ -112,6 +114,8 @@ pub struct Map {
     root_unsaved: bool,
     cache: Cache,
     trial: Option<Trial>,
+    /// States that are kept, oldest first.
+    kept: Vec<view::Kept>,
 }
 
 impl Map {
@@ -124,6 +128,7 @@ impl Map {
             root_unsaved: false,
             cache: Cache::new(capacity_pages),
             trial: None,
+            kept: Vec::new(),
         }
     }
 
@@ -239,11 +244,14 @@ impl Map {
         );
         for page in staged.into_pages() {
             self.remember(page.id());
-            if page.id() == PageId::ROOT {
-                self.root = page;
+            let before = if page.id() == PageId::ROOT {
                 self.root_unsaved = true;
+                Some(std::mem::replace(&mut self.root, page))
             } else {
-                self.cache.insert_dirty(page);
+                self.cache.insert_dirty(page)
+            };
+            if let (Some(before), Some(kept)) = (before, self.kept.last_mut()) {
+                kept.replaced(before);
             }
         }
         self.cache.evict();
@@ -299,6 +307,26 @@ impl Map {
             page.siblings(key, &mut siblings);
         }
         Ok(MapProof::new(key, siblings, leaf))
+    }
+
+    /// Holds on to the present state under a label, so that it can be looked at after later commits. It
+    /// costs the pages that change from then on, until [`Map::let_go`]. Labels only grow; a label
+    /// that is not greater than the last is ignored.
+    pub fn hold(&mut self, label: u64) {
+        if self.kept.last().is_none_or(|last| last.label() < label) {
+            self.kept.push(view::Kept::new(label));
+        }
+    }
+
+    /// Lets go of the states that are not to be kept any longer.
+    pub fn let_go(&mut self, keep: impl Fn(u64) -> bool) {
+        view::let_go(&mut self.kept, keep);
+    }
+
+    /// The state that was kept under a label.
+    #[must_use]
+    pub fn view(&self, label: u64) -> Option<View<'_>> {
+        View::of(self, label)
     }
 
     fn page(&self, id: &PageId) -> Option<&Page> {

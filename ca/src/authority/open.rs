@@ -16,6 +16,7 @@ use super::{Authority, Present, Running, Settings, walking};
 use crate::catch_up::{CatchUpError, catch_up, timeline};
 use crate::certificates::{Certificates, CertificatesError};
 use crate::clock::Clock;
+use crate::cosign::{self, Cosigning, StartError};
 use crate::heads::{Heads, HeadsError};
 use crate::notices::{self, AddressKey, Notices};
 use crate::store::rows::Publication;
@@ -71,6 +72,9 @@ pub enum OpenError {
     /// The map of heads does not follow from the log.
     #[error("the map of heads: {0}")]
     Map(#[from] CatchUpError),
+    /// The co-signers do not go on with this log, or are not there.
+    #[error(transparent)]
+    Cosigners(#[from] StartError),
     /// The issuing key or its certificate is not as the genesis event says.
     #[error(transparent)]
     Certificates(#[from] CertificatesError),
@@ -81,6 +85,8 @@ pub enum OpenError {
 pub enum Missing<'a> {
     /// The database, which may come back.
     Store,
+    /// The co-signers, who may come back.
+    Cosigners,
     /// The token; the error says whether it may come back.
     Hsm(&'a HsmError),
     /// Nothing that comes by itself: somebody has to look.
@@ -100,7 +106,9 @@ impl OpenError {
             | Self::Certificates(CertificatesError::Key { source: error, .. }) => {
                 Missing::Hsm(error)
             }
+            Self::Cosigners(StartError::Unconfirmed { .. }) => Missing::Cosigners,
             Self::Store(error)
+            | Self::Cosigners(StartError::Store(error))
             | Self::Tail(TailError::Store(error))
             | Self::Map(
                 CatchUpError::Store(error) | CatchUpError::Heads(HeadsError::Store(error)),
@@ -124,7 +132,7 @@ impl Authority {
         settings: Settings,
         stop: CancellationToken,
     ) -> Result<Running, OpenError> {
-        let Settings { limits, blocklist, metrics, genesis, notices } = settings;
+        let Settings { limits, blocklist, metrics, genesis, notices, cosigning } = settings;
         let row = store.genesis().await?.ok_or(OpenError::Empty)?;
         if walk::leaf_of(&row.event, &[0; 32], &row.salt) != row.leaf {
             return Err(OpenError::GenesisLeaf);
@@ -149,6 +157,14 @@ impl Authority {
         catch_up(&*store, &heads, &timeline).await?;
         let certificates =
             Certificates::open(timeline.current().installation(), &token, blocklist).await?;
+        let cosigning = Cosigning::new(cosigning, timeline.current().installation())
+            .map_err(StartError::from)?;
+        heads.hold(cosigning.is_on());
+        if cosigning.is_on() {
+            cosign::load(&cosigning, &*store, &log).await?;
+            let row = log.sign(&token, head).await.map_err(OpenError::Checkpoint)?;
+            cosign::start(&cosigning, &*store, &row).await?;
+        }
         let present = Present { timeline: timeline.into(), certificates: certificates.into() };
         let size = store.edge().await?.size();
         let (sender, queue) = walk::queue(limits.queue, limits.group);
@@ -156,12 +172,13 @@ impl Authority {
         let authority = Arc::new(Self {
             present: RwLock::new(present),
             log,
+            cosigning,
             heads,
             store,
             token,
             metrics,
             clock,
-            slots: Arc::new(Semaphore::new(limits.signing_groups)),
+            slots: Arc::new(Semaphore::new(limits.groups_at_once())),
             limits,
             queue: sender,
             published: watch::Sender::new(0),
@@ -183,6 +200,7 @@ impl Authority {
         tasks.spawn(crl::run(Arc::clone(&authority), refreshes));
         tasks.spawn(effects::run(Arc::clone(&authority)));
         tasks.spawn(notices::run(Arc::clone(&authority)));
+        tasks.spawn(cosign::run(Arc::clone(&authority)));
         Ok(Running { authority, tasks })
     }
 }

@@ -174,9 +174,10 @@ pub(super) fn parse(certificates: &Certificates, uid: &UserId, csr: &[u8]) -> Re
 
 /// Nothing is recorded that could not be signed soon. The request itself is not at fault.
 pub(super) fn can_sign(authority: &Authority) -> Result<()> {
-    authority
-        .hsm_state()
-        .map_err(|state| Box::new(Problem::new(ProblemCode::HsmUnavailable, state).retry_after(2)))
+    authority.hsm_state().map_err(|state| {
+        Box::new(Problem::new(ProblemCode::HsmUnavailable, state).retry_after(2))
+    })?;
+    authority.cosigning().has_room(authority.log_size())
 }
 
 /// Certificates carry no name but the id yet, so none is agreed to.

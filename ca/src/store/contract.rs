@@ -3,6 +3,7 @@
 mod author;
 pub(super) mod bench;
 pub(super) mod concurrency;
+pub(super) mod cosign;
 pub(super) mod faults;
 pub(super) mod log;
 pub(super) mod notices;
@@ -123,6 +124,9 @@ macro_rules! contract_tests {
             log::leaves_and_hashes_are_found_by_place,
             log::pages_of_the_map_change_together,
             log::the_secret_is_written_once,
+            cosign::the_earliest_and_the_latest_word_stay,
+            cosign::words_are_found_by_leaf_and_from_the_end,
+            cosign::what_is_not_kept_goes_with_its_checkpoint,
             notices::notices_are_recorded_with_their_event,
             notices::a_notice_stays_until_it_is_sent_or_given_up,
             notices::addresses_leave_with_their_channels,

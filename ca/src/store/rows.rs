@@ -258,6 +258,35 @@ pub struct Publication {
     pub checkpoints: Vec<CheckpointRow>,
     /// Certificates, DER, by the leaf they follow from.
     pub certificates: Vec<(u64, Vec<u8>)>,
+    /// Co-signatures that came in.
+    pub cosignatures: Vec<CosignatureRow>,
+}
+
+/// A co-signer's word on a checkpoint: the first time that it co-signed at this size, and the
+/// latest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CosignatureRow {
+    /// SHA-256 of the co-signer's verifier key.
+    pub cosigner: Hash32,
+    /// Leaves of the checkpoint.
+    pub size: u64,
+    /// The checkpoint as the log signed it, a signed note without co-signatures.
+    pub note: String,
+    /// The earliest co-signature.
+    pub first: TimedLine,
+    /// The latest co-signature.
+    pub latest: TimedLine,
+    /// Whether it stays; the others go with the checkpoints of their time.
+    pub kept: bool,
+}
+
+/// A co-signature with its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimedLine {
+    /// The signature line, without its end.
+    pub line: String,
+    /// Its time by the co-signer's clock, seconds since 1970.
+    pub time: u64,
 }
 
 /// A signed checkpoint.

@@ -144,6 +144,21 @@ pub(super) const CRL: Table = Table {
 pub(super) const CHECKPOINT: Table =
     Table { name: "checkpoint", key: 1, columns: &[("size", Int), ("note", Text)] };
 
+pub(super) const COSIGNATURE: Table = Table {
+    name: "cosignature",
+    key: 2,
+    columns: &[
+        ("cosigner", Blob),
+        ("size", Int),
+        ("note", Text),
+        ("first_line", Text),
+        ("first_s", Int),
+        ("latest_line", Text),
+        ("latest_s", Int),
+        ("kept", Int),
+    ],
+};
+
 pub(super) const MAP_PAGE: Table =
     Table { name: "map_page", key: 1, columns: &[("prefix", Blob), ("page", Blob)] };
 
@@ -183,7 +198,7 @@ pub(super) const OUTBOX: Table = Table {
 };
 
 /// All tables.
-pub(super) const TABLES: [&Table; 17] = [
+pub(super) const TABLES: [&Table; 18] = [
     &TREE,
     &STORED_HASH,
     &EVENT,
@@ -196,6 +211,7 @@ pub(super) const TABLES: [&Table; 17] = [
     &REFUSAL,
     &CRL,
     &CHECKPOINT,
+    &COSIGNATURE,
     &MAP_PAGE,
     &MAP_FLUSH,
     &SECRET,

@@ -8,12 +8,12 @@ use wire::{Hash32, UserId};
 
 use super::engine::Engine;
 use super::rows::{
-    Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EntryRow,
-    EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch,
-    LeafRow, MovedRow, Outbox, Proposal, Publication, RecordGroup, Refused, RevokedRow, Settled,
-    Unfinished,
+    Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CosignatureRow,
+    CrlRow, EntryRow, EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow,
+    IdentitySearch, LeafRow, MovedRow, Outbox, Proposal, Publication, RecordGroup, Refused,
+    RevokedRow, Settled, Unfinished,
 };
-use super::{Store, StoreError, Wanted, crls, log, notices, read, search, write};
+use super::{Store, StoreError, Wanted, cosign, crls, log, notices, read, search, write};
 
 #[async_trait]
 impl<E: Engine> Store for E {
@@ -51,6 +51,23 @@ impl<E: Engine> Store for E {
 
     async fn checkpoint(&self, size: Option<u64>) -> Result<Option<CheckpointRow>, StoreError> {
         log::checkpoint(self, size).await
+    }
+
+    async fn cosigned_since(
+        &self,
+        cosigner: Hash32,
+        leaf_index: u64,
+        limit: u32,
+    ) -> Result<Vec<CosignatureRow>, StoreError> {
+        cosign::since(self, cosigner, leaf_index, limit).await
+    }
+
+    async fn cosigned_latest(
+        &self,
+        cosigner: Hash32,
+        limit: u32,
+    ) -> Result<Vec<CosignatureRow>, StoreError> {
+        cosign::latest(self, cosigner, limit).await
     }
 
     async fn stored_hashes(&self, indexes: &[u64]) -> Result<Vec<StoredHash>, StoreError> {

@@ -10,7 +10,7 @@ use super::engine::{Engine, Given, Mode, NOTHING, RowOf, Session, Statement, Val
 use super::rows::{CertificateRow, Publication, RecordGroup, Refused, Revocation};
 use super::sheet::{self, Column, Kind, Sheet};
 use super::{REFUSALS_KEPT, StoreError};
-use super::{log, notices, read};
+use super::{cosign, log, notices, read};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -450,8 +450,12 @@ fn draft_publication(publication: &Publication) -> Vec<Drafted<'_>> {
         (PUT_CERTIFICATES, Rows(sheet)),
         (log::PUT_CHECKPOINTS, Rows(log::checkpoints(checkpoints))),
     ];
+    if !publication.cosignatures.is_empty() {
+        drafted.push((cosign::PUT, Rows(cosign::rows(&publication.cosignatures))));
+    }
     if checkpoints.iter().any(log::trims) {
         drafted.push((log::TRIM_CHECKPOINTS, Values(log::TRIM_VALUES.to_vec())));
+        drafted.push((cosign::TRIM, Values(log::TRIM_VALUES.to_vec())));
     }
     drafted
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use evidence::Era;
 use evidence::dossier::Piece;
 use policy::{ChangeRequest, Fact, Installation, Time};
+use tlog::quorum::Quorum;
 use wire::head::installation_position;
 use wire::problem::{Problem, ProblemCode};
 
@@ -77,6 +78,12 @@ pub(crate) async fn change(
             return Ok(Vec::new());
         }
     };
+    if let Err(error) = Quorum::of(era.installation().cosigners()) {
+        let detail = format!("the co-signers: {error}");
+        let problem = Problem::new(ProblemCode::MalformedRequest, detail).rule("cosigners");
+        reply.send(Err(problem.remedy("name each co-signer once, by its verifier key")));
+        return Ok(Vec::new());
+    }
     let mut drafts = ledger.drafts();
     let leaf_index = drafts.next_index();
     let done = Done::of(&event, leaf_index, leaf_hash);

@@ -1,4 +1,4 @@
-//! Log: a certificate is signed only after its leaf is in a signed checkpoint.
+//! Log: the leaves are in a signed checkpoint.
 
 use pkcs11::HsmError;
 use tlog::Edge;

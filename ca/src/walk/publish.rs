@@ -27,8 +27,11 @@ pub(super) struct Publishing {
 impl Publishing {
     pub(super) fn of(groups: impl IntoIterator<Item = SignedGroup>) -> Self {
         let mut all = Self::default();
-        for SignedGroup { checkpoint, entries, revokes, .. } in groups {
+        for SignedGroup { checkpoint, vouched, entries, revokes, .. } in groups {
             all.publication.checkpoints.push(checkpoint);
+            if let Some(vouched) = vouched {
+                vouched.add_to(&mut all.publication);
+            }
             all.revokes |= revokes;
             for entry in entries {
                 match entry {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use futures::future::join_all;
 
 use super::Caller;
-use super::log::{Logged, LoggedGroup};
+use super::cosign::{Cosigned, CosignedGroup};
+use super::log::Logged;
 use super::record::What;
 use crate::authority::Authority;
+use crate::cosign::Vouched;
 use crate::store::rows::CheckpointRow;
 
 /// A request whose certificate is signed, or that needs none.
@@ -23,6 +25,8 @@ pub(super) enum Signed {
 #[derive(Debug)]
 pub(crate) struct SignedGroup {
     pub(super) checkpoint: CheckpointRow,
+    /// The checkpoint that the quorum vouches for, where somebody co-signs.
+    pub(super) vouched: Option<Vouched>,
     pub(super) entries: Vec<Signed>,
     /// Whether a key was revoked, so that CRLs are to be made.
     pub(super) revokes: bool,
@@ -31,6 +35,23 @@ pub(crate) struct SignedGroup {
 }
 
 impl SignedGroup {
+    /// A group, or a part of one, in which there is no certificate to sign.
+    pub(super) fn of_nothing(
+        checkpoint: CheckpointRow,
+        entries: Vec<Logged>,
+        revokes: bool,
+    ) -> Self {
+        let nothing = |entry: Logged| {
+            let about = match entry.what {
+                What::Revocation { about } => Some(about),
+                What::Nothing | What::Certificate(_) => None,
+            };
+            Signed::Nothing { about, caller: entry.caller }
+        };
+        let entries = entries.into_iter().map(nothing).collect();
+        Self { checkpoint, vouched: None, entries, revokes, waiting: 0 }
+    }
+
     /// Certificates that the token did not sign.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting
@@ -39,8 +60,8 @@ impl SignedGroup {
 
 /// Has a group signed. What the HSM does not sign now is finished later from the record, and its
 /// caller is told so.
-pub(crate) async fn sign(authority: &Arc<Authority>, group: LoggedGroup) -> SignedGroup {
-    let LoggedGroup { checkpoint, entries, revokes } = group;
+pub(crate) async fn sign(authority: &Arc<Authority>, group: CosignedGroup) -> SignedGroup {
+    let CosignedGroup { checkpoint, vouched, entries, revokes } = group;
     let count = entries.len();
     // A task each: verifying takes longer than anything else here, and has all processors this way.
     let tasks = entries.into_iter().map(|entry| {
@@ -58,7 +79,7 @@ pub(crate) async fn sign(authority: &Arc<Authority>, group: LoggedGroup) -> Sign
         }
     }
     let entries = acceptable(authority, entries);
-    SignedGroup { checkpoint, waiting: count - entries.len(), entries, revokes }
+    SignedGroup { checkpoint, vouched, waiting: count - entries.len(), entries, revokes }
 }
 
 /// Has a client's validator look at one certificate of the group, with the whole path to the root.
@@ -86,8 +107,8 @@ fn acceptable(authority: &Authority, entries: Vec<Signed>) -> Vec<Signed> {
     kept
 }
 
-async fn sign_one(authority: &Authority, entry: Logged) -> Option<Signed> {
-    let Logged { leaf_index, what, caller } = entry;
+async fn sign_one(authority: &Authority, entry: Cosigned) -> Option<Signed> {
+    let Cosigned { leaf_index, what, caller } = entry;
     let tbs = match what {
         What::Revocation { about } => return Some(Signed::Nothing { about: Some(about), caller }),
         What::Nothing => return Some(Signed::Nothing { about: None, caller }),

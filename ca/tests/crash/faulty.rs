@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use avouch_ca::store::rows::{
-    Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CrlRow, EntryRow,
-    EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow, IdentitySearch,
-    LeafRow, MovedRow, NewEvent, NoticeRows, Proposal, Publication, RecordGroup, Refused,
-    RevokedRow, Unfinished,
+    Books, CertificateCursor, CertificateRow, CertificateSearch, CheckpointRow, CosignatureRow,
+    CrlRow, EntryRow, EventRow, FoundIdentity, GenesisRow, HistoryCursor, HistoryRow, IdentityRow,
+    IdentitySearch, LeafRow, MovedRow, NewEvent, NoticeRows, Proposal, Publication, RecordGroup,
+    Refused, RevokedRow, Unfinished,
 };
 use avouch_ca::store::sqlite::Sqlite;
 use avouch_ca::store::{Store, StoreError, Wanted};
@@ -171,6 +171,8 @@ handed_on! {
     record by recorded;
     genesis() -> Option<GenesisRow>;
     edge() -> Edge;
+    cosigned_since(cosigner: Hash32, leaf_index: u64, limit: u32) -> Vec<CosignatureRow>;
+    cosigned_latest(cosigner: Hash32, limit: u32) -> Vec<CosignatureRow>;
     books(wanted: &Wanted) -> Books;
     refuse(refusals: &[Refused]) -> ();
     publish(publication: &Publication) -> Vec<CertificateRow>;

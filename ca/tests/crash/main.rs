@@ -87,6 +87,7 @@ impl Base {
                 rules: Rules { allow_transport_evidence: true, ..Rules::standard() },
                 officers: Vec::new(),
                 agents: Vec::new(),
+                cosigners: Vec::new(),
                 key: KeyChoice::P256,
                 continues: None,
             };

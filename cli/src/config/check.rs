@@ -1,5 +1,6 @@
 //! Raw values become checked ones.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use pkcs11::{Pin, TokenConfig, TokenSelector};
 use wire::address::{Address, SALT};
 use wire::body::ChannelKind;
 
-use super::keys::{RawHsm, RawLimits, RawNotices, RawStore};
+use super::keys::{RawCosigning, RawHsm, RawLimits, RawNotices, RawPeer, RawStore};
 use super::read::{Fault, Source};
 use super::values::{LogFormat, SmtpTls};
 use super::{ConfigError, Origin};
@@ -28,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) limits: RawLimits,
     pub(crate) blocklist: Option<PathBuf>,
     pub(crate) notices: RawNotices,
+    pub(crate) cosigners: BTreeMap<String, RawPeer>,
+    pub(crate) cosigning: RawCosigning,
     pub(crate) metrics: MetricsSection,
     pub(crate) test_clock: Option<PathBuf>,
     pub(crate) log: LogSection,
@@ -232,6 +235,8 @@ fn values(source: &Source, dir: &Path) -> Result<Config, Wrong> {
         limits: raw.limits,
         blocklist: raw.keys.blocklist.map(|path| dir.join(path)),
         notices: notices(raw.notices, dir)?,
+        cosigners: cosigners(raw.cosigners, dir),
+        cosigning: raw.cosigning,
         metrics: MetricsSection {
             authority: raw.metrics.authority_listen.map(|address| address.0),
             gateway: raw.metrics.gateway_listen.map(|address| address.0),
@@ -259,6 +264,13 @@ fn store(raw: RawStore, dir: &Path) -> Result<StoreConfig, Wrong> {
             Err(("store", "path", what.to_owned()))
         }
     }
+}
+
+fn cosigners(mut raw: BTreeMap<String, RawPeer>, dir: &Path) -> BTreeMap<String, RawPeer> {
+    for path in raw.values_mut().filter_map(|cosigner| cosigner.ca_file.as_mut()) {
+        *path = dir.join(&path);
+    }
+    raw
 }
 
 fn notices(mut raw: RawNotices, dir: &Path) -> Result<RawNotices, Wrong> {

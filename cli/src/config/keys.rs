@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::values::{Address, Count, Described, LogFilter, LogFormat, Logs, SmtpTls, Span};
+use super::values::{
+    Address, CosignerKind, Count, Described, LogFilter, LogFormat, Logs, SmtpTls, Span,
+    WhenUnreachable,
+};
 
 /// The default of `hsm.keep_alive`.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -42,6 +45,8 @@ pub(crate) struct Section {
     pub(crate) required: bool,
     /// Its keys, in order.
     pub(crate) keys: Vec<Key>,
+    /// Whether there are many of it, each with a name of its own: `[section.name]`.
+    pub(crate) named: bool,
 }
 
 /// A key that must be given and is not.
@@ -108,7 +113,7 @@ macro_rules! sections {
                         default: shown(default),
                     }
                 }),+];
-                Section { name, doc: &[$($section_doc),+], required, keys }
+                Section { name, doc: &[$($section_doc),+], required, keys, named: false }
             }
         }
     )+};
@@ -267,6 +272,34 @@ sections! {
         /// How long a notice is tried. Then it is given up, with an alarm.
         give_up: Span<{ 60 * S }, { 30 * 86_400 * S }> = Span(ca::notices::NoticeSettings::default().give_up);
     }
+    /// A co-signer of the log ([more](failure-scenarios.md)), under a name of one's own. Who they
+    /// are is part of the installation: `avouch init` takes them from here, and later on a change
+    /// of the co-signers does. What stands here afterwards says where each of them is.
+    RawPeer {
+        /// What it checks: a `witness` that the log only grows, an `auditor` that every event is
+        /// lawful, too.
+        kind: CosignerKind;
+        /// Its verifier key, as its operator gives it: `name+id+key`.
+        vkey: String;
+        /// Where it is asked: its submission prefix, which begins with https:// (http:// on this
+        /// machine alone).
+        url: String;
+        /// The only CAs that it may have its TLS certificate from, PEM; the system's where it is
+        /// not given.
+        ca_file: Option<PathBuf>;
+    }
+    /// How co-signers are asked.
+    RawCosigning {
+        /// How long a certificate waits for the quorum before its caller is told to come back, and
+        /// how long one answer of a co-signer may take.
+        deadline: Span<{ S / 10 }, { 60 * S }> = Span(ca::cosign::CosigningSettings::default().deadline);
+        /// After which time an idle log is co-signed again: at a quarter of the policy's
+        /// `max_status_age` at the latest.
+        refresh: Span<{ S }, { 86_400 * S }> = Span(ca::cosign::CosigningSettings::default().refresh);
+        /// What the authority does when it starts and cannot hear from the quorum that its log is
+        /// the newest: `stop`, or `run` all the same.
+        when_unreachable: WhenUnreachable = WhenUnreachable::Stop;
+    }
     /// Metrics for Prometheus, on listeners of their own: they tell how much goes on, so let
     /// nobody but the scraper reach them. Off unless an address is given.
     RawMetrics {
@@ -339,7 +372,7 @@ macro_rules! optional {
     )+};
 }
 
-optional!(RawSockets RawLimits RawKeys RawNotices RawMetrics RawDevelopment RawLog);
+optional!(RawSockets RawLimits RawKeys RawNotices RawCosigning RawMetrics RawDevelopment RawLog);
 
 /// The file as written, with its defaults.
 #[derive(Debug, Clone)]
@@ -354,6 +387,8 @@ pub(crate) struct Raw {
     pub(crate) limits: RawLimits,
     pub(crate) keys: RawKeys,
     pub(crate) notices: RawNotices,
+    pub(crate) cosigners: BTreeMap<String, RawPeer>,
+    pub(crate) cosigning: RawCosigning,
     pub(crate) metrics: RawMetrics,
     pub(crate) development: RawDevelopment,
     pub(crate) log: RawLog,
@@ -386,6 +421,14 @@ impl Raw {
             limits: RawLimits::read(table("limits")).map_err(at("limits"))?,
             keys: RawKeys::read(table("keys")).map_err(at("keys"))?,
             notices: RawNotices::read(table("notices")).map_err(at("notices"))?,
+            cosigners: table("cosigners")
+                .iter()
+                .map(|(name, values)| {
+                    let values = values.as_table().unwrap_or(&none);
+                    Ok((name.clone(), RawPeer::read(values).map_err(at("cosigners"))?))
+                })
+                .collect::<Result<_, (&'static str, Missing)>>()?,
+            cosigning: RawCosigning::read(table("cosigning")).map_err(at("cosigning"))?,
             metrics: RawMetrics::read(table("metrics")).map_err(at("metrics"))?,
             development: RawDevelopment::read(table("development")).map_err(at("development"))?,
             log: RawLog::read(table("log")).map_err(at("log"))?,
@@ -393,7 +436,7 @@ impl Raw {
     }
 
     /// Every section with its values.
-    pub(crate) fn write(&self) -> Vec<(&'static str, Written)> {
+    pub(crate) fn write(&self) -> Vec<(String, Written)> {
         let mut sections = vec![("store", self.store.write()), ("hsm", self.hsm.write())];
         for (name, hsm) in [
             ("root_hsm", &self.root_hsm),
@@ -402,17 +445,22 @@ impl Raw {
         ] {
             sections.extend(hsm.as_ref().map(|hsm| (name, hsm.write())));
         }
+        let cosigners = self.cosigners.iter();
+        let cosigners =
+            cosigners.map(|(name, values)| (format!("cosigners.{name}"), values.write()));
         sections.extend([
             ("gateway", self.gateway.write()),
             ("sockets", self.sockets.write()),
             ("limits", self.limits.write()),
             ("keys", self.keys.write()),
             ("notices", self.notices.write()),
+            ("cosigning", self.cosigning.write()),
             ("metrics", self.metrics.write()),
             ("development", self.development.write()),
             ("log", self.log.write()),
         ]);
-        sections
+        let sections = sections.into_iter().map(|(name, values)| (name.to_owned(), values));
+        sections.chain(cosigners).collect()
     }
 
     /// As TOML, without what is the default anyway.
@@ -420,7 +468,8 @@ impl Raw {
         let described = sections();
         let mut text = String::new();
         for (name, values) in self.write() {
-            let defaults = described.iter().find(|section| section.name == name);
+            let kind = name.split('.').next().unwrap_or_default();
+            let defaults = described.iter().find(|section| section.name == kind);
             let default = |key: &str| {
                 let keys = defaults.map(|section| &section.keys[..]).unwrap_or_default();
                 keys.iter().find(|k| k.name == key).and_then(|k| k.default.clone())
@@ -466,6 +515,8 @@ pub(crate) fn sections() -> Vec<Section> {
         RawLimits::describe("limits", false),
         RawKeys::describe("keys", false),
         RawNotices::describe("notices", false),
+        Section { named: true, ..RawPeer::describe("cosigners", false) },
+        RawCosigning::describe("cosigning", false),
         RawMetrics::describe("metrics", false),
         RawDevelopment::describe("development", false),
         RawLog::describe("log", false),

@@ -122,8 +122,20 @@ pub(super) fn table(
             faults.push(Fault { origin: at(name.span()), what });
             continue;
         };
-        for key in values.keys() {
+        for (key, value) in values {
             let origin = at(key.span());
+            if section.named {
+                let DeValue::Table(inner) = value.get_ref() else {
+                    let (kind, name) = (section.name, key.get_ref());
+                    let what = format!("give `{kind}.{name}` as a section: [{kind}.{name}]");
+                    faults.push(Fault { origin, what });
+                    continue;
+                };
+                let place = (section, &**key.get_ref(), origin);
+                let lines = inner.keys().map(|key| (key.get_ref().to_string(), at(key.span())));
+                named(place, &table, lines, described, &mut origins, &mut faults);
+                continue;
+            }
             check(section, key, &table, described, &origin, &mut faults);
             origins.insert((section.name.to_owned(), key.get_ref().to_string()), origin);
         }
@@ -131,6 +143,39 @@ pub(super) fn table(
     overrides(environment, described, &mut table, &mut origins, &mut faults);
     faults.extend(missing(file, described, &table, &spans, at));
     if faults.is_empty() { Ok((table, origins)) } else { Err(faults) }
+}
+
+/// One of the sections that have names: each key known, with a value that fits, and none missing.
+fn named(
+    (section, name, origin): (&Section, &str, Origin),
+    table: &Table,
+    keys: impl Iterator<Item = (String, Origin)>,
+    described: &[Section],
+    origins: &mut Origins,
+    faults: &mut Vec<Fault>,
+) {
+    let whole = format!("{}.{name}", section.name);
+    let values = table.get(section.name).and_then(|all| all.get(name)).and_then(Value::as_table);
+    for (key, origin) in keys {
+        let fault = |what| Fault { origin: origin.clone(), what };
+        match section.keys.iter().find(|known| known.name == key) {
+            None => faults.push(fault(unknown_key(section, &key, described))),
+            Some(known) => {
+                if let Some(value) = values.and_then(|values| values.get(&key))
+                    && !(known.fits)(value)
+                {
+                    faults.push(fault(wrong(&whole, known, &value.to_string())));
+                }
+            }
+        }
+        origins.insert((whole.clone(), key), origin);
+    }
+    for key in section.keys.iter().filter(|key| key.required) {
+        if values.is_none_or(|values| !values.contains_key(key.name)) {
+            let what = format!("`{whole}.{}` is missing; give {}", key.name, (key.expected)());
+            faults.push(Fault { origin: origin.clone(), what });
+        }
+    }
 }
 
 /// One key of the file: known, and with a value that fits.
@@ -151,16 +196,16 @@ fn check(
             if let Some(value) = value
                 && !(known.fits)(value)
             {
-                faults.push(fault(wrong(section, known, &value.to_string())));
+                faults.push(fault(wrong(section.name, known, &value.to_string())));
             }
         }
     }
 }
 
-fn wrong(section: &Section, key: &Key, found: &str) -> String {
+fn wrong(section: &str, key: &Key, found: &str) -> String {
     // Long values, and those that may be secrets put in the wrong place, are not repeated whole.
     let short: String = found.chars().take(60).collect();
-    format!("`{}.{}` is {short}; give {}", section.name, key.name, (key.expected)())
+    format!("`{section}.{}` is {short}; give {}", key.name, (key.expected)())
 }
 
 /// Puts `AVOUCH_SECTION__KEY` over the file. A key with a name of its own below it (`hsm.env`)
@@ -187,6 +232,26 @@ fn overrides(
             fault(unknown_section(&section_name, described));
             continue;
         };
+        if section.named {
+            let name = format!("{}.{key_name}", section.name);
+            let inner = below.map(str::to_ascii_lowercase).unwrap_or_default();
+            let Some(key) = section.keys.iter().find(|key| key.name == inner) else {
+                fault(unknown_key(section, &inner, described));
+                continue;
+            };
+            let Some(value) = fitting(key, &text) else {
+                fault(wrong(&name, key, &format!("{text:?}")));
+                continue;
+            };
+            let empty = || Value::Table(Table::new());
+            let all = table.entry(section.name).or_insert_with(empty).as_table_mut();
+            let one = all.and_then(|all| all.entry(key_name).or_insert_with(empty).as_table_mut());
+            if let Some(one) = one {
+                one.insert(key.name.to_owned(), value);
+                origins.insert((name, key.name.to_owned()), origin);
+            }
+            continue;
+        }
         let Some(key) = section.keys.iter().find(|key| key.name == key_name) else {
             fault(unknown_key(section, &key_name, described));
             continue;
@@ -208,7 +273,7 @@ fn overrides(
                 values.insert(key.name.to_owned(), value);
                 origins.insert((section.name.to_owned(), key.name.to_owned()), origin);
             }
-            None => fault(wrong(section, key, &format!("{text:?}"))),
+            None => fault(wrong(section.name, key, &format!("{text:?}"))),
         }
     }
 }
@@ -230,7 +295,7 @@ fn missing(
     let mut faults = Vec::new();
     for section in described {
         let values = table.get(section.name).and_then(Value::as_table);
-        if values.is_none() && !section.required {
+        if section.named || (values.is_none() && !section.required) {
             continue;
         }
         let header = spans.get_ref().keys().find(|name| name.get_ref() == section.name);

@@ -49,7 +49,8 @@ pub(crate) fn page() -> String {
 
 fn section_of(page: &mut String, section: &Section) -> std::fmt::Result {
     let note = if section.required { "" } else { " May be left out." };
-    writeln!(page, "\n## `[{}]`\n\n{}{note}", section.name, text(section.doc))?;
+    let name = if section.named { ".NAME" } else { "" };
+    writeln!(page, "\n## `[{}{name}]`\n\n{}{note}", section.name, text(section.doc))?;
     if section.name.ends_with("_hsm") {
         return Ok(());
     }

@@ -86,6 +86,38 @@ impl Described for SmtpTls {
     }
 }
 
+/// What a co-signer checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CosignerKind {
+    /// That the log only grows.
+    Witness,
+    /// That every event is lawful, too.
+    Auditor,
+}
+
+impl Described for CosignerKind {
+    fn expected() -> String {
+        "\"witness\" or \"auditor\"".to_owned()
+    }
+}
+
+/// What an authority does at its start without the quorum's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WhenUnreachable {
+    /// It does not start.
+    Stop,
+    /// It starts.
+    Run,
+}
+
+impl Described for WhenUnreachable {
+    fn expected() -> String {
+        "\"stop\" or \"run\"".to_owned()
+    }
+}
+
 /// An address and a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

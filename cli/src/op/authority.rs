@@ -63,7 +63,8 @@ pub(super) fn settings(config: &Config) -> Result<Settings, Failure> {
     };
     let notices = super::notices::settings(&config.notices)?;
     let (blocklist, metrics) = (Arc::new(blocklist), Metrics::new());
-    Ok(Settings { limits, blocklist, metrics, genesis: None, notices })
+    let cosigning = super::cosigning::settings(config)?;
+    Ok(Settings { limits, blocklist, metrics, genesis: None, notices, cosigning })
 }
 
 /// Which installation it is to be. Whoever writes to the database does not write to this file.
@@ -233,7 +234,7 @@ pub(crate) fn hsm_failure(error: &pkcs11::HsmError) -> Failure {
 fn open_failure(error: OpenError) -> Failure {
     match error.missing() {
         Missing::Hsm(hsm) => hsm_failure(hsm),
-        Missing::Store => Failure::new(Exit::Remote, error.to_string()),
+        Missing::Store | Missing::Cosigners => Failure::new(Exit::Remote, error.to_string()),
         Missing::Somebody => Failure::local(error.to_string()),
     }
 }

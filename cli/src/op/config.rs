@@ -82,6 +82,9 @@ fn check(file: &Path) -> Result<(), Failure> {
 
 /// What can be used, and should be looked at.
 fn warn(config: &Config) {
+    for missing in super::cosigning::unasked(config) {
+        output::talk(&format!("WARNING: {missing}"));
+    }
     for (name, address) in [
         ("metrics.authority_listen", config.metrics.authority),
         ("metrics.gateway_listen", config.metrics.gateway),
@@ -114,7 +117,7 @@ fn dump(file: &Path, format: Format) -> Result<(), Failure> {
                         .filter_map(|(key, value)| Some((key.to_owned(), value?)))
                         .map(|(key, value)| (key, serde_json::to_value(value).unwrap_or_default()))
                         .collect();
-                    (section.to_owned(), values.into())
+                    (section, values.into())
                 })
                 .collect();
             output::json(&sections);
@@ -135,7 +138,7 @@ fn text(source: &Source) -> String {
     for (section, values) in source.raw.write() {
         text.push_str(&format!("[{section}]\n"));
         for (key, value) in values {
-            let place = (section.to_owned(), key.to_owned());
+            let place = (section.clone(), key.to_owned());
             let from = match source.origins.get(&place) {
                 Some(origin) => origin.to_string(),
                 None => "default".to_owned(),

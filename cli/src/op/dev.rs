@@ -16,8 +16,8 @@ use wire::{Realm, octets};
 use super::init::{self, KeyKind};
 use super::{authority, serve, tls};
 use crate::config::{
-    self, Address, Count, KEEP_ALIVE, Raw, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits,
-    RawLog, RawMetrics, RawNotices, RawSockets, RawStore, Span,
+    self, Address, Count, KEEP_ALIVE, Raw, RawCosigning, RawDevelopment, RawGateway, RawHsm,
+    RawKeys, RawLimits, RawLog, RawMetrics, RawNotices, RawSockets, RawStore, Span,
 };
 use crate::exit::Failure;
 use crate::files;
@@ -101,6 +101,7 @@ pub(crate) fn run(args: &Dev) -> Result<(), Failure> {
             },
             officers: officers(&dir)?,
             agents: vec![agent],
+            cosigners: super::cosigning::founding(&config)?,
             key: args.key.choice(),
             continues: None,
         };
@@ -223,6 +224,8 @@ fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
         limits: RawLimits::default(),
         keys: RawKeys::default(),
         notices: RawNotices::default(),
+        cosigners: Default::default(),
+        cosigning: RawCosigning::default(),
         metrics: RawMetrics::default(),
         development: RawDevelopment::default(),
         log: RawLog::default(),

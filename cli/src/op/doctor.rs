@@ -75,6 +75,14 @@ fn ladder(step: &str) -> &'static str {
             "withstands a compromised gateway; add an auditor run by somebody else to \
                   withstand database and host too"
         }
+        "hsm-and-witnesses" => {
+            "withstands a compromised gateway, and shows everybody one history; add an auditor run \
+             by somebody else to withstand database and host too"
+        }
+        "hsm-and-auditor" => "withstands a compromised gateway, database and host",
+        "hsm-and-many" => {
+            "withstands a compromised gateway, database and host, and the loss of some co-signers"
+        }
         _ => "enrols and renews only; no identity ever moves to a new key",
     }
 }

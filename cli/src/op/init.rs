@@ -93,6 +93,7 @@ pub(crate) fn run(args: &Init) -> Result<(), Failure> {
         rules,
         officers,
         agents,
+        cosigners: super::cosigning::founding(&config)?,
         key: args.key.choice(),
         continues: args.continues.as_deref().map(last_checkpoint).transpose()?,
     };
@@ -147,7 +148,7 @@ fn hand_out(config: &Config, begun: ceremony::Begun) -> Result<(), Failure> {
         begun.genesis,
         &begun.root,
         begun.log,
-        String::new(),
+        begun.quorum,
         begun.max_status_age,
         config.gateway.public_url.clone(),
     )

@@ -87,17 +87,18 @@ impl Cache {
         self.evict();
     }
 
-    pub(super) fn insert_dirty(&mut self, page: Page) {
-        if let Some(before) = self.insert(page, State::Dirty)
-            && before == State::Clean
-        {
+    /// Returns the page that was there before.
+    pub(super) fn insert_dirty(&mut self, page: Page) -> Option<Page> {
+        let before = self.insert(page, State::Dirty)?;
+        if before.state == State::Clean {
             self.clean -= 1;
         }
+        Some(before.page)
     }
 
-    fn insert(&mut self, page: Page, state: State) -> Option<State> {
+    fn insert(&mut self, page: Page, state: State) -> Option<Entry> {
         let used = AtomicU64::new(self.tick());
-        self.entries.insert(page.id(), Entry { page, state, used }).map(|before| before.state)
+        self.entries.insert(page.id(), Entry { page, state, used })
     }
 
     pub(super) fn remove(&mut self, id: &PageId) {

@@ -27,7 +27,7 @@ impl Map {
         for (id, before) in self.trial.take().unwrap_or_default().0 {
             match before {
                 Some(page) if id == PageId::ROOT => self.root = page,
-                Some(page) => self.cache.insert_dirty(page),
+                Some(page) => drop(self.cache.insert_dirty(page)),
                 None => self.cache.remove(&id),
             }
         }

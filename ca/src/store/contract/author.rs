@@ -216,5 +216,5 @@ pub(crate) fn refused(name: &str, at_ms: u64, detail: &str) -> Refused {
 /// Certificates to publish, without a checkpoint.
 pub(crate) fn certificates(signed: &[(u64, &[u8])]) -> Publication {
     let certificates = signed.iter().map(|(leaf_index, der)| (*leaf_index, der.to_vec()));
-    Publication { checkpoints: Vec::new(), certificates: certificates.collect() }
+    Publication { certificates: certificates.collect(), ..Publication::default() }
 }

@@ -30,7 +30,7 @@ pub(crate) async fn records_per_second<H: Harness>(harness: &H) {
                 let events = group.events.iter();
                 let certificates = events.map(|new| (new.leaf_index, vec![7; 700])).collect();
                 store
-                    .publish(&Publication { checkpoints: Vec::new(), certificates })
+                    .publish(&Publication { certificates, ..Publication::default() })
                     .await
                     .unwrap();
             }

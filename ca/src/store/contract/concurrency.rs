@@ -71,7 +71,7 @@ pub(crate) async fn conflicting_writers_make_one_history<H: Harness>(harness: &H
                     }
                     let events = group.events.iter();
                     let signed = events.map(|new| (new.leaf_index, vec![n as u8])).collect();
-                    let signed = Publication { checkpoints: Vec::new(), certificates: signed };
+                    let signed = Publication { certificates: signed, ..Publication::default() };
                     store.publish(&signed).await.unwrap();
                 }
             })
