@@ -13,7 +13,7 @@ mod values;
 use std::path::{Path, PathBuf};
 
 pub(crate) use check::{Config, HsmConfig, LogSection, PinSource, StoreConfig};
-pub(crate) use cosigner::{CosignerConfig, WitnessConfig, witness};
+pub(crate) use cosigner::{AuditorConfig, CosignerConfig, WitnessConfig, auditor, witness};
 pub(crate) use keys::{
     KEEP_ALIVE, Raw, RawCosigning, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog,
     RawMetrics, RawNotices, RawSockets, RawStore,

@@ -51,6 +51,7 @@ enum Command {
     Hsm(op::hsm::HsmArgs),
     Unlock(op::hsm::Unlock),
     Witness(op::witness::WitnessArgs),
+    Auditor(op::auditor::AuditorArgs),
     Key(people::key::KeyArgs),
     Csr(people::csr::Csr),
     #[command(visible_alias = "enroll")]
@@ -101,6 +102,7 @@ impl Command {
                 | Self::Hsm(_)
                 | Self::Unlock(_)
                 | Self::Witness(_)
+                | Self::Auditor(_)
                 | Self::HsmWorker(_)
         )
     }
@@ -109,6 +111,7 @@ impl Command {
         match self {
             Self::Serve(_) | Self::Authority(_) | Self::Gateway(_) => true,
             Self::Witness(args) => args.serves(),
+            Self::Auditor(args) => args.serves(),
             _ => false,
         }
     }
@@ -147,6 +150,7 @@ fn main() -> ExitCode {
         Command::Hsm(args) => op::hsm::run(args),
         Command::Unlock(args) => op::hsm::unlock(args),
         Command::Witness(args) => op::witness::run(args),
+        Command::Auditor(args) => op::auditor::run(args),
         Command::Key(args) => people::key::run(args),
         Command::Csr(args) => people::csr::run(args),
         Command::Enrol(args) => people::enrol::run(args),

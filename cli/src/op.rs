@@ -1,5 +1,6 @@
 //! Commands for operators.
 
+pub(crate) mod auditor;
 pub(crate) mod authority;
 pub(crate) mod config;
 mod cosigner;

@@ -23,13 +23,16 @@ use wire::{Encoded, Hash32};
 use crate::desk::{Desk, Served};
 use crate::folder::FolderError;
 
-pub use alarm::{Alarm, AlarmHook};
+pub use alarm::{Alarm, AlarmHook, alarm_in};
 pub use calls::routes;
 pub use journal::JournalError;
 pub use rules::SLACK_MS;
 
 use journal::{Batch, Journal};
 use rules::Seen;
+
+/// What is kept, within the co-signer's folder.
+const FOLDER: &str = "audit";
 
 /// Whose log is audited.
 #[derive(Debug, Clone)]
@@ -114,7 +117,7 @@ impl Auditor {
         audited: Audited,
         hook: Option<AlarmHook>,
     ) -> Result<Self, AuditorError> {
-        let folder = desk.folder().path().join("audit");
+        let folder = desk.folder().path().join(FOLDER);
         let alarms = alarm::Alarms::open(&folder, desk.metrics().clone(), hook)?;
         let inner = Self::load(&desk, &audited, folder)?;
         Ok(Self { desk, audited, inner: Mutex::new(inner), alarms })

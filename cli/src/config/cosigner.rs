@@ -1,4 +1,4 @@
-//! The file of a witness, and what an auditor's has in common with it.
+//! The files of a witness and of an auditor.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,10 @@ use cosigner::Served;
 use toml::{Table, Value};
 
 use super::check::LogSection;
-use super::keys::{Missing, RawCosigner, RawDevelopment, RawLog, RawWitness, witness_sections};
+use super::keys::{
+    Missing, RawAuditor, RawCosigner, RawDevelopment, RawLog, RawWitness, auditor_sections,
+    witness_sections,
+};
 use super::read::{Fault, Origin, Origins, absent, table};
 use super::{ConfigError, environment};
 
@@ -105,6 +108,25 @@ pub(crate) fn witness(path: &Path) -> Result<WitnessConfig, ConfigError> {
     let witness = section(path, &table, "witness", RawWitness::read)?;
     let logs = witness.logs.0.into_iter().map(|(origin, keys)| Served { origin, keys }).collect();
     Ok(WitnessConfig { cosigner, logs })
+}
+
+/// An auditor's file.
+#[derive(Debug, Clone)]
+pub(crate) struct AuditorConfig {
+    pub(crate) cosigner: CosignerConfig,
+    pub(crate) trust: PathBuf,
+    pub(crate) alarm_webhook: Option<String>,
+}
+
+/// Reads and checks an auditor's file. Relative paths in it count from its folder.
+pub(crate) fn auditor(path: &Path) -> Result<AuditorConfig, ConfigError> {
+    let text = super::text(path)?;
+    let read = table(path, &text, environment(), &auditor_sections());
+    let (table, origins) = read.map_err(ConfigError::Faults)?;
+    let cosigner = CosignerConfig::of(path, &table, &origins)?;
+    let RawAuditor { trust, alarm_webhook } = section(path, &table, "auditor", RawAuditor::read)?;
+    let trust = super::folder(path)?.join(trust);
+    Ok(AuditorConfig { cosigner, trust, alarm_webhook })
 }
 
 fn section<T>(

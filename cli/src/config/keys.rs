@@ -341,6 +341,14 @@ sections! {
         /// several keys has a list of them. `init` needs none, `run` needs one.
         logs: Logs;
     }
+    /// What an auditor audits.
+    RawAuditor {
+        /// The installation's trust file: its genesis event and the key of its log. `init` needs
+        /// none, `run` does.
+        trust: PathBuf = PathBuf::from("trust.json");
+        /// Where an alarm is told: an HTTP POST of JSON. It is tried until it is taken.
+        alarm_webhook: Option<String>;
+    }
     /// For tests and demonstrations alone. Each of these is shown by `avouch doctor`, in the
     /// installation's warnings and in its health.
     RawDevelopment {
@@ -518,6 +526,16 @@ pub(crate) fn sections() -> Vec<Section> {
         Section { named: true, ..RawPeer::describe("cosigners", false) },
         RawCosigning::describe("cosigning", false),
         RawMetrics::describe("metrics", false),
+        RawDevelopment::describe("development", false),
+        RawLog::describe("log", false),
+    ]
+}
+
+/// Every section of an auditor's file, in order.
+pub(crate) fn auditor_sections() -> Vec<Section> {
+    vec![
+        RawCosigner::describe("cosigner", true),
+        RawAuditor::describe("auditor", false),
         RawDevelopment::describe("development", false),
         RawLog::describe("log", false),
     ]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::keys::{Key, Section, sections, witness_sections};
+use super::keys::{Key, Section, auditor_sections, sections, witness_sections};
 
 const HEAD: &str = "\
 # Configuration
@@ -27,10 +27,11 @@ What the policy decides is not here: it is in the genesis event and in every bun
 ";
 
 const WITNESS: &str = "
-# The file of a witness
+# The files of witnesses and auditors
 
-`witness.toml`, for `avouch witness` ([more](witness.md)). The same rules hold for it, those of the
-environment's variables too. `[development]` and `[log]` are those of above.
+`witness.toml`, for `avouch witness` ([more](witness.md)), and `auditor.toml`, for `avouch auditor`
+([more](auditor.md)). The same rules hold for them, those of the environment's variables too.
+`[development]` and `[log]` are those of above.
 ";
 
 /// The page.
@@ -42,6 +43,9 @@ pub(crate) fn page() -> String {
     page.push_str(WITNESS);
     let own = |section: &Section| ["cosigner", "witness"].contains(&section.name);
     for section in witness_sections().into_iter().filter(own) {
+        let _ = section_of(&mut page, &section);
+    }
+    for section in auditor_sections().into_iter().filter(|section| section.name == "auditor") {
         let _ = section_of(&mut page, &section);
     }
     page

@@ -62,6 +62,25 @@ impl AlarmHook {
     }
 }
 
+/// The alarm of the auditor with this folder, whether it runs or not.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn alarm_in(state: &Path) -> Result<Option<Alarm>, JournalError> {
+    read(&state.join(super::FOLDER))
+}
+
+fn read(folder: &Path) -> Result<Option<Alarm>, JournalError> {
+    let path = folder.join(FILE);
+    match std::fs::read(&path) {
+        Ok(json) => serde_json::from_slice(&json)
+            .map(Some)
+            .map_err(|error| JournalError::Damaged { path, reason: error.to_string() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(JournalError::File { path, source }),
+    }
+}
+
 /// The alarm that there is, on the disk and in the metrics.
 #[derive(Debug)]
 pub(super) struct Alarms {
@@ -80,14 +99,7 @@ impl Alarms {
         hook: Option<AlarmHook>,
     ) -> Result<Self, JournalError> {
         let opened = super::vault::folder(folder)?;
-        let path = folder.join(FILE);
-        let current = match std::fs::read(&path) {
-            Ok(json) => Some(serde_json::from_slice(&json).map_err(|error| {
-                JournalError::Damaged { path: path.clone(), reason: error.to_string() }
-            })?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(source) => return Err(JournalError::File { path, source }),
-        };
+        let current = read(folder)?;
         metrics.alarm(current.is_some());
         let current = Mutex::new(current);
         let (folder, raised) = (folder.to_owned(), Notify::new());
