@@ -1,4 +1,5 @@
-//! `avouch witness` in a folder of its own, and a log for it to look at.
+//! `avouch witness` and `avouch auditor`, each in a folder of its own, and a log for a witness to look
+//! at.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -93,10 +94,12 @@ impl TestLog {
     }
 }
 
-/// An `avouch witness` with its folder. It serves plain HTTP on this machine, or HTTPS.
+/// An `avouch witness`, or an `avouch auditor`, with its folder. It serves plain HTTP on this machine, or HTTPS.
 pub struct Witness {
     folder: PathBuf,
     _temporary: tempfile::TempDir,
+    /// `witness` or `auditor`.
+    kind: &'static str,
     vkey: String,
     url: String,
     child: Option<Child>,
@@ -107,21 +110,38 @@ impl Witness {
     /// section `cosigner`.
     #[must_use]
     pub fn new(name: &str, more: &str) -> Self {
+        let mut witness = Self::empty("witness");
+        witness.configure(more, &[]);
+        witness.init(name)
+    }
+
+    /// Makes key and folder of an auditor of this name; nothing runs yet.
+    #[must_use]
+    pub fn auditor(name: &str) -> Self {
+        let auditor = Self::empty("auditor");
+        auditor.audits("");
+        auditor.init(name)
+    }
+
+    fn empty(kind: &'static str) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary folder");
         let folder = temporary.path().to_owned();
         std::fs::write(folder.join("clock"), "0").expect("a file in a temporary folder");
-        let mut witness = Self {
+        Self {
             folder,
             _temporary: temporary,
+            kind,
             vkey: String::new(),
             url: String::new(),
             child: None,
-        };
-        witness.configure(more, &[]);
-        let made = witness.avouch(&["init", "--name", name]);
+        }
+    }
+
+    fn init(mut self, name: &str) -> Self {
+        let made = self.avouch(&["init", "--name", name]);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        witness.vkey = String::from_utf8(made.stdout).expect("a key").trim().to_owned();
-        witness
+        self.vkey = String::from_utf8(made.stdout).expect("a key").trim().to_owned();
+        self
     }
 
     /// Makes a TLS certificate for 127.0.0.1 in the folder, and returns it (PEM).
@@ -137,14 +157,29 @@ impl Witness {
 
     /// Writes `witness.toml`; in force from the next start.
     pub fn configure(&self, more: &str, logs: &[(&str, String)]) {
-        let listen = self.url.split("://").nth(1).and_then(|rest| rest.split('/').next());
-        let listen = listen.unwrap_or("127.0.0.1:0");
+        let listen = self.listen();
         let mut text = format!("[cosigner]\nlisten = {listen:?}\n{more}\n[witness.logs]\n");
         for (origin, vkey) in logs {
             let _ = writeln!(text, "{origin:?} = {vkey:?}");
         }
         text.push_str("[development]\ntest_clock = \"clock\"\n");
         std::fs::write(self.file("witness.toml"), text).expect("a file in a temporary folder");
+    }
+
+    /// Writes `auditor.toml`, with more lines for the section `auditor`; in force from the next
+    /// start. The trust file is `trust.json` in the folder.
+    pub fn audits(&self, more: &str) {
+        let listen = self.listen();
+        let text = format!(
+            "[cosigner]\nlisten = {listen:?}\n[auditor]\n{more}\n[development]\n\
+             test_clock = \"clock\"\n"
+        );
+        std::fs::write(self.file("auditor.toml"), text).expect("a file in a temporary folder");
+    }
+
+    fn listen(&self) -> &str {
+        let listen = self.url.split("://").nth(1).and_then(|rest| rest.split('/').next());
+        listen.unwrap_or("127.0.0.1:0")
     }
 
     /// Puts its clock so many seconds ahead of the machine's.
@@ -256,8 +291,16 @@ impl Witness {
     /// # Errors
     /// As [`Http::try_send`].
     pub fn try_post(&self, body: &str) -> Result<crate::Answer, reqwest::Error> {
+        self.try_call(ADD_CHECKPOINT, body)
+    }
+
+    /// As [`Witness::try_post`], to another of its calls.
+    ///
+    /// # Errors
+    /// As [`Http::try_send`].
+    pub fn try_call(&self, path: &str, body: &str) -> Result<crate::Answer, reqwest::Error> {
         let body = Body::Other("text/plain", body.as_bytes());
-        Http::plain(&self.url).try_send(Method::POST, ADD_CHECKPOINT, &[], body)
+        Http::plain(&self.url).try_send(Method::POST, path, &[], body)
     }
 
     /// Has a checkpoint co-signed over plain HTTP.
@@ -278,7 +321,8 @@ impl Witness {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
-        command.arg("witness").args(arguments).arg("--config").arg(self.file("witness.toml"));
+        let config = self.file(&format!("{}.toml", self.kind));
+        command.arg(self.kind).args(arguments).arg("--config").arg(config);
         command
     }
 }
