@@ -1,4 +1,5 @@
-//! `avouch change`: policy, officers and agents, by the officers' threshold.
+//! `avouch change`: policy, officers and agents, and leaves that are declared dead, by the officers'
+//! threshold.
 
 use std::path::PathBuf;
 
@@ -6,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use client::statement::{Draft, On, intents};
-use wire::body::{Agents, Roster};
+use wire::body::{Agents, Roster, Struck};
 use wire::event::EventKind;
 use wire::genesis::Keyholder;
 use wire::statement::Role;
@@ -22,7 +23,7 @@ use crate::op::init::policy_file;
 use crate::output::{self, Format};
 use crate::runtime;
 
-/// Changes policy, officers or agents. Officers sign, as many as the policy in force demands: the
+/// Changes policy, officers or agents, or declares a leaf dead. Officers sign, as many as the policy in force demands: the
 /// first writes the request to a file (`--out`), the others sign it (`avouch request sign`), one hands
 /// it in (`avouch request submit`). What loosens anything holds after the wait.
 #[derive(Debug, Args)]
@@ -64,6 +65,15 @@ enum ChangeCommand {
         #[command(flatten)]
         common: Common,
     },
+    /// Declares a leaf dead that an auditor refuses (`avouch auditor status` names it). No
+    /// certificate follows from it, its identity can only be voided, and auditors go on.
+    Strike {
+        /// The leaf's hash.
+        #[arg(value_name = "LEAF-HASH", value_parser = Hash32::from_hex)]
+        leaf: Hash32,
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +110,10 @@ pub(crate) fn run(args: &ChangeArgs) -> Result<(), Failure> {
             let agents = list(&policy.agents, add, remove, keyholder::agent)?;
             let agents = Agents { version: 1, agents };
             Ok(intents::change(on, EventKind::AgentsChange, &agents.to_canonical())?)
+        }),
+        ChangeCommand::Strike { leaf, common } => ask(common, |on, _| {
+            let struck = Struck { version: 1, leaf: *leaf };
+            Ok(intents::change(on, EventKind::Strike, &struck.to_canonical())?)
         }),
     }
 }
