@@ -110,7 +110,7 @@ impl Witness {
     /// section `cosigner`.
     #[must_use]
     pub fn new(name: &str, more: &str) -> Self {
-        let mut witness = Self::empty("witness");
+        let witness = Self::empty("witness");
         witness.configure(more, &[]);
         witness.init(name)
     }
