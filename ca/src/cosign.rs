@@ -9,6 +9,7 @@
 mod book;
 mod client;
 mod driver;
+mod feed;
 mod start;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,7 @@ use book::{Book, Offer};
 
 pub use client::{Peer, PeerError};
 pub(crate) use driver::run;
+pub(crate) use feed::Hand;
 pub use start::StartError;
 pub(crate) use start::{load, start};
 

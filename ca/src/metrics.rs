@@ -106,6 +106,7 @@ pub struct Metrics {
     cosign_round_seconds: Histogram,
     cosigner_seconds: Family<CosignerName, Histogram, fn() -> Histogram>,
     cosigner_errors: Family<CosignerName, Counter>,
+    cosigner_refuses: Family<CosignerName, Gauge>,
     cosigner_up: Family<CosignerName, Gauge>,
     connections: Family<What, Gauge>,
     crl_this_update: Family<Shard, Gauge<u64, AtomicU64>>,
@@ -172,6 +173,7 @@ impl Metrics {
             cosign_round_seconds: latency(),
             cosigner_seconds: Family::new_with_constructor(latency),
             cosigner_errors: Family::default(),
+            cosigner_refuses: Family::default(),
             cosigner_up: Family::default(),
             connections: Family::default(),
             crl_this_update: Family::default(),
@@ -286,6 +288,11 @@ impl Metrics {
             "cosigner_errors",
             "Answers of co-signers that were none, or of no use",
             self.cosigner_errors.clone(),
+        );
+        all.register(
+            "cosigner_refuses",
+            "1 as long as an auditor refuses an event of the log, by its name",
+            self.cosigner_refuses.clone(),
         );
         all.register(
             "cosigner_up",
@@ -411,6 +418,12 @@ impl Metrics {
         if !well {
             errors.inc();
         }
+    }
+
+    /// Whether an auditor refuses an event.
+    pub(crate) fn cosigner_refuses(&self, name: &str, refuses: bool) {
+        let name = CosignerName { cosigner: name.to_owned() };
+        self.cosigner_refuses.get_or_create(&name).set(refuses.into());
     }
 
     /// A shard's current CRL.

@@ -1,5 +1,6 @@
 //! The product as its users meet it: `avouch dev`, `openssl`, `curl`.
 
+mod auditor;
 mod chain;
 mod commands;
 mod config;

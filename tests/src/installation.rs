@@ -53,14 +53,20 @@ impl Installation {
     /// what [`on_store`] says.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_under(arguments, Vec::new())
+    }
+
+    /// As [`Installation::start_with`], with more environment variables.
+    #[must_use]
+    pub fn start_under(arguments: &[&str], environment: Vec<(String, String)>) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary folder");
         let folder = temporary.path().join("data");
         let mut arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
         if let Some(url) = STORE.take() {
             arguments.extend(["--store".to_owned(), url]);
         }
-        let (child, address) = launch(&folder, "127.0.0.1:0", &arguments, &[]);
-        let (child, environment) = (Mutex::new(child), Vec::new());
+        let (child, address) = launch(&folder, "127.0.0.1:0", &arguments, &environment);
+        let child = Mutex::new(child);
         Self { folder, _temporary: Some(temporary), arguments, environment, address, child }
     }
 

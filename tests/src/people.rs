@@ -106,10 +106,16 @@ impl Town {
     /// A town with more arguments to `avouch dev`.
     #[must_use]
     pub fn with(arguments: &[&str]) -> Self {
+        Self::under(arguments, Vec::new())
+    }
+
+    /// A town with more arguments to `avouch dev`, and more environment variables.
+    #[must_use]
+    pub fn under(arguments: &[&str], environment: Vec<(String, String)>) -> Self {
         let clock = tempfile::NamedTempFile::new().expect("a temporary file");
         let path = clock.path().to_str().expect("a plain path").to_owned();
         let arguments = [&["--test-clock", &path], arguments].concat();
-        let installation = Installation::start_with(&arguments);
+        let installation = Installation::start_under(&arguments, environment);
         let officers = (1..=3)
             .map(|n| {
                 let pem = installation.read(&format!("officer-{n}.key"));

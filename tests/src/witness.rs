@@ -118,7 +118,10 @@ impl Witness {
     /// Makes key and folder of an auditor of this name; nothing runs yet.
     #[must_use]
     pub fn auditor(name: &str) -> Self {
-        let auditor = Self::empty("auditor");
+        let mut auditor = Self::empty("auditor");
+        // Whoever names it needs its address before it runs.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
+        auditor.url = format!("http://{}", free.expect("a free port"));
         auditor.audits("");
         auditor.init(name)
     }
@@ -248,6 +251,17 @@ impl Witness {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
+    }
+
+    /// Its kind, key and address as environment variables of an installation that names it.
+    #[must_use]
+    pub fn environment(&self, name: &str) -> Vec<(String, String)> {
+        let variable = |key: &str| format!("AVOUCH_COSIGNERS__{}__{key}", name.to_uppercase());
+        vec![
+            (variable("KIND"), self.kind.to_owned()),
+            (variable("VKEY"), self.vkey.clone()),
+            (variable("URL"), self.url.clone()),
+        ]
     }
 
     /// Its submission prefix.

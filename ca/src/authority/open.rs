@@ -163,7 +163,8 @@ impl Authority {
         if cosigning.is_on() {
             cosign::load(&cosigning, &*store, &log).await?;
             let row = log.sign(&token, head).await.map_err(OpenError::Checkpoint)?;
-            cosign::start(&cosigning, &*store, &row).await?;
+            let hand = cosign::Hand { log: &log, token: &token };
+            cosign::start(&cosigning, &*store, &row, hand).await?;
         }
         let present = Present { timeline: timeline.into(), certificates: certificates.into() };
         let size = store.edge().await?.size();

@@ -1,22 +1,24 @@
 //! One co-signer: asked over HTTP, in the protocol of witnesses (C2SP tlog-witness).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use evidence::audit::{Refused, RefusedProblem};
 use reqwest::Client;
 use tlog::cosign::{CosignError, CosignerKey};
-use tlog::proof;
-use tlog::witness::{ADD_CHECKPOINT, AddCheckpoint, Answer, AnswerError, MAX_ANSWER, read_answer};
-use wire::Hash32;
+use tlog::witness::{Answer, AnswerError, MAX_ANSWER, read_answer};
 use wire::genesis::CosignerKind;
 
 use super::book::Offer;
+use super::feed::{self, Hand};
 use crate::store::rows::TimedLine;
 use crate::store::{Store, StoreError};
 
 /// Tries to find out where a co-signer is before it is left alone for a while.
 const TRIES: usize = 4;
+
+/// How long a co-signer may take for a part of a long way.
+const CATCH_UP: Duration = Duration::from_secs(60);
 
 /// Why a co-signer cannot be asked like this.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +132,9 @@ pub(super) enum Fault {
     /// It cannot be reached, or is late.
     #[error("{0}")]
     Unreachable(String),
+    /// An auditor does not go past an event.
+    #[error("it refuses the log: {0}. See docs/auditor.md, «The alarm»")]
+    Unlawful(Box<Refused>),
     /// It refused, or its answer is of no use.
     #[error(transparent)]
     Answer(AnswerError),
@@ -152,6 +157,8 @@ pub(super) struct Asked<'a> {
     pub(super) offer: &'a Arc<Offer>,
     /// Leaves in the log now.
     pub(super) log_size: u64,
+    /// Signs checkpoints on the way, where the way is long.
+    pub(super) hand: Hand<'a>,
 }
 
 /// Has a co-signer co-sign a checkpoint, wherever it was before.
@@ -161,13 +168,31 @@ pub(super) async fn advance(
     asked: Asked<'_>,
     timeout: Duration,
 ) -> Result<TimedLine, Fault> {
-    let Asked { kind, key, known, offer, log_size } = asked;
+    let Asked { kind, key, known, offer, log_size, hand } = asked;
     let size = offer.size();
     let mut old = known.unwrap_or(size).min(size);
-    for _ in 0..TRIES {
-        let (path, body) = submission(kind, store, old, offer).await?;
-        let (status, answer) = post(peer, path, body, timeout).await?;
-        match read_answer(status, &answer, &offer.checkpoint, key) {
+    let mut tries = 0;
+    while tries < TRIES {
+        let part = match kind {
+            CosignerKind::Witness => feed::checkpoint(store, old, offer).await?,
+            CosignerKind::Auditor => feed::entries(store, hand, old, offer).await?,
+        };
+        let reached = part.checkpoint.size();
+        // Whoever is far behind has much to look at.
+        let timeout = if reached < size { timeout.max(CATCH_UP) } else { timeout };
+        let (status, answer) = post(peer, part.path, part.body, timeout).await?;
+        if kind == CosignerKind::Auditor
+            && status == RefusedProblem::STATUS
+            && let Some(problem) = RefusedProblem::parse(&answer)
+        {
+            return Err(Fault::Unlawful(Box::new(problem.refused)));
+        }
+        tries += 1;
+        match read_answer(status, &answer, &part.checkpoint, key) {
+            Ok(Answer::Cosigned { .. }) if reached < size => {
+                old = reached;
+                tries = 0;
+            }
             Ok(Answer::Cosigned { line, time }) => {
                 return Ok(TimedLine { line: line.to_line().trim_end().to_owned(), time });
             }
@@ -181,7 +206,6 @@ pub(super) async fn advance(
                 return Err(Fault::Later { theirs });
             }
             Ok(Answer::Elsewhere { size: theirs }) => old = theirs,
-            // An auditor says so, too, of an event that is not lawful.
             Err(AnswerError::Refused { status: 422, reason }) if kind == CosignerKind::Witness => {
                 return Err(Fault::Forked(reason));
             }
@@ -189,23 +213,6 @@ pub(super) async fn advance(
         }
     }
     Err(Fault::Restless)
-}
-
-/// Path and body of the call that has a co-signer of this kind go from one size to the checkpoint.
-async fn submission(
-    _kind: CosignerKind,
-    store: &dyn Store,
-    old: u64,
-    offer: &Offer,
-) -> Result<(&'static str, Vec<u8>), Fault> {
-    let told = |error: &dyn std::fmt::Display| Fault::Proof(error.to_string());
-    let indexes = proof::consistency_indexes(old, offer.size());
-    let stored = store.stored_hashes(&indexes).await?;
-    let hashes: HashMap<u64, Hash32> = stored.into_iter().map(|s| (s.index, s.hash)).collect();
-    let proof = proof::consistency(old, offer.size(), &hashes).map_err(|error| told(&error))?;
-    let request =
-        AddCheckpoint::new(old, proof, offer.checkpoint.clone()).map_err(|error| told(&error))?;
-    Ok((ADD_CHECKPOINT, request.to_text().into_bytes()))
 }
 
 /// Status and body of the answer, of which no more is read than one has.

@@ -10,6 +10,7 @@ use wire::Hash32;
 
 use super::book::{Ended, Question};
 use super::client::{Asked, Fault, advance};
+use super::feed::Hand;
 use crate::authority::{Authority, Fatal};
 use crate::store::rows::{Publication, TimedLine};
 
@@ -34,6 +35,7 @@ async fn ask(authority: Arc<Authority>, question: Question, deadline: Duration) 
         known: question.known,
         offer: &question.offer,
         log_size: authority.log_size(),
+        hand: Hand { log: authority.log(), token: authority.hsm() },
     };
     let outcome = advance(&question.peer, authority.store(), asked, deadline).await;
     Told { question, outcome, took: began.elapsed() }
@@ -112,12 +114,15 @@ fn settle(authority: &Authority, told: Told) {
     let (cosigning, now) = (authority.cosigning(), Instant::now());
     let name = question.peer.name();
     authority.metrics().cosigner_asked(name, took, outcome.is_ok());
+    authority.metrics().cosigner_refuses(name, matches!(outcome, Err(Fault::Unlawful(_))));
     match outcome {
         Ok(word) => {
             cosigning.with(|book| book.cosigned(question.id, &question.offer, word, now));
         }
         Err(fault) => {
-            if fault.is_fork() {
+            if let Fault::Unlawful(_) = &fault {
+                tracing::error!(cosigner = name, %fault, "not co-signed");
+            } else if fault.is_fork() {
                 authority.alarm(format!("the co-signer {name} does not go on: {fault}"));
             } else {
                 tracing::warn!(cosigner = name, %fault, "not co-signed");

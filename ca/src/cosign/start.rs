@@ -12,6 +12,7 @@ use tlog::quorum::PolicyError;
 
 use super::book::Offer;
 use super::client::{Asked, Fault, advance};
+use super::feed::Hand;
 use super::{Cosigning, WhenUnreachable};
 use crate::store::rows::{CheckpointRow, Publication};
 use crate::store::{Store, StoreError};
@@ -118,6 +119,7 @@ pub(crate) async fn start(
     cosigning: &Cosigning,
     store: &dyn Store,
     row: &CheckpointRow,
+    hand: Hand<'_>,
 ) -> Result<(), StartError> {
     if !cosigning.is_on() {
         return Ok(());
@@ -137,6 +139,7 @@ pub(crate) async fn start(
             known: question.known,
             offer: &question.offer,
             log_size: size,
+            hand,
         };
         let outcome = advance(&question.peer, store, asked, deadline).await;
         (question, outcome)
@@ -154,6 +157,13 @@ pub(crate) async fn start(
                 return Err(StartError::Rollback { name, size, reason: fault.to_string() });
             }
             Err(Fault::Store(error)) => return Err(error.into()),
+            // It has seen nothing else than this log, and the officers can strike only while the
+            // authority runs.
+            Err(fault @ Fault::Unlawful(_)) => {
+                said.push(question.id);
+                tracing::error!(cosigner = question.peer.name(), %fault, "not co-signed");
+                cosigning.with(|book| book.failed(question.id, &fault, Instant::now()));
+            }
             Err(fault) => {
                 tracing::warn!(cosigner = question.peer.name(), %fault, "not asked at the start");
                 cosigning.with(|book| book.failed(question.id, &fault, Instant::now()));
