@@ -26,9 +26,14 @@ impl Audited {
 
     /// The auditor does not run yet: it waits for the trust file.
     fn alone() -> Self {
+        Self::alone_within("10s")
+    }
+
+    /// The same; certificates wait so long.
+    fn alone_within(deadline: &str) -> Self {
         let auditor = Witness::auditor("auditor.example/e2e");
         let mut environment = auditor.environment("elsewhere");
-        environment.push(("AVOUCH_COSIGNING__DEADLINE".to_owned(), "30s".to_owned()));
+        environment.push(("AVOUCH_COSIGNING__DEADLINE".to_owned(), deadline.to_owned()));
         environment.push(("AVOUCH_COSIGNING__WHEN_UNREACHABLE".to_owned(), "run".to_owned()));
         Self { town: Town::under(&[], environment), auditor }
     }
@@ -134,6 +139,30 @@ fn what_the_auditor_refuses_is_believed_by_nobody_and_a_strike_lets_the_log_go_o
     audited.auditor.kill();
     audited.auditor.start().unwrap();
     audited.town.enrol("dave", &Holder::new(), None);
+    assert!(audited.alarm().is_none());
+}
+
+#[test]
+#[ignore = "two thousand enrolments"]
+fn a_long_way_is_gone_in_parts() {
+    let mut audited = Audited::alone_within("20ms");
+    let town = &audited.town;
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            scope.spawn(move || {
+                for m in 0..300 {
+                    // Recorded; its certificate waits.
+                    let _ = town.try_enrol(&format!("user-{n}-{m}"), &Holder::new(), None);
+                }
+            });
+        }
+    });
+    audited.join();
+    let person = Person::new(&audited.town.installation);
+    patiently("the last of them", || {
+        let seen = person.with_contacts(&["verify", "identity", "user-7-299"]);
+        seen.status.success().then_some(())
+    });
     assert!(audited.alarm().is_none());
 }
 

@@ -215,6 +215,17 @@ impl Town {
 
     /// Enrols somebody, with a recovery key if there is one, vouched for by an officer.
     pub fn enrol(&self, uid: &str, key: &Holder, recovery: Option<&Holder>) {
+        let answer = self.try_enrol(uid, key, recovery);
+        assert!(answer.is_ok(), "{answer:?}");
+    }
+
+    /// As [`Town::enrol`], while the certificate may have to wait.
+    pub fn try_enrol(
+        &self,
+        uid: &str,
+        key: &Holder,
+        recovery: Option<&Holder>,
+    ) -> Result<ResponseBody, wire::problem::Problem> {
         let csr = key.csr(uid);
         let mut intent = self.first_intent(EventKind::Enrol, Some(uid));
         intent.csr = Some(Hash32::of(&csr));
@@ -228,8 +239,7 @@ impl Town {
         let uid = id(uid);
         let body =
             RequestBody::Issue { uid, csr: ByteBuf::from(csr), idempotency_key: None, signed };
-        let answer = self.gateway().ask(body);
-        assert!(answer.result.is_ok(), "{answer:?}");
+        self.gateway().ask(body).result
     }
 
     /// An intent to move to a new key, with that key's request.
