@@ -1,0 +1,22 @@
+//! Files that somebody hands to a person: requests to sign, keys to load, letters to open.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use client::keys::{KeyAlgorithm, PrivateKey};
+use client::statement::file::RequestFile;
+use libfuzzer_sys::fuzz_target;
+
+static KEY: LazyLock<PrivateKey> =
+    LazyLock::new(|| PrivateKey::generate(KeyAlgorithm::P256).expect("a key can be made"));
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(file) = RequestFile::parse(data) {
+        let again = RequestFile::parse(file.to_text().as_bytes()).expect("written by ourselves");
+        assert_eq!(again, file);
+        let _ = file.draft();
+    }
+    let _ = PrivateKey::from_pem_or_der(data);
+    // Nothing was ever sealed to this key.
+    assert!(client::cms::open(data, &KEY, &[]).is_err());
+});
