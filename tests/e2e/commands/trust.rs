@@ -53,7 +53,7 @@ fn a_trust_file_is_taken_by_its_fingerprint_or_by_what_the_log_proves() {
     let told = desk.run(0, "trust export --proven alice --out @next");
     let next = std::fs::read_to_string(desk.file("next")).expect("a file");
     for (part, put) in
-        [("43200", "86399"), ("\\\"quorum\\\": \\\"", "\\\"quorum\\\": \\\"#\\nquorum none\\n")]
+        [("43200", "86399"), ("\\\"quorum\\\": \\\"", "\\\"quorum\\\": \\\"#\\\\nquorum none\\\\n")]
     {
         assert!(next.contains(part), "{part} in {next}");
         desk.write("forged", &next.replacen(part, put, 1));
