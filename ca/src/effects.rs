@@ -1,11 +1,13 @@
 //! What waits takes effect by itself when its guards hold: switches, retirements, changes of the
-//! installation. Rows only say when to ask; the policy decides on what the log proves.
+//! installation. Rows only say when to ask; the policy decides on what the log proves, and, where
+//! checkpoints are co-signed, on the times that co-signers said (`waited.rs`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::ChangeRequest;
+use evidence::dossier::Piece;
+use policy::{ChangeRequest, Due, Fact, Installation};
 use wire::event::EventKind;
 use wire::problem::{Problem, ProblemCode};
 use wire::{Hash32, UserId};
@@ -14,6 +16,7 @@ use x509::Csr;
 use crate::authority::{Authority, Fatal};
 use crate::store::StoreError;
 use crate::store::rows::EventRow;
+use crate::waited::{self, Over};
 use crate::walk::{Action, Ask, ChangeAsk, Reply};
 
 /// Identities asked about at once.
@@ -70,6 +73,8 @@ async fn take_effect(
         return Ok(authority.clock().now_ms() + LOOK_MS);
     }
     let installation = authority.installation();
+    // Clocks of others may have gone on where this one has not.
+    let ahead_ms = waited::witnessed_ms(authority.store(), &installation).await?.unwrap_or(0);
     let changes = installation.due().map(|due| (due.due_ms, Waiting::Installation(due.kind)));
     let mut waits: Vec<_> = changes.collect();
     // All that may be due, however many of them are refused for now, and the next one after.
@@ -80,7 +85,9 @@ async fn take_effect(
         });
         let batch = authority.store().due(last.as_ref(), BATCH).await?;
         let more = batch.len() == BATCH as usize
-            && batch.last().is_some_and(|(due, _)| *due <= authority.clock().now_ms());
+            && batch
+                .last()
+                .is_some_and(|(due, _)| *due <= authority.clock().now_ms().max(ahead_ms));
         waits.extend(batch.into_iter().map(|(due, uid)| (due, Waiting::Identity(uid))));
         if !more {
             break;
@@ -89,17 +96,19 @@ async fn take_effect(
     let mut next_ms = u64::MAX;
     for (due_ms, waiting) in waits {
         let now_ms = authority.clock().now_ms();
-        let due_ms = due_ms.max(refused.get(&waiting).copied().unwrap_or(0));
-        if due_ms > now_ms {
-            next_ms = next_ms.min(due_ms);
+        let left_alone_ms = refused.get(&waiting).copied().unwrap_or(0);
+        if due_ms > now_ms.max(ahead_ms) || left_alone_ms > now_ms {
+            next_ms = next_ms.min(due_ms.max(left_alone_ms));
             continue;
         }
         let outcome = match &waiting {
             Waiting::Identity(uid) => of_identity(authority, uid).await?,
-            Waiting::Installation(kind) => of_installation(authority, *kind).await,
+            Waiting::Installation(kind) => of_installation(authority, *kind).await?,
         };
         match outcome {
-            Ok(()) => drop(refused.remove(&waiting)),
+            // Nothing is asked that would be refused: co-signers' clocks are looked at again soon.
+            Ok(Asked::NotOver) => {}
+            Ok(Asked::Done) => drop(refused.remove(&waiting)),
             Err(problem) => {
                 tracing::info!(?waiting, detail = %problem.detail, "it does not take effect yet");
                 refused.insert(waiting, now_ms + REFUSED_MS);
@@ -110,34 +119,60 @@ async fn take_effect(
     Ok(next_ms)
 }
 
+/// What became of something that may be due.
+enum Asked {
+    /// It took effect, or there is nothing to do.
+    Done,
+    /// Its wait is not over.
+    NotOver,
+}
+
 async fn of_identity(
     authority: &Authority,
     uid: &UserId,
-) -> Result<Result<(), Problem>, StoreError> {
-    let Some(row) = authority.store().identity(uid).await? else { return Ok(Ok(())) };
+) -> Result<Result<Asked, Problem>, StoreError> {
+    let Some(row) = authority.store().identity(uid).await? else { return Ok(Ok(Asked::Done)) };
     let installation = authority.installation();
     let now_ms = authority.clock().now_ms();
-    let action = match policy::due(&installation, &row.identity, now_ms).map(|due| due.kind) {
-        None => return Ok(Ok(())),
-        Some(EventKind::SwitchComplete) => {
+    let Some(due) = policy::due(&installation, &row.identity, now_ms) else {
+        return Ok(Ok(Asked::Done));
+    };
+    let switch = row.identity.pending().map(policy::Pending::intent);
+    let intent = match due.kind {
+        EventKind::SwitchComplete => switch,
+        _ => row.identity.retiring().map(policy::Retiring::intent),
+    };
+    let began = match intent {
+        Some(intent) => authority.store().proposal(intent).await?,
+        None => None,
+    };
+    let Some(leaf_index) = began.map(|proposal| proposal.leaf_index) else {
+        let detail = "the event that the wait began with is not there";
+        return Ok(Err(Problem::new(ProblemCode::Internal, detail)));
+    };
+    let Some(over) = over(authority, &installation, &due, leaf_index).await? else {
+        return Ok(Ok(Asked::NotOver));
+    };
+    let (evidence, facts) = over.brought();
+    let action = match due.kind {
+        EventKind::SwitchComplete => {
             let events = authority.store().events_of(uid).await?;
-            let intent = row.identity.pending().map(policy::Pending::intent);
-            let request = intent.and_then(|intent| requested(authority, &events, intent));
+            let request = switch.and_then(|intent| requested(authority, &events, intent));
             let Some(csr) = request else {
                 let detail = "the certification request of the switch is not there";
                 return Ok(Err(Problem::new(ProblemCode::Internal, detail)));
             };
             Action::CompleteSwitch(Box::new(csr))
         }
-        Some(_) => Action::CompleteRetire,
+        _ => Action::CompleteRetire,
     };
     let (reply, answer) = Reply::channel();
     let ask = Ask {
         uid: uid.clone(),
         installation,
         action,
-        evidence: Vec::new(),
-        facts: Vec::new(),
+        evidence,
+        facts,
         signers: HashMap::new(),
         intent: None,
         addresses: Vec::new(),
@@ -159,23 +194,56 @@ fn requested(authority: &Authority, events: &[EventRow], intent: Hash32) -> Opti
     evidence::dossier::csr(&asked.evidence, authority.certificates().key_rules()).ok().flatten()
 }
 
-async fn of_installation(authority: &Authority, kind: EventKind) -> Result<(), Problem> {
-    let (reply, answer) = Reply::channel();
-    let ask = ChangeAsk {
-        installation: authority.installation(),
-        request: ChangeRequest::Effect(kind),
-        evidence: Vec::new(),
-        facts: Vec::new(),
-        reply,
+async fn of_installation(
+    authority: &Authority,
+    kind: EventKind,
+) -> Result<Result<Asked, Problem>, StoreError> {
+    let installation = authority.installation();
+    let Some(due) = installation.due().find(|due| due.kind == kind) else {
+        return Ok(Ok(Asked::Done));
     };
-    authority.submit_change(ask).map_err(|problem| *problem)?;
-    answered(answer.await)
+    let Some(leaf_index) = authority.timeline().index_of(due.leaf()) else {
+        let detail = "the event that announced the change is not there";
+        return Ok(Err(Problem::new(ProblemCode::Internal, detail)));
+    };
+    let Some(over) = over(authority, &installation, &due, leaf_index).await? else {
+        return Ok(Ok(Asked::NotOver));
+    };
+    let (evidence, facts) = over.brought();
+    let (reply, answer) = Reply::channel();
+    let request = ChangeRequest::Effect(kind);
+    let ask = ChangeAsk { installation, request, evidence, facts, reply };
+    if let Err(problem) = authority.submit_change(ask) {
+        return Ok(Err(*problem));
+    }
+    Ok(answered(answer.await))
 }
 
-fn answered<T, E>(answer: Result<Result<T, Problem>, E>) -> Result<(), Problem> {
+/// How the wait is over by now.
+async fn over(
+    authority: &Authority,
+    installation: &Installation,
+    due: &Due,
+    leaf_index: u64,
+) -> Result<Option<Over>, StoreError> {
+    let now_ms = authority.clock().now_ms();
+    waited::over(authority.store(), installation, due, leaf_index, now_ms).await
+}
+
+impl Over {
+    /// The evidence of the event that takes effect, with its facts.
+    fn brought(self) -> (Vec<Piece>, Vec<Fact>) {
+        match self {
+            Self::Here => (Vec::new(), Vec::new()),
+            Self::Witnessed { proof, facts } => (vec![proof], facts),
+        }
+    }
+}
+
+fn answered<T, E>(answer: Result<Result<T, Problem>, E>) -> Result<Asked, Problem> {
     match answer {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(problem)) if problem.code == ProblemCode::Pending => Ok(()),
+        Ok(Ok(_)) => Ok(Asked::Done),
+        Ok(Err(problem)) if problem.code == ProblemCode::Pending => Ok(Asked::Done),
         Ok(Err(problem)) => Err(problem),
         Err(_) => {
             let detail = "the authority stopped before it answered";

@@ -32,4 +32,5 @@ mod switches;
 mod tail;
 mod token;
 mod validator;
+mod waited;
 mod walk;

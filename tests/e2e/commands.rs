@@ -7,4 +7,5 @@ mod moves;
 mod standing;
 mod switch;
 mod trust;
+mod waits;
 mod watch;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::cosigner::{TestCosigner, environment};
 use crate::{Installation, patiently, program};
 
 /// An installation whose clock can be moved, and a folder of files beside it.
@@ -58,6 +59,23 @@ impl Desk {
         let clock = ["--test-clock", clock.to_str().expect("UTF-8")];
         let installation = Installation::start_with(&[&clock[..], arguments].concat());
         Self { installation, folder }
+    }
+
+    /// The same with co-signers, witnesses of these names.
+    #[must_use]
+    pub fn co_signed(names: &[&str]) -> (Self, Vec<TestCosigner>) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (clock, data) = (folder.path().join("clock"), folder.path().join("data"));
+        std::fs::write(&clock, "0").expect("a file in a temporary folder");
+        let start = |(name, seed): (&&str, u8)| {
+            TestCosigner::start(&format!("{name}.example"), seed, &data)
+        };
+        let cosigners: Vec<TestCosigner> = names.iter().zip(1..).map(start).collect();
+        let named = names.iter().zip(&cosigners);
+        let named: Vec<_> = named.map(|(name, cosigner)| (*name, "witness", cosigner)).collect();
+        let clock = ["--test-clock", clock.to_str().expect("UTF-8")];
+        let installation = Installation::start_in(&data, &clock, environment(&named));
+        (Self { installation, folder }, cosigners)
     }
 
     /// A file of this folder.

@@ -1,5 +1,5 @@
-//! `avouch change`: policy, officers and agents, and leaves that are declared dead, by the officers'
-//! threshold.
+//! `avouch change`: policy, officers, agents and co-signers, and leaves that are declared dead, by the
+//! officers' threshold.
 
 use std::path::PathBuf;
 
@@ -7,9 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use client::statement::{Draft, On, intents};
-use wire::body::{Agents, Roster, Struck};
+use tlog::quorum::Quorum;
+use wire::body::{Agents, Cosigners, Roster, Struck};
 use wire::event::EventKind;
-use wire::genesis::Keyholder;
+use wire::genesis::{Cosigner, CosignerKind, Keyholder};
 use wire::statement::Role;
 use wire::{Encoded, Hash32, octets, rest};
 
@@ -23,7 +24,7 @@ use crate::op::init::policy_file;
 use crate::output::{self, Format};
 use crate::runtime;
 
-/// Changes policy, officers or agents, or declares a leaf dead. Officers sign, as many as the policy in force demands: the
+/// Changes policy, officers, agents or co-signers, or declares a leaf dead. Officers sign, as many as the policy in force demands: the
 /// first writes the request to a file (`--out`), the others sign it (`avouch request sign`), one hands
 /// it in (`avouch request submit`). What loosens anything holds after the wait.
 #[derive(Debug, Args)]
@@ -74,6 +75,29 @@ enum ChangeCommand {
         #[command(flatten)]
         common: Common,
     },
+    /// Names all who co-sign checkpoints from then on. People's trust files name them, too: see
+    /// `avouch trust export --proven`.
+    Cosigners {
+        #[command(flatten)]
+        named: Named,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// All co-signers that there are to be.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct Named {
+    /// A witness, by its public key (`avouch witness show`).
+    #[arg(long, value_name = "VKEY")]
+    witness: Vec<String>,
+    /// An auditor, by its public key.
+    #[arg(long, value_name = "VKEY")]
+    auditor: Vec<String>,
+    /// Nobody: whoever holds the authority's host is believed.
+    #[arg(long, conflicts_with_all = ["witness", "auditor"])]
+    nobody: bool,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +139,26 @@ pub(crate) fn run(args: &ChangeArgs) -> Result<(), Failure> {
             let struck = Struck { version: 1, leaf: *leaf };
             Ok(intents::change(on, EventKind::Strike, &struck.to_canonical())?)
         }),
+        ChangeCommand::Cosigners { named, common } => {
+            let cosigners = named.list()?;
+            ask(common, |on, _| {
+                let body = Cosigners { version: 1, cosigners: cosigners.clone() };
+                Ok(intents::change(on, EventKind::CosignersChange, &body.to_canonical())?)
+            })
+        }
+    }
+}
+
+impl Named {
+    fn list(&self) -> Result<Vec<Cosigner>, Failure> {
+        let of = |kind, vkeys: &[String]| -> Vec<Cosigner> {
+            vkeys.iter().map(|vkey| Cosigner { kind, vkey: vkey.clone() }).collect()
+        };
+        let auditors = of(CosignerKind::Auditor, &self.auditor);
+        let all = [auditors, of(CosignerKind::Witness, &self.witness)].concat();
+        let (quorum, _) = Quorum::of(&all).map_err(|e| Failure::local(e.to_string()))?;
+        output::talk(&format!("Checkpoints will be co-signed by: {}", quorum.rule()));
+        Ok(all)
     }
 }
 

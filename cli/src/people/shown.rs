@@ -2,9 +2,9 @@
 
 use policy::file;
 use wire::Encoded;
-use wire::body::{Agents, Channels, Roster};
+use wire::body::{Agents, Channels, Cosigners, Roster};
 use wire::event::{EventKind, Revoked};
-use wire::genesis::Keyholder;
+use wire::genesis::{Cosigner, Keyholder};
 use wire::intent::Intent;
 use wire::rules::Rules;
 use wire::{Hash32, statement::Role};
@@ -54,6 +54,12 @@ fn body(verb: EventKind, der: &[u8]) -> Vec<String> {
         EventKind::AgentsChange => {
             Agents::from_canonical(der).ok().map(|agents| keyholders("agent", &agents.agents))
         }
+        EventKind::CosignersChange => Cosigners::from_canonical(der).ok().map(|body| {
+            let shown = |one: &Cosigner| format!("{:<15}{}", one.kind.name(), one.vkey);
+            let all: Vec<String> = body.cosigners.iter().map(shown).collect();
+            let nobody = || vec!["co-signed by   nobody".to_owned()];
+            if all.is_empty() { nobody() } else { all }
+        }),
         EventKind::ChannelChange | EventKind::Enrol => {
             Channels::from_canonical(der).ok().map(|body| {
                 let shown = |channel: &wire::body::Channel| {
