@@ -7,14 +7,17 @@ use serde::Serialize;
 use tlog::Edge;
 use tlog::note::{LogKey, SignedCheckpoint};
 use tlog::proof;
+use tlog::quorum::Quorum;
 use wire::bundle::{Blob, ExportEvent, ExportHeader, ExportLeaf};
 use wire::event::{Certified, Event, RevocationReason};
 use wire::genesis::KeyPurpose;
 use wire::{Encoded, Hash32};
 
 use crate::catch_up::{CatchUpError, catch_up, timeline};
+use crate::cosign::{KeptError, newest};
 use crate::crl::{ProofError, Revocations};
 use crate::heads::Heads;
+use crate::store::rows::CheckpointRow;
 use crate::store::{Store, StoreError};
 use crate::walk::{TreeHead, leaf_of};
 
@@ -88,12 +91,16 @@ pub struct Verified {
     pub certificates: u64,
     /// Size of the latest signed checkpoint.
     pub checkpoint: u64,
+    /// Size of the latest checkpoint that the installation's quorum co-signed, and as of when it
+    /// vouches, seconds since 1970; none where nobody co-signs, or nothing was co-signed yet.
+    pub vouched: Option<(u64, u64)>,
     /// The log's root.
     pub root: Hash32,
 }
 
 /// Verifies the whole log: every leaf's commitment and place, every decision replayed, every
-/// certificate's TBS built again, every map root, the latest checkpoint's signature, every
+/// certificate's TBS built again, every map root, the latest checkpoint's signature, the quorum's
+/// co-signatures of the latest one that has them, every
 /// certificate's row. Reads only.
 ///
 /// # Errors
@@ -105,6 +112,7 @@ pub async fn verify(store: &dyn Store) -> Result<Verified, AuditError> {
     // Before the log itself: that only grows, so it has what a checkpoint of now covers.
     let checkpoint = latest(store, &installation).await?;
     let timeline = timeline(store, installation.clone()).await?;
+    let vouched = vouched(store, timeline.current().installation()).await?;
     catch_up(store, &heads, &timeline).await?;
     let revoked = revoked(store, &heads).await?;
     let mut edge = Edge::empty();
@@ -114,8 +122,11 @@ pub async fn verify(store: &dyn Store) -> Result<Verified, AuditError> {
         identities: 0,
         certificates: 0,
         checkpoint: checkpoint.map_or(0, |(size, _)| size),
+        vouched: vouched.map(|(size, _, as_of)| (size, as_of)),
         root: edge.root(),
     };
+    let signed: Vec<(u64, Hash32)> =
+        checkpoint.into_iter().chain(vouched.map(|(size, root, _)| (size, root))).collect();
     let end = heads.size();
     while edge.size() < end {
         let from = edge.size();
@@ -123,10 +134,8 @@ pub async fn verify(store: &dyn Store) -> Result<Verified, AuditError> {
         let mut appended = Vec::new();
         for row in &rows {
             appended.extend(edge.append(row.leaf.leaf_hash()).stored);
-            if let Some((size, root)) = checkpoint
-                && size == edge.size()
-                && root != edge.root()
-            {
+            let other = |(size, root): &(u64, Hash32)| *size == edge.size() && *root != edge.root();
+            if let Some((size, root)) = signed.iter().copied().find(other) {
                 let reason = format!("it has root {root}, the leaves give {}", edge.root());
                 return Err(AuditError::Checkpoint { size, reason });
             }
@@ -148,7 +157,7 @@ pub async fn verify(store: &dyn Store) -> Result<Verified, AuditError> {
             verified.certificates += u64::from(there);
         }
     }
-    if let Some((size, _)) = checkpoint.filter(|(size, _)| *size > edge.size()) {
+    if let Some((size, _)) = signed.into_iter().find(|(size, _)| *size > edge.size()) {
         let reason = format!("it covers more than the {} leaves that there are", edge.size());
         return Err(AuditError::Checkpoint { size, reason });
     }
@@ -202,6 +211,31 @@ async fn latest(
     Ok(Some((signed.checkpoint().size(), signed.checkpoint().root())))
 }
 
+/// Size and root of the latest checkpoint that the quorum co-signed, all signatures verified, and as
+/// of when the quorum vouches for it.
+async fn vouched(
+    store: &dyn Store,
+    installation: &Installation,
+) -> Result<Option<(u64, Hash32, u64)>, AuditError> {
+    let Some(vouched) = newest(store, installation).await.map_err(kept)? else { return Ok(None) };
+    let size = vouched.row.size;
+    let wrong = |reason: String| AuditError::Checkpoint { size, reason };
+    let (quorum, _) = Quorum::of(installation.cosigners()).map_err(|e| wrong(e.to_string()))?;
+    let signed = SignedCheckpoint::open(&vouched.note(), &log_key(installation)?)
+        .map_err(|error| wrong(error.to_string()))?;
+    let times = quorum.check(signed.note()).map_err(|error| wrong(error.to_string()))?;
+    let checkpoint = signed.checkpoint();
+    let as_of = quorum.as_of(&times).unwrap_or_default();
+    Ok(Some((checkpoint.size(), checkpoint.root(), as_of)))
+}
+
+fn kept(error: KeptError) -> AuditError {
+    match error {
+        KeptError::Store(error) => error.into(),
+        KeptError::Quorum(error) => AuditError::Genesis(error.to_string()),
+    }
+}
+
 /// Whether a certificate is stored for an event; it must be the one that the event calls for, signed
 /// by the issuer, and its row must say of revocation what the log says.
 async fn certificate(
@@ -227,8 +261,8 @@ async fn certificate(
     if fits { Ok(true) } else { Err(wrong()) }
 }
 
-/// Writes out every leaf that the latest signed checkpoint covers, as JSON Lines: a header, then a
-/// line for each leaf, events with their evidence and inclusion proofs. One pass, a batch of leaves
+/// Writes out every leaf that the latest checkpoint covers which the quorum co-signed (or else the
+/// log signed), as JSON Lines: a header, then a line for each leaf, events with their evidence and inclusion proofs. One pass, a batch of leaves
 /// in memory at a time.
 ///
 /// # Errors
@@ -239,7 +273,12 @@ pub async fn export(
 ) -> Result<u64, AuditError> {
     let genesis = store.genesis().await?.ok_or(AuditError::Empty)?;
     let missing = || AuditError::Checkpoint { size: 0, reason: "none is signed yet".to_owned() };
-    let checkpoint = store.checkpoint(None).await?.ok_or_else(missing)?;
+    let timeline = timeline(store, installation(store).await?).await?;
+    let vouched = newest(store, timeline.current().installation()).await.map_err(kept)?;
+    let checkpoint = match vouched {
+        Some(vouched) => CheckpointRow { size: vouched.row.size, note: vouched.note() },
+        None => store.checkpoint(None).await?.ok_or_else(missing)?,
+    };
     line(
         out,
         &ExportHeader {

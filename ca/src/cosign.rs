@@ -10,6 +10,7 @@ mod book;
 mod client;
 mod driver;
 mod feed;
+mod kept;
 mod start;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,7 @@ use book::{Book, Offer};
 pub use client::{Peer, PeerError};
 pub(crate) use driver::run;
 pub(crate) use feed::Hand;
+pub(crate) use kept::{KeptError, newest};
 pub use start::StartError;
 pub(crate) use start::{load, start};
 

@@ -88,16 +88,24 @@ fn verify_stored(config: &Path, format: Format) -> Result<(), Failure> {
     match format {
         Format::Json => output::json(&verified),
         Format::Text => output::line(&format!(
-            "ok: {} leaves, {} events of {} identities, {} certificates; root {}, signed up to {}",
+            "ok: {} leaves, {} events of {} identities, {} certificates; root {}, signed up to {}{}",
             verified.leaves,
             verified.events,
             verified.identities,
             verified.certificates,
             verified.root,
-            verified.checkpoint
+            verified.checkpoint,
+            cosigned(verified.vouched)
         )),
     }
     Ok(())
+}
+
+/// How far the quorum vouches, in words.
+fn cosigned(vouched: Option<(u64, u64)>) -> String {
+    let Some((size, as_of)) = vouched else { return String::new() };
+    let at = path::rfc3339(i64::try_from(as_of).unwrap_or(i64::MAX));
+    format!(", co-signed up to {size} as of {at}")
 }
 
 fn audit_failure(error: &audit::AuditError) -> Failure {
