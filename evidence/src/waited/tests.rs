@@ -182,6 +182,25 @@ fn what_is_not_this_log_and_its_co_signers_is_refused() {
     assert_eq!(forked, WaitError::Fork { size: 7 });
 }
 
+/// What the fuzz target begins with, and is held against.
+#[test]
+fn the_fuzz_targets_seed_is_a_proof() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
+    let proof = a_proof(TestLog::new(), leaf(), &[1, 2, 3], WAIT).to_canonical();
+    let spki: String = TestLog::new().spki().iter().map(|byte| format!("{byte:02x}")).collect();
+    let keys: String = [ORIGIN.to_owned(), spki, vkey(1), vkey(2), vkey(3)].join("\n");
+    let (seed, beside) = (folder.join("wait_proof/proof"), folder.join("wait_proof.keys"));
+    if std::env::var_os("AVOUCH_WRITE_VECTORS").is_some() {
+        std::fs::create_dir_all(folder.join("wait_proof")).unwrap();
+        std::fs::write(&seed, &proof).unwrap();
+        std::fs::write(&beside, &keys).unwrap();
+    }
+    assert_eq!(
+        (std::fs::read(&seed).unwrap(), std::fs::read_to_string(&beside).unwrap()),
+        (proof, keys)
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 

@@ -1,5 +1,7 @@
+use wire::rules::Rules;
+
 use super::*;
-use crate::testing::{installation, noon};
+use crate::testing::{genesis_body, hsm, installation, installed, noon};
 use crate::v1::tests::switch::{approve, request, suspend};
 use crate::v1::tests::world::{WAIT_MS, World};
 
@@ -68,4 +70,34 @@ fn one_can_ask_how_it_would_be_under_other_rules() {
     );
     assert!(way(&told, EventKind::Retire).takes[0].contains("7d"));
     assert!(way(&ways(&world), EventKind::Retire).takes[0].contains("3d"));
+}
+
+#[test]
+fn by_whose_clocks_a_wait_runs_is_told() {
+    let told = |unwitnessed: bool, vkeys: &[&str]| {
+        let rules = Rules { allow_unwitnessed: unwitnessed, ..Rules::standard() };
+        let mut body = genesis_body(rules, &hsm());
+        let witness = |vkey: &&str| wire::genesis::Cosigner {
+            kind: wire::genesis::CosignerKind::Witness,
+            vkey: (*vkey).to_owned(),
+        };
+        body.cosigners = vkeys.iter().map(witness).collect();
+        let mut world = World::with(installed(&body));
+        request(&mut world, "new").unwrap();
+        let told = ways(&world);
+        let takes = way(&told, EventKind::SwitchRequest).takes.join(", ");
+        (takes, way(&told, EventKind::SwitchComplete).closed.is_some())
+    };
+    let vkeys = ["w1.example+01+key", "w2.example+02+key"];
+    let both = "the clocks of more than half of w1.example, w2.example";
+    for (unwitnessed, vkeys, clocks, ends) in [
+        (true, &[][..], "the authority's clock, in which", true),
+        (true, &vkeys[..], "w2.example, or by the authority's", true),
+        (false, &vkeys[..], both, true),
+        (false, &[][..], "of whom there are none", false),
+    ] {
+        let (takes, closed) = told(unwitnessed, vkeys);
+        assert!(takes.contains(clocks), "{takes}");
+        assert_eq!(closed, !ends, "{takes}");
+    }
 }
