@@ -45,7 +45,14 @@ impl Bench {
     ) -> Result<(Arc<Auditor>, Metrics), AuditorError> {
         let audited = Audited { genesis: book.genesis.hash(), log: book.log_key() };
         let cosigner = KeyFile::read(&folder.path().join("key")).unwrap().into_cosigner();
-        let state = Folder::open(&folder.path().join("state"), cosigner.key()).unwrap();
+        let path = folder.path().join("state");
+        // Another test that starts a program has the lock along with it, until that runs.
+        let state = loop {
+            match Folder::open(&path, cosigner.key()) {
+                Err(FolderError::InUse { .. }) => std::thread::yield_now(),
+                opened => break opened.unwrap(),
+            }
+        };
         let (metrics, now) = (Metrics::default(), Arc::clone(clock));
         let clock = Clock::new(move || now.load(Ordering::SeqCst));
         let served = vec![audited.served()];
