@@ -305,6 +305,14 @@ impl Folder {
     }
 }
 
+impl Drop for Folder {
+    /// Closing the file would do, but for a child process that was just forked and has not yet
+    /// become another program: it holds the file, too.
+    fn drop(&mut self) {
+        let _ = flock(&self.opened, FlockOperation::Unlock);
+    }
+}
+
 fn lock(path: &Path) -> Result<File, FolderError> {
     let file = |source| FolderError::File { path: path.to_owned(), source };
     let opened = File::open(path).map_err(file)?;

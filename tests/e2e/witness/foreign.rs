@@ -91,7 +91,7 @@ impl Lite {
             children.push(quiet.spawn().unwrap());
         };
         start("ssh-agent", &["-D", "-a", &path("agent")]);
-        let _ = patiently("the agent", || folder.join("agent").exists().then_some(()));
+        patiently("the agent", || folder.join("agent").exists().then_some(()));
         let _ = run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &path("key")]);
         let _ = run("ssh-add", &["-q", &path("key")]);
         let print = run("ssh-keygen", &["-l", "-f", &path("key")]);
