@@ -234,7 +234,6 @@ fn metrics_tell_what_happened_and_are_documented() {
     assert!(unknown.is_empty(), "not in docs/metrics.md: {unknown:?}");
     // What never happened has no line: here, errors, and co-signing.
     let happens = |name: &str| !name.contains("_errors_") && !name.contains("_cosign");
-    let absent: Vec<_> =
-        documented.difference(&found).filter(|(name, _)| happens(name)).collect();
+    let absent: Vec<_> = documented.difference(&found).filter(|(name, _)| happens(name)).collect();
     assert!(absent.is_empty(), "only in docs/metrics.md: {absent:?}");
 }

@@ -1,6 +1,6 @@
 //! `avouch log watch`: what happens to identities of one's own, and whether the log goes on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Watch) -> Result<(), Failure> {
 }
 
 /// Looks at everybody once; the worst that was found is the failure.
-async fn look_at_all(args: &Watch, state: &PathBuf) -> Result<(), Failure> {
+async fn look_at_all(args: &Watch, state: &Path) -> Result<(), Failure> {
     // Anew each time: a trust file may have taken the place of another.
     let (trust, server) = args.connection.open(None)?;
     let contacts = args.contacts.path()?;
