@@ -2,7 +2,7 @@
 
 use policy::file;
 use wire::Encoded;
-use wire::body::{Agents, Channels, Cosigners, Roster};
+use wire::body::{Agents, Channels, Cosigners, Roster, Struck};
 use wire::event::{EventKind, Revoked};
 use wire::genesis::{Cosigner, Keyholder};
 use wire::intent::Intent;
@@ -54,6 +54,9 @@ fn body(verb: EventKind, der: &[u8]) -> Vec<String> {
         EventKind::AgentsChange => {
             Agents::from_canonical(der).ok().map(|agents| keyholders("agent", &agents.agents))
         }
+        EventKind::Strike => Struck::from_canonical(der)
+            .ok()
+            .map(|body| vec![format!("declares dead  leaf {}", body.leaf)]),
         EventKind::CosignersChange => Cosigners::from_canonical(der).ok().map(|body| {
             let shown = |one: &Cosigner| format!("{:<15}{}", one.kind.name(), one.vkey);
             let all: Vec<String> = body.cosigners.iter().map(shown).collect();
