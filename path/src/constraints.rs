@@ -1,5 +1,7 @@
 //! Name constraints (RFC 5280 4.2.1.10).
 
+use std::borrow::Cow;
+
 use crate::asn1::{ParseError, SEQUENCE, Tlv, context, context_primitive};
 use crate::holder::{ascii_host, is_local_part, other_name_text};
 use crate::name::{GeneralName, Name, fold};
@@ -58,6 +60,9 @@ impl NameConstraints {
 
     /// Holds one name against all subtrees of its form. `budget` counts comparisons down.
     pub(crate) fn check(&self, name: &GeneralName, budget: &mut usize) -> Result<(), Breach> {
+        // Looking for the subtrees of its form costs as well, however few they are.
+        let all = self.permitted.len() + self.excluded.len();
+        *budget = budget.checked_sub(all / 32).ok_or(Breach::TooMuchWork)?;
         let mut of_form = 0;
         let mut inside = false;
         for subtree in self.permitted.iter().filter(|s| same_form(s, name)) {
@@ -88,6 +93,8 @@ impl NameConstraints {
         budget: &mut usize,
     ) -> Result<(), Breach> {
         if !subject.is_empty() {
+            let copied = 1 + subject.len() / 64;
+            *budget = budget.checked_sub(copied).ok_or(Breach::TooMuchWork)?;
             self.check(&GeneralName::Directory(subject.clone()), budget)?;
         }
         for name in alternative_names {
@@ -194,8 +201,7 @@ fn matches(name: &GeneralName, subtree: &GeneralName, side: Side) -> Result<bool
         }
         (GeneralName::Ip(address), GeneralName::Ip(range)) => match address.len() {
             4 | 16 => Ok(in_range(address, range)
-                || (side == Side::Excluded
-                    && mapped(address).is_some_and(|v4| in_range(v4, range)))),
+                || (side == Side::Excluded && in_range_mapped(address, range))),
             _ => Err(unprocessable()),
         },
         (GeneralName::Other(kind, _), GeneralName::Email(base))
@@ -216,14 +222,14 @@ fn matches(name: &GeneralName, subtree: &GeneralName, side: Side) -> Result<bool
 }
 
 /// An address beyond ASCII: constraints on whole mailboxes are in ASCII and never it, the others
-/// are about its host (RFC 9598 6).
+/// are about its host (RFC 9598 6). One in ASCII should be an rfc822Name (its section 3), and is
+/// held to the same as if it were.
 fn international(address: &str, base: &str) -> Option<bool> {
     let (local, host) = address.rsplit_once('@')?;
     if !is_local_part(local) {
         return None;
     }
-    let host = ascii_host(host)?;
-    if base.contains('@') { Some(false) } else { host_in(&host, base) }
+    email(&format!("{local}@{}", ascii_host(host)?), base)
 }
 
 /// A user principal name, by the rules for addresses; a realm may also be written `@realm`, as
@@ -248,10 +254,20 @@ fn in_range(address: &[u8], range: &[u8]) -> bool {
         && address.iter().zip(base).zip(mask).all(|((a, b), m)| a & m == b & m)
 }
 
-/// The IPv4 address inside an IPv4-mapped one (RFC 4291 2.5.5.2). Whoever excludes the one means the
-/// other, too; who permits it need not.
-fn mapped(address: &[u8]) -> Option<&[u8]> {
-    address.strip_prefix(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
+/// What stands before the IPv4 address in an IPv4-mapped one (RFC 4291 2.5.5.2).
+const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+
+/// The same with one of the two IPv4-mapped: whoever excludes the one means the other, too; who
+/// permits it need not. A range of more than the mapped addresses is none of IPv4.
+fn in_range_mapped(address: &[u8], range: &[u8]) -> bool {
+    if let Some(v4) = address.strip_prefix(&MAPPED) {
+        return in_range(v4, range);
+    }
+    let (base, mask) = range.split_at(range.len() / 2);
+    match (base.strip_prefix(&MAPPED), mask.strip_prefix(&[0xff; 12])) {
+        (Some(base), Some(mask)) => in_range(address, &[base, mask].concat()),
+        _ => false,
+    }
 }
 
 /// A host name of letters, digits, hyphens and underscores; lower case. A wildcard only as its
@@ -303,10 +319,25 @@ fn email(address: &str, base: &str) -> Option<bool> {
         Some(("", base_host)) => Some(host_name(host, false)? == host_name(base_host, false)?),
         Some((base_local, _)) if !is_local_part(base_local) => None,
         Some((base_local, base_host)) => {
-            Some(local == base_local && host_name(host, false)? == host_name(base_host, false)?)
+            let same = unquoted(local) == unquoted(base_local);
+            Some(same && host_name(host, false)? == host_name(base_host, false)?)
         }
         None => host_in(&host_name(host, false)?, base),
     }
+}
+
+/// A local part without the quotes that it may be written with: it is the same mailbox
+/// (RFC 5321 4.1.2).
+fn unquoted(local: &str) -> Cow<'_, str> {
+    let Some(inside) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return Cow::Borrowed(local);
+    };
+    let mut escaped = false;
+    let shown = |c: &char| {
+        escaped = *c == '\\' && !escaped;
+        !escaped
+    };
+    Cow::Owned(inside.chars().filter(shown).collect())
 }
 
 /// One host, or with a leading dot every host below it.

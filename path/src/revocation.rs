@@ -56,7 +56,7 @@ impl Question<'_, '_> {
             // The newest first, since what it says counts more than what earlier ones said.
             for &index in &self.pool.newest_crls {
                 let crl = &self.pool.crls[index];
-                work.spend(effort(crl, point))?;
+                work.spend(effort(crl, point, certificate))?;
                 if crl.is_delta() || !concerns(crl, point, certificate) {
                     continue;
                 }
@@ -109,8 +109,23 @@ impl Question<'_, '_> {
                 && delta.point == complete.point
                 && delta.authority_key_id.key_id == complete.authority_key_id.key_id
                 && delta.this_update >= complete.this_update;
-            if !fits || fresh(delta, self.options).is_err() || self.usable(index, work).is_err() {
+            if !fits || self.usable(index, work).is_err() {
                 continue;
+            }
+            // As with complete lists: past its time, or breaking the rules, it may still revoke, but
+            // neither clears nor keeps an earlier one from being heard.
+            let fresh = fresh(delta, self.options).is_ok();
+            if !fresh || conforming(delta, self.options).is_err() {
+                match find(delta) {
+                    Some(found)
+                        if found.reason != Some(Revocation::REMOVED)
+                            && (fresh || outlasts(delta, found, self.options)) =>
+                    {
+                        listed = Some(found);
+                        break;
+                    }
+                    _ => continue,
+                }
             }
             match find(delta) {
                 Some(found) if found.reason == Some(Revocation::REMOVED) => listed = None,
@@ -148,7 +163,8 @@ impl Question<'_, '_> {
         }
         // Another key under the issuer's name, or the signer of an indirect CRL.
         let named = self.pool.named(&crl.issuer);
-        if work.spend(named.iter().map(|other| 1 + other.effort() / 8).sum()).is_err() {
+        let each = 1 + crl.authority_key_id.effort();
+        if work.spend(named.iter().map(|other| each + other.effort() / 8).sum()).is_err() {
             return result;
         }
         let mut others: Vec<_> = named.to_vec();
@@ -222,7 +238,7 @@ pub(crate) fn known(
         let names = points.iter().filter_map(|point| point.crl_issuer.as_ref()).flatten();
         names.into_iter().any(|name| matches!(name, GeneralName::Directory(n) if *n == crl.issuer))
     };
-    let issuers: usize = points.iter().map(|p| p.crl_issuer.as_ref().map_or(0, Vec::len)).sum();
+    let issuers = points.iter().map(issuers).sum::<usize>() + certificate.issuer.len() / 256;
     work.spend(pool.crls.len() * issuers)?;
     Ok(pool.crls.iter().any(|crl| crl.issuer == certificate.issuer || appointed(crl))
         || basics().any(|basic| basic.singles.iter().any(|single| sought.is(&single.id))))
@@ -262,11 +278,17 @@ impl Obstacles {
     }
 }
 
+/// What it may cost to compare the issuers that a point names with one name.
+fn issuers(point: &DistributionPoint) -> usize {
+    point.crl_issuer.iter().flatten().map(|name| 1 + name.len() / 256).sum()
+}
+
 /// What it may cost to hold the names of a point against those of a CRL.
-fn effort(crl: &Crl, point: &DistributionPoint) -> usize {
+fn effort(crl: &Crl, point: &DistributionPoint, certificate: &Certificate) -> usize {
     let of = |name: Option<&PointName>| 1 + name.map_or(0, |name| name.effort(&crl.issuer));
-    let issuers = point.crl_issuer.as_ref().map_or(0, Vec::len);
-    of(crl.point.as_ref().and_then(|p| p.name.as_ref())) * (of(point.name.as_ref()) + issuers)
+    let issuers = issuers(point);
+    certificate.issuer.len() / 256
+        + of(crl.point.as_ref().and_then(|p| p.name.as_ref())) * (of(point.name.as_ref()) + issuers)
 }
 
 /// Steps (b) (1) and (2) of RFC 5280 6.3.3: the CRL is one for this point and this certificate.

@@ -134,7 +134,9 @@ impl<'a> Pool<'a> {
         // A CRL may speak of the certificate of its own signer.
         work.signers.insert(key, true);
         work.nesting += 1;
+        // It is asked to sign lists, not to be whom the leaf has to be.
         let mut options = options.clone().purpose(Purpose::Any);
+        (options.email, options.upn) = (None, None);
         if options.revocation == Revocation::Leaf {
             options.revocation = Revocation::Known;
         }
@@ -211,6 +213,7 @@ impl<'a, 's> Search<'a, 's> {
             self.note_dead_end(path, || Failure::NoIssuer { issuer: last.issuer.to_string() });
         }
         if issuers.len() > 1 {
+            self.work.spend(issuers.len() * last.extensions.authority_key_id.effort()).ok()?;
             issuers.sort_by_cached_key(|issuer| self.unlikeliness(last, issuer));
         }
         for issuer in issuers {

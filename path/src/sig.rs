@@ -152,6 +152,12 @@ impl PublicKey {
         let Self::Rsa { exponent, .. } = self else {
             return match (self, profile) {
                 (Self::Dsa { .. }, Profile::Strict) => Err(SignatureError::Obsolete("DSA")),
+                // How strong the others are is not known; some are of 112 bits.
+                (Self::Unsupported(kind), Profile::Strict)
+                    if kind.as_bytes() == oid::EC_PUBLIC_KEY =>
+                {
+                    Err(SignatureError::Curve)
+                }
                 _ => Ok(()),
             };
         };
@@ -262,6 +268,9 @@ pub enum SignatureError {
         /// Allowed.
         max: usize,
     },
+    /// A curve other than NIST's three; under `strict` only.
+    #[error("a key on a curve other than P-256, P-384 and P-521")]
+    Curve,
     /// An even exponent, 1, or one beyond 40 bits.
     #[error("an RSA public exponent that is even, 1, or longer than 40 bits")]
     RsaExponent,

@@ -10,7 +10,7 @@ use rcgen::{
     GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints,
     RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
-use support::der::tlv;
+use support::der::{Draft, Key, ListDraft, tlv};
 
 /// 2026-06-01, within everybody's validity.
 const AT: i64 = 1_780_272_000;
@@ -132,6 +132,51 @@ fn names_times_subtrees() {
     let mut small = params("small", false);
     small.subject_alt_names = (0..200).map(name).collect();
     bounded(&ask(&signed(small, &key(), ("ca", &ca_key)), &[ca], &[root]), "ok");
+}
+
+#[test]
+fn names_times_subtrees_of_other_forms() {
+    let (root, ca) = (Key::new(), Key::new());
+    // Sixty thousand subtrees of one form, sixty thousand names of another: nothing to compare, but
+    // looking costs.
+    let subtrees = [0x30, 2, 0x82, 0].repeat(60_000);
+    let above = Draft::ca("ca", &ca, "root", &root)
+        .with(30, true, &tlv(0x30, &tlv(0xa0, &subtrees)))
+        .sign(&root);
+    let roots = [Draft::ca("root", &root, "root", &root).sign(&root)];
+    let leaf = |names: usize| {
+        let names = tlv(0x30, &[0x81, 0].repeat(names));
+        Draft::leaf("leaf", &Key::new(), "ca", &ca).with(17, false, &names).sign(&ca)
+    };
+    bounded(&ask(&leaf(60_000), std::slice::from_ref(&above), &roots), "too-much-work");
+    bounded(&ask(&leaf(500), &[above], &roots), "ok");
+    // No list is longer than that.
+    let long = [0x81, 0].repeat(65_537);
+    let long = Draft::leaf("leaf", &ca, "ca", &ca).with(17, false, &tlv(0x30, &long)).der(&ca);
+    assert!(Certificate::from_der(&long).is_err());
+}
+
+#[test]
+fn namesakes_times_names_of_the_issuer() {
+    let (root, other) = (Key::new(), Key::new());
+    let roots = [Draft::ca("root", &root, "root", &root).sign(&root)];
+    // An authority key identifier with fifty thousand names, held against every candidate.
+    let names = tlv(0xa1, &[0xa4, 2, 0x30, 0].repeat(50_000));
+    let identifier = tlv(0x30, &[names, vec![0x82, 1, 1]].concat());
+    let leaf = Draft::leaf("leaf", &other, "root", &root).with(35, false, &identifier).sign(&root);
+    let namesake = |n: u32| Draft {
+        serial: n.to_be_bytes().to_vec(),
+        ..Draft::ca("root", &other, "root", &other)
+    };
+    let some: Vec<_> = (0x100_0000..0x100_0400).map(|n| namesake(n).sign(&other)).collect();
+    bounded(&ask(&leaf, &some, &roots), "too-much-work");
+    bounded(&ask(&leaf, &some[..100], &roots), "ok");
+    // The same in a CRL.
+    let leaf = Draft::leaf("leaf", &other, "root", &root).sign(&root);
+    let list = ListDraft::new("root", &root).with(35, false, &identifier).sign(&other);
+    let options = Options::at(AT).revocation(Revocation::Leaf);
+    let given = Given { roots: &roots, untrusted: &some, crls: &[list], ocsp: &[] };
+    bounded(&verify(&leaf, &given, &options), "too-much-work");
 }
 
 fn policy(n: u32) -> Vec<u8> {
@@ -301,9 +346,7 @@ fn an_answer_that_names_one_number_again_and_again() {
 #[ignore = "prints figures"]
 fn what_lists_of_a_million_entries_cost() {
     use std::time::Instant;
-    use support::der::{
-        Draft, GOOD, IDP, Key, ListDraft, Responder, answer, entry_issuer, seq, single,
-    };
+    use support::der::{GOOD, IDP, Responder, answer, entry_issuer, seq, single};
     let rss = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap().to_owned();

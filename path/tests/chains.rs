@@ -138,6 +138,12 @@ fn algorithms() {
     let strict = Options::at(now()).profile(Profile::Strict);
     let report = pki.verify("weak", &[], &["p256-root"], &[], &strict);
     assert_eq!(code(&report), "weak-key");
+    pki.key("curve", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp112r1"]);
+    pki.cert("curve", "/CN=alice", "p256-root", LEAF);
+    let report = pki.verify("curve", &[], &["p256-root"], &[], &strict);
+    assert_eq!(code(&report), "unsupported-algorithm");
+    let level = ["-auth_level", "2"];
+    assert_ne!(pki.opinion("curve", &[], &["p256-root"], &[], &level), Opinion::Ok);
 }
 
 #[test]

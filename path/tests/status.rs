@@ -7,7 +7,8 @@ use avouch_path::{Certificate, Crl, Given, OcspResponse, Options, Profile, Revoc
 use support::code;
 use support::der::{
     CRL_NUMBER, DELTA, Draft, GOOD, IDP, Key, ListDraft, PURPOSES, Responder, Three, UNKNOWN,
-    answer, ce, entry_issuer, generalized, name, reason, revoked, seq, single, tlv, utc,
+    answer, ce, entry_issuer, general_names, generalized, name, reason, revoked, seq, single, tlv,
+    utc,
 };
 
 /// 2026-06-01.
@@ -189,6 +190,31 @@ fn deltas() {
     pki.expect("released by the second", &leaf, &all, FINE);
     let all = [base(false), delta(first, 10, 9, Some(8)), delta(second, 11, 9, Some(1))];
     pki.expect("revoked by the second", &leaf, &all, REVOKED);
+    // One past its time still tells of what is for good, and no more.
+    let past = |code: u8| {
+        let times = (utc("260530000000Z"), utc("260531000000Z"));
+        ListDraft { times, ..pki.list() }
+            .with(CRL_NUMBER, false, &[2, 1, 10])
+            .with(DELTA, true, &[2, 1, 9])
+            .revoke(SERIAL, &[reason(code)])
+            .sign(&pki.ca)
+    };
+    pki.expect("revoked by one past its time", &leaf, &[base(false), past(1)], REVOKED);
+    pki.expect("on hold by one past its time", &leaf, &[base(false), past(6)], FINE);
+    pki.expect("released by one past its time", &leaf, &[base(true), past(8)], REVOKED);
+    let heard = [base(false), past(6), delta("260529120000Z", 9, 9, Some(1))];
+    pki.expect("and keeps none before it from being heard", &leaf, &heard, REVOKED);
+    // One that breaks the rules may revoke, but clears nobody.
+    let odd = |code: u8| {
+        let times = (utc(second), utc("260630000000Z"));
+        ListDraft { times, ..pki.list() }
+            .with(CRL_NUMBER, true, &[2, 1, 10])
+            .with(DELTA, true, &[2, 1, 9])
+            .revoke(SERIAL, &[reason(code)])
+            .sign(&pki.ca)
+    };
+    pki.expect("revoked by an odd one", &leaf, &[base(false), odd(6)], REVOKED);
+    pki.expect("released by an odd one", &leaf, &[base(true), odd(8)], ("ok", "revoked"));
 }
 
 /// A distribution point: name, reasons and issuer, as far as they are there.
@@ -280,6 +306,12 @@ fn indirect_lists() {
     let given = Given { roots: &roots, untrusted: &untrusted, crls: &crls, ocsp: &[] };
     let options = Options::at(AT).revocation(Revocation::Known);
     assert_eq!(code(&verify(&leaf("lists").sign(&pki.ca), &given, &options)), "revoked");
+    // Whom the leaf has to be its signer need not be.
+    let crls = [list(true).sign(&signer)];
+    let given = Given { crls: &crls, ..given };
+    let named = leaf("lists").with(17, false, &general_names(&[(0x81, b"a@example.com")]));
+    let options = Options::at(AT).revocation(Revocation::Leaf).email("a@example.com");
+    assert_eq!(code(&verify(&named.sign(&pki.ca), &given, &options)), "ok");
 }
 
 const SIGNS_ANSWERS: &[u8] = &[0x30, 10, 0x06, 8, 0x2b, 6, 1, 5, 5, 7, 3, 9];
@@ -312,6 +344,11 @@ fn answers() {
     ask("of the future", &[dated(GOOD, future)], STALE);
     let other = [single(&[1], issuer, GOOD, times), single(SERIAL, ("x", &pki.ca), GOOD, times)];
     ask("about others", &[by_ca(&other)], MISSING);
+    let bad_too = |first: &[u8], second: &[u8]| {
+        by_ca(&[single(SERIAL, issuer, first, times), single(SERIAL, issuer, second, times)])
+    };
+    ask("good and revoked in one", &[bad_too(GOOD, &revoked())], REVOKED);
+    ask("revoked and good in one", &[bad_too(&revoked(), GOOD)], REVOKED);
     let both = [single(SERIAL, issuer, &revoked(), times), single(SERIAL, issuer, GOOD, past)];
     ask("two in one answer", &[by_ca(&both)], REVOKED);
     ask("forged", &[answer(&own, &status(GOOD), &stranger, &[]).unwrap()], MISSING);

@@ -27,8 +27,24 @@ fn email_subtrees() {
     assert_eq!(email("a@example.com", "a@example.com"), Some(true));
     assert_eq!(email("A@example.com", "a@example.com"), Some(false));
     assert_eq!(email("\"a@evil.org\"@example.com", "evil.org"), Some(false));
+    // With quotes or without, it is one mailbox.
+    assert_eq!(email("\"a\"@example.com", "a@example.com"), Some(true));
+    assert_eq!(email("\"\\a\"@example.com", "a@example.com"), Some(true));
+    assert_eq!(email("\"\\\\a\"@example.com", "a@example.com"), Some(false));
+    assert_eq!(email("a@example.com", "\"a\"@example.com"), Some(true));
     assert_eq!(email("example.com", "example.com"), None);
     assert_eq!(email("@example.com", "example.com"), None);
+}
+
+#[test]
+fn addresses_in_the_other_form_are_held_to_the_same() {
+    assert_eq!(international("ä@example.com", "example.com"), Some(true));
+    assert_eq!(international("ä@bücher.example", "xn--bcher-kva.example"), Some(true));
+    assert_eq!(international("ä@example.com", "a@example.com"), Some(false));
+    // This is a form for what ASCII cannot say, but nobody gets round a mailbox excluded by it.
+    assert_eq!(international("root@example.com", "root@example.com"), Some(true));
+    assert_eq!(international("root@EXAMPLE.com", "root@example.com"), Some(true));
+    assert_eq!(international("ä@example.com", "@example.com"), Some(true));
 }
 
 #[test]
@@ -52,6 +68,19 @@ fn address_ranges() {
     assert_eq!(matches(&inside, &range, Side::Permitted), Ok(true));
     assert_eq!(matches(&outside, &range, Side::Permitted), Ok(false));
     assert_eq!(matches(&other_family, &range, Side::Permitted), Ok(false));
+    // The same range, mapped, excludes these; all of IPv6 does not.
+    let wide = |base: &[u8], ones: usize| {
+        let zeros = |n| std::iter::repeat_n(0, n);
+        let octets = base.iter().copied().chain(zeros(16 - base.len()));
+        let mask = std::iter::repeat_n(0xff, ones).chain(zeros(16 - ones));
+        GeneralName::Ip(octets.chain(mask).collect())
+    };
+    let same = wide(&[&MAPPED[..], &[192, 0, 2, 0]].concat(), 15);
+    assert_eq!(matches(&inside, &same, Side::Excluded), Ok(true));
+    assert_eq!(matches(&inside, &same, Side::Permitted), Ok(false));
+    assert_eq!(matches(&outside, &same, Side::Excluded), Ok(false));
+    assert_eq!(matches(&inside, &wide(&MAPPED, 12), Side::Excluded), Ok(true));
+    assert_eq!(matches(&inside, &wide(&[], 0), Side::Excluded), Ok(false));
     assert!(check_mask(&[0, 0, 0, 0, 255, 0, 255, 0]).is_err());
     assert!(check_mask(&[0; 8]).is_ok());
 }

@@ -32,13 +32,15 @@ impl<'a> Question<'a, '_> {
                 }
             };
             work.spend(1 + basic.singles.len())?;
-            // Of several about the same certificate the newest counts.
+            // Of several about the same certificate the newest counts, of two as new what revokes.
             let single = basic
                 .singles
                 .iter()
                 .filter(|single| sought.is(&single.id))
-                .max_by_key(|single| single.this_update);
+                .max_by_key(|s| (s.this_update, matches!(s.status, Status::Revoked(_))));
             let Some(single) = single else { continue };
+            // Each certificate sent along may be its signer's.
+            work.spend(basic.certificates.iter().map(Certificate::effort).sum())?;
             if let Err(obstacle) = self.ocsp_usable(index, basic, single, work) {
                 obstacles.note(obstacle);
                 continue;
