@@ -19,6 +19,7 @@ use std::time::Duration;
 use policy::Installation;
 use tlog::quorum::{PolicyError, Quorum};
 use tokio::sync::{Notify, watch};
+use wire::genesis::Cosigner;
 use wire::problem::{Problem, ProblemCode};
 use wire::rest::HealthPart;
 
@@ -32,8 +33,12 @@ pub(crate) use kept::{KeptError, newest};
 pub use start::StartError;
 pub(crate) use start::{load, start};
 
-/// Leaves that may wait for the quorum before no certificate is asked for any more.
-const BACKLOG: u64 = 20_000;
+/// Leaves that may wait for the quorum before no certificate is asked for any more. An auditor
+/// passes a refused leaf in one request with its strike, which comes when the officers have met: so
+/// there must be room in a request for all that waited until then, and for the part that the leaf
+/// is in.
+const BACKLOG: u64 = 12_288;
+const _: () = assert!(BACKLOG + 2 * feed::PART <= evidence::audit::MAX_ENTRIES as u64);
 
 /// What happens at a start when the quorum cannot be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -136,8 +141,14 @@ impl Cosigning {
     /// # Errors
     /// As [`Cosigning::new`]; nothing is changed then.
     pub(crate) fn under(&self, installation: &Installation) -> Result<(), PolicyError> {
-        let (quorum, _) = Quorum::of(installation.cosigners())?;
-        self.with(|book| book.under(quorum, installation.cosigners(), &self.settings.peers));
+        self.of(installation.cosigners())
+    }
+
+    fn of(&self, cosigners: &[Cosigner]) -> Result<(), PolicyError> {
+        let (quorum, _) = Quorum::of(cosigners)?;
+        self.with(|book| book.under(quorum, cosigners, &self.settings.peers));
+        // Also where no other checkpoint is vouched for: perhaps nobody is asked any more.
+        self.quorate.send_modify(|_| {});
         Ok(())
     }
 
@@ -173,15 +184,17 @@ impl Cosigning {
         self.lock().vouched()
     }
 
-    /// Waits until the quorum vouches for a checkpoint of at least this size.
+    /// Waits until the quorum vouches for a checkpoint of at least this size; none once nobody is
+    /// asked any more, for nobody is waited for then.
     pub(crate) async fn until(&self, size: u64) -> Option<Vouched> {
         let mut quorate = self.quorate.subscribe();
         loop {
-            quorate.wait_for(|known| *known >= size).await.ok()?;
+            quorate.borrow_and_update();
             // An installation that changed meanwhile may have another quorum.
             match self.vouched() {
                 Some(vouched) if vouched.row.size >= size => return Some(vouched),
-                _ => tokio::task::yield_now().await,
+                _ if !self.is_on() => return None,
+                _ => quorate.changed().await.ok()?,
             }
         }
     }
@@ -244,5 +257,31 @@ impl Cosigning {
     /// Each co-signer's name, and whether it answered last.
     pub(crate) fn answering(&self) -> Vec<(String, bool)> {
         self.lock().answering()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::genesis::CosignerKind;
+
+    use super::*;
+
+    /// Officers who take the last co-signer out of the installation free what waits for it.
+    #[tokio::test]
+    async fn nobody_is_waited_for_once_nobody_is_asked() {
+        let key = tlog::cosign::Cosigner::from_seed("w.example", &[1; 32]).unwrap();
+        let one = [Cosigner { kind: CosignerKind::Witness, vkey: key.key().vkey() }];
+        let cosigning = Arc::new(Cosigning {
+            settings: CosigningSettings::default(),
+            book: Mutex::new(Book::new(Quorum::of(&one).unwrap().0, &one, &[])),
+            quorate: watch::Sender::new(0),
+            changed: Notify::new(),
+        });
+        let waiting = Arc::clone(&cosigning);
+        let waiting = tokio::spawn(async move { waiting.until(5).await });
+        tokio::task::yield_now().await;
+        cosigning.of(&[]).unwrap();
+        let waited = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+        assert!(waited.expect("it goes on").unwrap().is_none());
     }
 }

@@ -38,6 +38,16 @@ enum Waiting {
     Installation(EventKind),
 }
 
+impl Waiting {
+    /// Without the name of anybody: log lines name no user.
+    fn in_short(&self) -> String {
+        match self {
+            Self::Identity(_) => "of an identity".to_owned(),
+            Self::Installation(kind) => kind.to_string(),
+        }
+    }
+}
+
 /// Has what waits take effect, until the authority stops.
 ///
 /// # Errors
@@ -110,7 +120,8 @@ async fn take_effect(
             Ok(Asked::NotOver) => {}
             Ok(Asked::Done) => drop(refused.remove(&waiting)),
             Err(problem) => {
-                tracing::info!(?waiting, detail = %problem.detail, "it does not take effect yet");
+                let (what, rule) = (waiting.in_short(), problem.rule.as_deref());
+                tracing::info!(what, rule, "it does not take effect yet");
                 refused.insert(waiting, now_ms + REFUSED_MS);
                 next_ms = next_ms.min(now_ms + REFUSED_MS);
             }

@@ -76,8 +76,13 @@ async fn finish(authority: &Arc<Authority>) -> Result<usize, Fatal> {
         if finish_group(authority, Vec::new()).await? > 0 {
             return Ok(1);
         }
+        // What a broken walk revoked is in a signed checkpoint now, and waits for no quorum.
+        let crls = Arc::clone(authority);
+        tokio::spawn(async move { crls.refresh_crls().await });
         tokio::select! {
             _ = authority.cosigning().until(known) => {}
+            // Another walk broke off: perhaps its suspension is in no signed checkpoint yet.
+            () = authority.unfinished() => return Ok(1),
             () = authority.stopping().cancelled() => return Err(Fatal::Cancelled),
         }
     }

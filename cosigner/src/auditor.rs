@@ -151,8 +151,7 @@ impl Auditor {
         self.alarms.tell().await;
     }
 
-    /// Nothing that panics leaves it half changed: a batch is kept or undone as a whole, and what
-    /// is on the disk has the last word after that.
+    /// Where a batch panicked it is lost, and what is on the disk has the last word.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,6 +168,11 @@ impl Auditor {
                 tracing::error!(%error, "what was audited cannot be read again");
             });
             *inner = loaded.map_err(|_| AuditFailure::Lost)?;
+            // The disk has more than this process remembers that it co-signed ([`Desk`] co-signs
+            // nothing then): that is no fault of the log's.
+            if inner.size() != asked.request().old() {
+                return Err(AuditFailure::Lost);
+            }
         }
         let now_ms = self.desk.clock().now().saturating_mul(1000);
         let taken = inner.take(&self.audited, asked, head, now_ms);
@@ -178,9 +182,10 @@ impl Auditor {
         taken
     }
 
-    /// The checkpoint up to the entries that were taken is co-signed: what was refused is past.
-    fn cosigned(&self) -> Result<(), JournalError> {
-        self.alarms.over()?;
+    /// The checkpoint of `size` leaves, up to the entries that were taken, is co-signed: what was
+    /// refused among them is past.
+    fn cosigned(&self, size: u64) -> Result<(), JournalError> {
+        self.alarms.over(size)?;
         let mut inner = self.inner();
         let Inner { journal, replay, seen_ms, .. } = &mut *inner;
         match replay {
@@ -215,9 +220,12 @@ impl Inner {
             (None, None) => return Err(AuditFailure::Lost),
         };
         let seen = Seen { now_ms, before_ms: self.seen_ms };
-        let passed = replay
-            .batch(asked.entries(), (head.size, head.root), &|_, event| seen.demands(event))
-            .map_err(|error| refused_batch(error, from))?;
+        // Until it is whole again: what panics leaves it half changed.
+        self.lost = true;
+        let passed =
+            replay.batch(asked.entries(), (head.size, head.root), &|_, event| seen.demands(event));
+        self.lost = false;
+        let passed = passed.map_err(|error| refused_batch(error, from))?;
         let batch = Batch {
             from,
             to: head.size,

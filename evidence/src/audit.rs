@@ -282,7 +282,7 @@ impl Replay {
         for key in keys {
             match self.owners.get(&key) {
                 Some(by) if by != uid => {
-                    let expected = format!("a key that nobody else has or had, for {uid}");
+                    let expected = "a key that nobody else has or had";
                     return Err(at.refuses("one-key-one-identity", expected, key));
                 }
                 Some(_) => {}

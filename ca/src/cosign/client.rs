@@ -133,7 +133,7 @@ pub(super) enum Fault {
     #[error("{0}")]
     Unreachable(String),
     /// An auditor does not go past an event.
-    #[error("it refuses the log: {0}. See docs/auditor.md, «The alarm»")]
+    #[error("it refuses the log: {}. See docs/auditor.md, «The alarm»", .0.in_short())]
     Unlawful(Box<Refused>),
     /// It refused, or its answer is of no use.
     #[error(transparent)]

@@ -23,7 +23,7 @@ use crate::token::Token;
 use crate::walk::{Log, TreeHead};
 
 /// Leaves in one part: about a second of an auditor's work.
-const PART: u64 = 2048;
+pub(super) const PART: u64 = 2048;
 
 /// Leaves read at once with their evidence.
 const BATCH: u64 = 512;

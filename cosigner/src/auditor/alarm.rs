@@ -126,7 +126,11 @@ impl Alarms {
         if current.as_ref().is_some_and(|alarm| alarm.refused == *refused) {
             return Ok(());
         }
-        tracing::error!(%refused, "ALARM: an entry of the log is refused; nothing is co-signed");
+        let short = refused.in_short();
+        tracing::error!(
+            refused = short,
+            "ALARM: an entry of the log is refused; nothing is co-signed"
+        );
         let checkpoint = checkpoint.note().to_text();
         let alarm = Alarm { refused: refused.clone(), checkpoint, since_ms: now_ms, told: false };
         self.metrics.alarm(true);
@@ -136,10 +140,11 @@ impl Alarms {
         written
     }
 
-    /// What was refused is past.
-    pub(super) fn over(&self) -> Result<(), JournalError> {
+    /// The log is co-signed up to this size. What was refused is past if it is within that; a
+    /// request that ends before it takes no alarm back.
+    pub(super) fn over(&self, size: u64) -> Result<(), JournalError> {
         let mut current = self.lock();
-        if current.take().is_none() {
+        if current.take_if(|alarm| alarm.refused.index < size).is_none() {
             return Ok(());
         }
         self.metrics.alarm(false);

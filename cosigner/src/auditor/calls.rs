@@ -67,6 +67,11 @@ async fn add_entries(State(auditor): State<Arc<Auditor>>, body: Body) -> Respons
             Ok(asked) => asked,
             Err(error) => return malformed(&error),
         };
+        if asked.entries().is_empty()
+            && let Some(alarm) = auditor.alarm()
+        {
+            return problem(alarm.refused);
+        }
         match auditor.take(&asked, step.head()) {
             Ok(()) => cosigned(&auditor, step, !asked.entries().is_empty()),
             Err(AuditFailure::Refused(refused)) => problem(refused),
@@ -99,7 +104,7 @@ fn cosigned(auditor: &Auditor, step: Step, grown: bool) -> Response {
     match step.cosign() {
         Ok(cosigned) => {
             let answer = witness::answer(&cosigned);
-            if grown && let Err(error) = auditor.cosigned() {
+            if grown && let Err(error) = auditor.cosigned(cosigned.head.size) {
                 // The co-signature is made and remembered; a snapshot can come later.
                 tracing::error!(%error, "after co-signing");
             }

@@ -134,6 +134,10 @@ impl Journal {
                 0
             };
             let name = format!("entries-{first}.jsonl");
+            if keep == 0 && first < cosigned {
+                let reason = "co-signed entries before it, or its first, are lost".to_owned();
+                return Err(JournalError::Damaged { path, reason });
+            }
             if keep == 0 {
                 // Begun after a snapshot, and nothing of it was co-signed.
                 std::fs::remove_file(&path)

@@ -248,6 +248,31 @@ fn entries_of_another_installation_are_refused() {
     bench.add(&book, 0).unwrap();
 }
 
+/// Neither the present size again, by whichever call, nor a step that ends before the refused leaf,
+/// passes for the present or takes the alarm back.
+#[test]
+fn an_alarm_stands_until_the_log_goes_past_what_was_refused() {
+    let rules = Rules { allow_transport_evidence: true, ..unwitnessed() };
+    let mut book = Book::new(rules);
+    let bench = Bench::new(&book);
+    let size = book.edge.size();
+    bench.add(&book, 0).unwrap();
+    let (checkpoint, nothing) = (book.add_checkpoint(size), book.add_entries(size));
+    book.end_group();
+    let before = book.add_entries(size);
+    let at = book.edge.size();
+    book.enrol_by_transport(&Key::new());
+    book.end_group();
+    assert_eq!(bench.refuses(&book, size), ("transport-is-not-evidence".to_owned(), at));
+    let (status, _) = bench.post(ADD_CHECKPOINT, checkpoint.to_text());
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let (status, _) = bench.post(ADD_ENTRIES, nothing.to_body());
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let (status, _) = bench.post(ADD_ENTRIES, before.to_body());
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(bench.auditor.alarm().map(|alarm| alarm.refused.index), Some(at));
+}
+
 #[test]
 fn a_strike_that_names_the_refused_leaf_lets_it_go_on() {
     let rules = Rules { allow_transport_evidence: true, ..unwitnessed() };

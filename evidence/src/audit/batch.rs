@@ -186,7 +186,9 @@ impl Replay {
         let (Some(after), Some(timeline)) = (after, &self.timeline) else { return Err(refused) };
         let uid = after.uid().clone();
         let before = self.histories.get(&uid).and_then(History::identity);
-        let due = before.map_or(0, |identity| identity.sequence + 1);
+        // What is refused for its certificate alone was applied already.
+        let due = before
+            .map_or(0, |identity| identity.sequence + u64::from(identity.head != leaf.leaf_hash()));
         let rules = timeline.at(refused.index).issuance().key_rules();
         let fits = after.head() == leaf.leaf_hash() && after.sequence() == due;
         let history = History::resume(rules, &after).ok();

@@ -32,6 +32,15 @@ pub struct Refused {
     pub found: String,
 }
 
+impl Refused {
+    /// Leaf, kind of event and rule: what may stand where anybody reads it. What was expected and
+    /// what was found may name people.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        format!("leaf {}{}: rule {}", self.index, of(self.event.as_ref()), self.rule)
+    }
+}
+
 fn of(event: Option<&String>) -> String {
     event.map_or_else(String::new, |event| format!(" ({event})"))
 }
@@ -45,6 +54,18 @@ pub struct Objection {
     pub expected: String,
     /// What was there instead.
     pub found: String,
+}
+
+/// Most characters of what was expected or found: the whole refusal has to fit into an answer, of
+/// which no more than [`tlog::witness::MAX_ANSWER`] is read.
+const SHOWN: usize = 500;
+
+fn shortened(text: impl Display) -> String {
+    let text = text.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 /// Where in the log.
@@ -71,8 +92,8 @@ impl At {
             leaf: self.leaf,
             event: self.event.map(|kind| kind.to_string()),
             rule: rule.into(),
-            expected: expected.to_string(),
-            found: found.to_string(),
+            expected: shortened(expected),
+            found: shortened(found),
         }
     }
 

@@ -155,6 +155,23 @@ fn an_unlogged_certificate_is_refused() {
 }
 
 #[test]
+fn an_unlogged_certificate_is_passed_once_it_is_struck() {
+    let mut book = Book::new(Rules::standard());
+    let at = book.edge.size();
+    book.enrol_with_foreign_certificate(&Key::new());
+    let (entry, after) = (book.entries.last_mut().unwrap(), after(&book.alice).unwrap());
+    assert_eq!(entry.leaf_index, at);
+    entry.event.as_mut().unwrap().after = Some(Blob(after));
+    let leaf = Leaf::from_canonical(&entry.leaf.0).unwrap().leaf_hash();
+    book.end_group();
+    book.change(EventKind::Strike, &Struck { version: 1, leaf }.to_canonical());
+    book.end_group();
+    let mut replay = auditor(&book);
+    let passed = replay.batch(&book.entries, book.end(), &nothing_else).unwrap();
+    assert_eq!(passed.iter().map(|refused| refused.index).collect::<Vec<_>>(), [at]);
+}
+
+#[test]
 fn what_only_a_transport_vouches_for_is_refused_and_passed_once_it_is_struck() {
     let rules = Rules { allow_transport_evidence: true, ..Rules::standard() };
     let mut book = Book::new(rules);
