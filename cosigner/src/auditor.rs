@@ -2,7 +2,7 @@
 //! before it co-signs.
 //!
 //! All entries of a request are taken, or none. What was taken is on the disk before the
-//! co-signature is made ([`journal`]); what was refused is an alarm ([`Alarm`]) until a request
+//! co-signature is made (`journal.rs`); what was refused is an alarm ([`Alarm`]) until a request
 //! goes past it: a strike by the officers, or a newer auditor.
 
 mod alarm;
