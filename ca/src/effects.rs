@@ -2,7 +2,7 @@
 //! installation. Rows only say when to ask; the policy decides on what the log proves, and, where
 //! checkpoints are co-signed, on the times that co-signers said (`waited.rs`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,9 +54,11 @@ impl Waiting {
 /// [`Fatal`] when the store is not whole.
 pub(crate) async fn run(authority: Arc<Authority>) -> Result<(), Fatal> {
     let mut refused: HashMap<Waiting, u64> = HashMap::new();
+    // Said once of each, since they are looked at often.
+    let mut early = HashSet::new();
     loop {
         let look = if authority.clock().test_file().is_some() { LOOK_TEST_MS } else { LOOK_MS };
-        let next_ms = match take_effect(&authority, &mut refused).await {
+        let next_ms = match take_effect(&authority, &mut refused, &mut early).await {
             Ok(next_ms) => next_ms,
             Err(StoreError::Engine(error)) => {
                 tracing::warn!(%error, "what waits cannot be read");
@@ -77,6 +79,7 @@ pub(crate) async fn run(authority: Arc<Authority>) -> Result<(), Fatal> {
 async fn take_effect(
     authority: &Authority,
     refused: &mut HashMap<Waiting, u64>,
+    early: &mut HashSet<Waiting>,
 ) -> Result<u64, StoreError> {
     // Nothing ends a wait that could not be in a signed checkpoint soon (`tail.rs`).
     if authority.hsm_state().is_err() {
@@ -117,8 +120,16 @@ async fn take_effect(
         };
         match outcome {
             // Nothing is asked that would be refused: co-signers' clocks are looked at again soon.
-            Ok(Asked::NotOver) => {}
-            Ok(Asked::Done) => drop(refused.remove(&waiting)),
+            Ok(Asked::NotOver) => {
+                let what = waiting.in_short();
+                if early.insert(waiting) {
+                    tracing::info!(what, "its row says that it is due, and its wait is not over");
+                }
+            }
+            Ok(Asked::Done) => {
+                early.remove(&waiting);
+                refused.remove(&waiting);
+            }
             Err(problem) => {
                 let (what, rule) = (waiting.in_short(), problem.rule.as_deref());
                 tracing::info!(what, rule, "it does not take effect yet");

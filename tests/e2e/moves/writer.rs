@@ -62,10 +62,10 @@ fn a_wait_that_the_database_says_is_over_is_not() {
         town.approve(&switch, officer).unwrap();
     }
     tamper(&town.installation.file("avouch.db"), &["UPDATE identity SET due_ms = 1"]);
-    let refused = || town.installation.log().contains("it does not take effect yet");
-    patiently("the authority to try and refuse", || {
+    let looked = || town.installation.log().contains("its wait is not over");
+    patiently("the authority to look and wait on", || {
         town.clock_at(1);
-        refused().then_some(())
+        looked().then_some(())
     });
     assert_eq!(town.key("alice"), Some(alice.hash()));
     // Nothing is broken: it takes effect in its time.
