@@ -65,7 +65,7 @@ impl<R: FnMut(&Inner) -> CK_RV, S: FnMut(Spoil)> Run<R, S> {
                 }
             }
         }
-        let mut rv = (self.real)(inner);
+        let mut rv = self.real(inner);
         if let Some(code) = after.and_then(|act| self.act(inner, act, true)) {
             rv = code;
         }
@@ -73,6 +73,16 @@ impl<R: FnMut(&Inner) -> CK_RV, S: FnMut(Spoil)> Run<R, S> {
             (self.spoil)(spoil);
         }
         rv
+    }
+
+    /// The token's own answer.
+    fn real(&mut self, inner: &Inner) -> CK_RV {
+        if self.call == Call::Finalize {
+            let _alone = inner.alone();
+            return (self.real)(inner);
+        }
+        let _among = inner.among_others();
+        (self.real)(inner)
     }
 
     /// Carries an act out; gives the code that the call ends with, unless it goes on.
@@ -104,6 +114,7 @@ impl<R: FnMut(&Inner) -> CK_RV, S: FnMut(Spoil)> Run<R, S> {
         match code {
             CKR_SESSION_HANDLE_INVALID | CKR_SESSION_CLOSED if self.session != 0 => {
                 inner.state().sessions.remove(&self.session);
+                let _among = inner.among_others();
                 if let Some(close) = list.C_CloseSession {
                     // SAFETY: takes a handle alone; an unknown one is refused.
                     unsafe { close(self.session) };
@@ -112,14 +123,15 @@ impl<R: FnMut(&Inner) -> CK_RV, S: FnMut(Spoil)> Run<R, S> {
             }
             CKR_DEVICE_REMOVED | CKR_TOKEN_NOT_PRESENT => return close_all(inner),
             CKR_USER_NOT_LOGGED_IN if self.session != 0 => {
+                let _among = inner.among_others();
                 if let Some(logout) = list.C_Logout {
                     // SAFETY: takes a handle alone; it logs the application out of the token.
                     unsafe { logout(self.session) };
                 }
             }
             CKR_CRYPTOKI_NOT_INITIALIZED => {
-                let mut state = inner.state();
-                state.sessions.clear();
+                let _alone = inner.alone();
+                inner.state().sessions.clear();
                 if let Some(finalize) = list.C_Finalize {
                     // SAFETY: its argument is reserved and must be null (PKCS#11 §5.4).
                     unsafe { finalize(std::ptr::null_mut()) };
@@ -140,7 +152,7 @@ impl<R: FnMut(&Inner) -> CK_RV, S: FnMut(Spoil)> Run<R, S> {
             _ => false,
         };
         if goes_on && !done {
-            (self.real)(inner);
+            self.real(inner);
             (self.spoil)(Spoil::Garbage);
         }
     }
@@ -197,6 +209,7 @@ fn close_all(inner: &Inner) {
         let mut state = inner.state();
         std::mem::take(&mut state.sessions).into_values().collect()
     };
+    let _among = inner.among_others();
     if let Some(close_all) = inner.list.C_CloseAllSessions {
         for slot in slots {
             // SAFETY: takes a slot's number alone.

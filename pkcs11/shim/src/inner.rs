@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{
+    Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
 use cryptoki_sys::{
     CK_FUNCTION_LIST, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID, CKR_GENERAL_ERROR, CKR_OK, Pkcs11,
@@ -24,6 +26,9 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     control: PathBuf,
     state: Mutex<State>,
+    /// Shared by all calls of the module. A module that is finalised under another thread's call may
+    /// do anything at all (PKCS#11 §5.4), so that waits for all of them. Taken before `state`.
+    calls: RwLock<()>,
     // Keeps it loaded.
     _module: Pkcs11,
 }
@@ -83,11 +88,22 @@ fn open(module: OsString, folder: &Path) -> Result<Inner, String> {
         counters,
         control: folder.join("control"),
         state: Mutex::default(),
+        calls: RwLock::new(()),
         _module: loaded,
     })
 }
 
 impl Inner {
+    /// A call goes into the module.
+    pub(crate) fn among_others(&self) -> RwLockReadGuard<'_, ()> {
+        self.calls.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody else is in the module.
+    pub(crate) fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.calls.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
