@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use evidence::audit::{AddEntries, BatchError, BeginError, Refused, Replay};
 use tlog::note::LogKey;
 use tlog::witness::Head;
+use tokio::sync::Semaphore;
 use wire::event::Event;
 use wire::{Encoded, Hash32};
 
@@ -95,7 +96,12 @@ pub struct Auditor {
     audited: Audited,
     inner: Mutex<Inner>,
     alarms: alarm::Alarms,
+    /// For bodies with entries, which are large.
+    room: Arc<Semaphore>,
 }
+
+/// Bodies with entries that are in memory at once.
+const ROOM: usize = 2;
 
 #[derive(Debug)]
 struct Inner {
@@ -120,7 +126,8 @@ impl Auditor {
         let folder = desk.folder().path().join(FOLDER);
         let alarms = alarm::Alarms::open(&folder, desk.metrics().clone(), hook)?;
         let inner = Self::load(&desk, &audited, folder)?;
-        Ok(Self { desk, audited, inner: Mutex::new(inner), alarms })
+        let room = Arc::new(Semaphore::new(ROOM));
+        Ok(Self { desk, audited, inner: Mutex::new(inner), alarms, room })
     }
 
     fn load(desk: &Desk, audited: &Audited, folder: PathBuf) -> Result<Inner, AuditorError> {

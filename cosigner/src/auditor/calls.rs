@@ -12,7 +12,9 @@ use evidence::audit::{
 };
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http_body_util::BodyExt;
 use tlog::witness::{ADD_CHECKPOINT, AddCheckpoint, MAX_REQUEST, Refusal};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{AuditFailure, Auditor};
 use crate::desk::Step;
@@ -49,20 +51,12 @@ async fn add_checkpoint(State(auditor): State<Arc<Auditor>>, body: Body) -> Resp
 
 /// Audits entries, and co-signs the checkpoint that they lead to.
 async fn add_entries(State(auditor): State<Arc<Auditor>>, body: Body) -> Response {
-    let bytes = match axum::body::to_bytes(body, MAX_BODY).await {
-        Ok(bytes) => bytes,
-        Err(_) => return malformed(&BodyError::Oversize { found: MAX_BODY + 1 }),
-    };
-    let request = match AddEntries::split(&bytes) {
-        Ok((request, _)) => request,
-        Err(error) => return malformed(&error),
-    };
-    // The log's signature first: strangers' entries are not even parsed.
-    let step = match step(&auditor, Ok(request)).await {
-        Ok(step) => step,
+    let (bytes, step, room) = match entries(&auditor, body).await {
+        Ok(read) => read,
         Err(answer) => return answer,
     };
     blocking(move || {
+        let _room = room;
         let asked = match AddEntries::parse(&bytes) {
             Ok(asked) => asked,
             Err(error) => return malformed(&error),
@@ -82,6 +76,76 @@ async fn add_entries(State(auditor): State<Arc<Auditor>>, body: Body) -> Respons
         }
     })
     .await
+}
+
+/// Reads a request with entries. The log's signature first: what strangers send is not even read.
+/// The log is not kept waiting meanwhile, so its turn is taken again afterwards.
+async fn entries(
+    auditor: &Auditor,
+    body: Body,
+) -> Result<(Vec<u8>, Step, OwnedSemaphorePermit), Response> {
+    let mut reading = Reading { body, bytes: Vec::new() };
+    let first = step(auditor, Ok(reading.request().await?)).await?;
+    let grows = first.latest().is_none_or(|latest| latest.head.size < first.head().size);
+    drop(first);
+    let stopping = || StatusCode::SERVICE_UNAVAILABLE.into_response();
+    let room = Arc::clone(&auditor.room).acquire_owned().await.map_err(|_| stopping())?;
+    // No entries lead to a checkpoint that was reached already.
+    reading.rest(if grows { MAX_BODY } else { HEAD }).await?;
+    let request = AddEntries::split(&reading.bytes).map_err(|error| malformed(&error))?.0;
+    Ok((reading.bytes, step(auditor, Ok(request)).await?, room))
+}
+
+/// The longest part before the entries, in bytes.
+const HEAD: usize = MAX_REQUEST + 2;
+
+/// A body, as far as it was read.
+struct Reading {
+    body: Body,
+    bytes: Vec<u8>,
+}
+
+impl Reading {
+    /// Reads on; whether there was more.
+    async fn more(&mut self, limit: usize) -> Result<bool, Response> {
+        let broken = |_| (StatusCode::BAD_REQUEST, "the request broke off\n").into_response();
+        let Some(frame) = self.body.frame().await.transpose().map_err(broken)? else {
+            return Ok(false);
+        };
+        self.bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
+        let found = self.bytes.len();
+        if found > limit { Err(malformed(&BodyError::Oversize { found })) } else { Ok(true) }
+    }
+
+    /// Reads as far as the checkpoint goes.
+    async fn request(&mut self) -> Result<AddCheckpoint, Response> {
+        let mut next_look = 0;
+        loop {
+            let more = self.more(MAX_BODY).await?;
+            if more && self.bytes.len() < next_look {
+                continue;
+            }
+            next_look = 2 * self.bytes.len();
+            match AddEntries::split(self.whole_characters()) {
+                Ok((request, _)) => return Ok(request),
+                Err(error) if !more || self.bytes.len() > HEAD => return Err(malformed(&error)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// What was read, but for a character of which the rest is on its way.
+    fn whole_characters(&self) -> &[u8] {
+        match std::str::from_utf8(&self.bytes) {
+            Err(error) if error.error_len().is_none() => &self.bytes[..error.valid_up_to()],
+            _ => &self.bytes,
+        }
+    }
+
+    async fn rest(&mut self, limit: usize) -> Result<(), Response> {
+        while self.more(limit).await? {}
+        Ok(())
+    }
 }
 
 async fn step(

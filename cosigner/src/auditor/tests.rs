@@ -1,13 +1,17 @@
 //! Somebody with the database and the HSM writes what he likes into the log, and the log's key
 //! signs it: the auditor does not.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use evidence::audit::{ADD_ENTRIES, RefusedProblem, after};
 use evidence::testing::{Book, HOUR_MS, Key, NOON_MS, alice, blinded};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use hyper::body::Frame;
 use tlog::cosign::CosignerKey;
 use tlog::note::Note;
 use tlog::witness::{ADD_CHECKPOINT, Answer, AnyCheckpoint, read_answer};
@@ -368,4 +372,48 @@ fn a_snapshot_is_gone_on_from_and_is_refused_where_it_was_changed() {
         Bench::open(&folder, &clock, &book),
         Err(AuditorError::Journal(JournalError::Damaged { .. }))
     ));
+}
+
+/// A body that goes on for ever after its beginning, and counts what was taken of it.
+struct Endless(Option<String>, Arc<AtomicU64>);
+
+impl HttpBody for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let chunk = self.0.take().unwrap_or_else(|| "{}\n".repeat(10_000));
+        self.1.fetch_add(chunk.len() as u64, Ordering::SeqCst);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(chunk)))))
+    }
+}
+
+#[test]
+fn no_more_is_read_of_a_body_than_somebody_may_send() {
+    let (book, size) = enrolled();
+    let bench = Bench::new(&book);
+    bench.add(&book, 0).expect("a lawful beginning");
+    let audited_already = book.add_entries(size).to_body();
+    let elsewhere = book.add_entries(0).to_body();
+    let unsigned = audited_already.replace("\u{2014} ", "\u{2014} nobody.");
+    for (begins, expected) in [
+        (audited_already, StatusCode::PAYLOAD_TOO_LARGE),
+        (elsewhere, StatusCode::CONFLICT),
+        (unsigned, StatusCode::FORBIDDEN),
+        (String::new(), StatusCode::BAD_REQUEST),
+    ] {
+        let taken = Arc::new(AtomicU64::new(0));
+        let body = Body::new(Endless(Some(begins), Arc::clone(&taken)));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let answer = runtime.block_on(async {
+            let request = Request::post(ADD_ENTRIES).body(body).unwrap();
+            routes(Arc::clone(&bench.auditor), "").oneshot(request).await.unwrap()
+        });
+        assert_eq!(answer.status(), expected);
+        let taken = taken.load(Ordering::SeqCst);
+        assert!(taken < 1 << 20, "{expected}: {taken} bytes were read");
+    }
 }
