@@ -1,5 +1,7 @@
 //! Co-sign: a certificate is signed only after the quorum vouches for a checkpoint with its leaf.
 
+use wire::problem::{Problem, ProblemCode};
+
 use super::Caller;
 use super::log::{Logged, LoggedGroup};
 use super::record::What;
@@ -73,9 +75,19 @@ pub(crate) async fn cosign(
     } else {
         None
     };
-    let entries = entries.into_iter().map(|entry| {
-        let Logged { leaf_index, what, caller } = entry;
-        Cosigned { leaf_index, what, caller }
-    });
-    Ok(CosignedGroup { checkpoint, vouched, entries: entries.collect(), revokes })
+    let entries = entries.into_iter().filter_map(|entry| not_struck(authority, entry)).collect();
+    Ok(CosignedGroup { checkpoint, vouched, entries, revokes })
+}
+
+/// Lets pass what officers did not declare dead while the quorum was waited for.
+fn not_struck(authority: &Authority, entry: Logged) -> Option<Cosigned> {
+    let Logged { leaf_index, leaf_hash, what, caller } = entry;
+    if !authority.installation().is_struck(leaf_hash) {
+        return Some(Cosigned { leaf_index, what, caller });
+    }
+    if let Some(caller) = caller {
+        let detail = format!("officers struck leaf {leaf_index}: no certificate follows from it");
+        caller.reply.send(Err(Problem::new(ProblemCode::Stopped, detail).rule("strike")));
+    }
+    None
 }

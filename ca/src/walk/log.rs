@@ -51,6 +51,7 @@ impl TreeHead {
 #[derive(Debug)]
 pub(crate) struct Logged {
     pub(super) leaf_index: u64,
+    pub(super) leaf_hash: Hash32,
     pub(super) what: What,
     pub(super) caller: Option<Caller>,
 }
@@ -152,7 +153,7 @@ pub(crate) async fn log(
             ));
             continue;
         }
-        entries.push(Logged { leaf_index, what, caller });
+        entries.push(Logged { leaf_index, leaf_hash, what, caller });
     }
     Some(LoggedGroup { checkpoint, entries, revokes })
 }
