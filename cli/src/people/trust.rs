@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use client::contacts::Contacts;
 use client::trust::{SuccessionError, Trust, succession, successor};
 use wire::{Hash32, UserId};
 
-use super::common::{Connection, now};
+use super::common::{Connection, ContactsFile, now};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::{files, runtime};
@@ -69,6 +70,8 @@ struct Import {
     /// Where your trust file is, or is to be.
     #[arg(long, value_name = "FILE", env = "AVOUCH_TRUST", default_value = "trust.json")]
     trust: PathBuf,
+    #[command(flatten)]
+    contacts: ContactsFile,
 }
 
 pub(crate) fn run(args: &TrustArgs) -> Result<(), Failure> {
@@ -139,6 +142,13 @@ fn export(args: &Export) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Leaves of the largest checkpoint that was seen of the log.
+fn seen(args: &Import, present: &Trust) -> Result<u64, Failure> {
+    let contacts =
+        Contacts::load(&args.contacts.path()?).map_err(|e| Failure::local(e.to_string()))?;
+    Ok(contacts.log(present.genesis()).map_or(0, |seen| seen.size))
+}
+
 fn import(args: &Import) -> Result<(), Failure> {
     let bytes = files::read(&args.file)?;
     let text = String::from_utf8(bytes)
@@ -147,7 +157,7 @@ fn import(args: &Import) -> Result<(), Failure> {
     let proven = text.contains("\"avouch_succession\"");
     let next = match (args.fingerprint, &present) {
         (Some(expected), _) => told(&text, proven, expected)?,
-        (None, Some(present)) if proven => successor(present, &text, now())?,
+        (None, Some(present)) if proven => successor(present, &text, seen(args, present)?, now())?,
         (None, present) => plain(&text, present.as_ref(), &args.file)?,
     };
     if present.is_some_and(|present| present.file() == next.file()) {

@@ -34,6 +34,16 @@ pub enum SuccessionError {
     /// The installation's co-signers make no quorum.
     #[error("the installation's co-signers: {0}")]
     Quorum(#[from] PolicyError),
+    /// The proof is from before what was seen of the log already.
+    #[error(
+        "the proof is of a log with {shown} leaves; {seen} were seen before: ask for a new one"
+    )]
+    Older {
+        /// Leaves of the largest checkpoint seen.
+        seen: u64,
+        /// Leaves of the proof's.
+        shown: u64,
+    },
     /// It says something else than what follows.
     #[error(
         "the new trust file has fingerprint {found}; what the log proves makes one with {expected}"
@@ -54,7 +64,7 @@ impl SuccessionError {
         match self {
             Self::Shape(_) | Self::Version(_) | Self::Trust(_) => 1,
             Self::Proof(error) => error.exit_code(),
-            Self::Quorum(_) | Self::Differs { .. } => 15,
+            Self::Quorum(_) | Self::Older { .. } | Self::Differs { .. } => 15,
         }
     }
 }
@@ -98,21 +108,26 @@ pub fn succession(
     Ok(Some(succession))
 }
 
-/// The trust file that takes the place of this one, from the text of a [`Succession`]; `now` in
-/// seconds since 1970.
+/// The trust file that takes the place of this one, from the text of a [`Succession`]; `seen` is the
+/// number of leaves of the largest checkpoint that was ever seen of the log, `now` in seconds since
+/// 1970.
 ///
 /// The proof has to be as fresh as a status: an old one could bring back a quorum that was changed
 /// since, because one of its co-signers is not to be believed any more.
 ///
 /// # Errors
 /// See [`SuccessionError`].
-pub fn successor(trust: &Trust, text: &str, now: u64) -> Result<Trust, SuccessionError> {
+pub fn successor(trust: &Trust, text: &str, seen: u64, now: u64) -> Result<Trust, SuccessionError> {
     let succession: Succession = serde_json::from_str(text)?;
     if succession.avouch_succession != 1 {
         return Err(SuccessionError::Version(succession.avouch_succession));
     }
     let next = Trust::parse(&succession.trust)?;
     let follows = follows(trust, &succession, next.file().server(), now)?;
+    let shown = trust.open(&succession.checkpoint).map_err(BundleError::from)?.checkpoint().size();
+    if shown < seen {
+        return Err(SuccessionError::Older { seen, shown });
+    }
     let (expected, found) = (follows.fingerprint(), next.file().fingerprint());
     if expected != found {
         return Err(SuccessionError::Differs { expected, found });
