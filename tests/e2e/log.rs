@@ -1,5 +1,7 @@
 //! The log as others see it: checkpoints, tiles, bundles, exports.
 
+mod foreign;
+
 use avouch_tests::Installation;
 use avouch_tests::openssl::Key;
 use serde_json::Value;
