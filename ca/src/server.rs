@@ -26,7 +26,8 @@ const MAX_CONNECTIONS: usize = 64;
 /// Whose socket it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
-    /// A gateway's: what a TLS peer says is passed on, and proves nothing.
+    /// A gateway's: what a TLS peer says is passed on, and proves nothing. The peer has this
+    /// process's user id, root's, or the one that the configuration names.
     Gateway,
     /// The local administrator's: the peer has this process's user id, or root's.
     Admin,
@@ -62,31 +63,40 @@ pub enum ServerError {
 #[derive(Debug)]
 pub struct Server {
     gateway: UnixListener,
+    gateway_user: Option<u32>,
     admin: UnixListener,
 }
 
 impl Server {
-    /// Opens both sockets, readable and writable by this user alone. A socket file that a killed
-    /// authority left behind is replaced.
+    /// Opens both sockets, for this process's user alone; the gateway's for `gateway_user` (a user
+    /// id), too. A socket file that a killed authority left behind is replaced.
     ///
     /// # Errors
     /// [`ServerError`] when another authority answers, or the file system refuses.
-    pub async fn bind(gateway: &Path, admin: &Path) -> Result<Self, ServerError> {
-        Ok(Self { gateway: bind(gateway).await?, admin: bind(admin).await? })
+    pub async fn bind(
+        gateway: &Path,
+        gateway_user: Option<u32>,
+        admin: &Path,
+    ) -> Result<Self, ServerError> {
+        // Whom the mode lets in besides, `admitted` turns away.
+        let mode = if gateway_user.is_some() { 0o666 } else { 0o600 };
+        let gateway = bind(gateway, mode).await?;
+        Ok(Self { gateway, gateway_user, admin: bind(admin, 0o600).await? })
     }
 
     /// Answers until the authority stops; then requests in flight are finished.
     pub async fn serve(self, authority: Arc<Authority>) {
         let tracker = TaskTracker::new();
-        let gateway = accept(self.gateway, Door::Gateway, &authority, &tracker);
-        let admin = accept(self.admin, Door::Admin, &authority, &tracker);
+        let user = self.gateway_user;
+        let gateway = accept(self.gateway, Door::Gateway, user, &authority, &tracker);
+        let admin = accept(self.admin, Door::Admin, None, &authority, &tracker);
         tokio::join!(gateway, admin);
         tracker.close();
         tracker.wait().await;
     }
 }
 
-async fn bind(path: &Path) -> Result<UnixListener, ServerError> {
+async fn bind(path: &Path, mode: u32) -> Result<UnixListener, ServerError> {
     let io = |source| ServerError::Io { path: path.to_owned(), source };
     if UnixStream::connect(path).await.is_ok() {
         return Err(ServerError::InUse(path.to_owned()));
@@ -96,17 +106,17 @@ async fn bind(path: &Path) -> Result<UnixListener, ServerError> {
         _ => {}
     }
     let listener = UnixListener::bind(path).map_err(io)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(io)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(io)?;
     Ok(listener)
 }
 
-/// Whether the peer has this process's user id, or root's.
-fn own_user(stream: &UnixStream) -> bool {
+/// Whether the peer has this process's user id, root's, or that of the `other` user.
+fn admitted(stream: &UnixStream, door: Door, other: Option<u32>) -> bool {
     let peer = stream.peer_cred().map(|peer| peer.uid());
     let own = rustix::process::geteuid().as_raw();
-    let fits = peer.is_ok_and(|uid| uid == own || uid == 0);
+    let fits = peer.is_ok_and(|uid| uid == own || uid == 0 || Some(uid) == other);
     if !fits {
-        tracing::warn!("somebody else came to the administrator's socket");
+        tracing::warn!(door = door.name(), "another user of this machine came to a socket");
     }
     fits
 }
@@ -114,6 +124,7 @@ fn own_user(stream: &UnixStream) -> bool {
 async fn accept(
     listener: UnixListener,
     door: Door,
+    other_user: Option<u32>,
     authority: &Arc<Authority>,
     tracker: &TaskTracker,
 ) {
@@ -133,7 +144,7 @@ async fn accept(
                 continue;
             }
         };
-        if door == Door::Admin && !own_user(&stream) {
+        if !admitted(&stream, door, other_user) {
             continue;
         }
         let Ok(slot) = Arc::clone(&connections).try_acquire_owned() else {

@@ -5,6 +5,7 @@
 
 mod check;
 mod cosigner;
+mod front;
 mod keys;
 mod read;
 pub(crate) mod reference;
@@ -12,11 +13,12 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use check::{Config, HsmConfig, LogSection, PinSource, StoreConfig};
+pub(crate) use check::{Config, HsmConfig, LogSection, OsUser, PinSource, StoreConfig};
 pub(crate) use cosigner::{AuditorConfig, CosignerConfig, WitnessConfig, auditor, witness};
+pub(crate) use front::{FrontConfig, front, front_handed_over, handed_over};
 pub(crate) use keys::{
     KEEP_ALIVE, Raw, RawCosigning, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog,
-    RawMetrics, RawNotices, RawSockets, RawStore,
+    RawMetrics, RawNotices, RawSockets, RawStore, RawUsers,
 };
 pub(crate) use read::{Fault, Origin, Source};
 pub(crate) use values::{Address, CosignerKind, Count, LogFormat, SmtpTls, Span, WhenUnreachable};
@@ -49,6 +51,11 @@ pub(crate) fn source(path: &Path) -> Result<Source, ConfigError> {
 /// The variables that are text.
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+}
+
+/// The variables of the environment that go before the file.
+pub(crate) fn overriding() -> impl Iterator<Item = String> {
+    environment().map(|(name, _)| name).filter(|name| read::overrides_a_key(name))
 }
 
 fn source_with(

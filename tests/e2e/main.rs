@@ -28,6 +28,7 @@ mod socket;
 mod tamper;
 mod token;
 mod told;
+mod users;
 mod witness;
 
 use avouch_tests::Installation;

@@ -13,7 +13,7 @@ use wire::problem::{Problem, ProblemCode};
 use wire::socket::{Request, RequestBody, Response, ResponseBody};
 
 use super::connection::{Frames, greet};
-use super::{Server, hsm, own_user};
+use super::{Door, Server, admitted, hsm};
 
 /// How long a caller may be silent. Others wait behind it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ impl Server {
 /// The next connection of an administrator.
 async fn next(listener: &UnixListener) -> Option<UnixStream> {
     match listener.accept().await {
-        Ok((stream, _)) => own_user(&stream).then_some(stream),
+        Ok((stream, _)) => admitted(&stream, Door::Admin, None).then_some(stream),
         Err(error) => {
             tracing::warn!(%error, "cannot accept a connection");
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -208,7 +208,7 @@ impl Process {
             let store = Arc::new(Faulty::new(store, fault));
             let hsm = hsm(folder).await;
             let (gateway, admin) = (folder.join("gateway.sock"), folder.join("admin.sock"));
-            let server = Server::bind(&gateway, &admin).await.expect("the sockets open");
+            let server = Server::bind(&gateway, None, &admin).await.expect("the sockets open");
             let opened = Authority::open(
                 Arc::clone(&store) as Arc<dyn avouch_ca::store::Store>,
                 hsm.clone(),

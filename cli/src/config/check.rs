@@ -10,9 +10,11 @@ use pkcs11::{Pin, TokenConfig, TokenSelector};
 use wire::address::{Address, SALT};
 use wire::body::ChannelKind;
 
-use super::keys::{RawCosigning, RawHsm, RawLimits, RawNotices, RawPeer, RawStore};
-use super::read::{Fault, Source};
-use super::values::{LogFormat, SmtpTls};
+use super::keys::{
+    RawCosigning, RawGateway, RawHsm, RawLimits, RawLog, RawNotices, RawPeer, RawStore, RawUsers,
+};
+use super::read::{Fault, Origins, Source};
+use super::values::{LogFormat, SmtpTls, UserName};
 use super::{ConfigError, Origin};
 
 /// A checked configuration; all paths are absolute.
@@ -25,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) second_hsm: Option<HsmConfig>,
     pub(crate) third_hsm: Option<HsmConfig>,
     pub(crate) gateway: GatewaySection,
+    pub(crate) users: Users,
     pub(crate) run: PathBuf,
     pub(crate) limits: RawLimits,
     pub(crate) blocklist: Option<PathBuf>,
@@ -62,6 +65,22 @@ pub(crate) struct GatewaySection {
     pub(crate) tls_key: PathBuf,
     pub(crate) agent_ca: Option<PathBuf>,
     pub(crate) plain_listen: Option<SocketAddr>,
+}
+
+/// Under whom the processes run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Users {
+    pub(crate) authority: Option<OsUser>,
+    pub(crate) gateway: Option<OsUser>,
+}
+
+/// A user that there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OsUser {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+    /// The primary group.
+    pub(crate) gid: u32,
 }
 
 /// Where metrics are served.
@@ -118,7 +137,7 @@ pub(crate) enum PinError {
 impl Config {
     /// The gateway's socket.
     pub(crate) fn gateway_socket(&self) -> PathBuf {
-        self.run.join("gateway.sock")
+        super::front::gateway_socket(&self.run)
     }
 
     /// The authority's clock.
@@ -170,6 +189,29 @@ impl HsmConfig {
     }
 }
 
+impl GatewaySection {
+    pub(super) fn check(raw: RawGateway, dir: &Path) -> Result<Self, Wrong> {
+        if !raw.public_url.starts_with("https://") || raw.public_url.ends_with('/') {
+            let what = format!("{:?} must begin with https:// and not end in /", raw.public_url);
+            return Err(("gateway", "public_url", what));
+        }
+        Ok(Self {
+            listen: raw.listen.0,
+            public_url: raw.public_url,
+            tls_certificate: dir.join(raw.tls_certificate),
+            tls_key: dir.join(raw.tls_key),
+            agent_ca: raw.agent_ca.map(|path| dir.join(path)),
+            plain_listen: raw.plain_listen.map(|address| address.0),
+        })
+    }
+}
+
+impl LogSection {
+    pub(super) fn of(raw: RawLog) -> Self {
+        Self { format: raw.format, filter: raw.filter.0 }
+    }
+}
+
 impl PinSource {
     /// The environment variable that holds the PIN.
     pub(crate) fn variable(&self) -> Option<String> {
@@ -201,36 +243,29 @@ impl PinSource {
 }
 
 /// What is wrong with a key's value: section, key, and the rest of the sentence.
-type Wrong = (&'static str, &'static str, String);
+pub(super) type Wrong = (&'static str, &'static str, String);
 
 pub(super) fn check(source: &Source, dir: &Path) -> Result<Config, ConfigError> {
-    values(source, dir).map_err(|(section, key, what)| {
-        let origin: Origin = source.origin(section, key);
-        ConfigError::Faults(vec![Fault { origin, what: format!("`{section}.{key}`: {what}") }])
-    })
+    values(source, dir).map_err(|wrong| fault(&source.file, &source.origins, wrong))
+}
+
+/// Where it is wrong, and what.
+pub(super) fn fault(file: &Path, origins: &Origins, (section, key, what): Wrong) -> ConfigError {
+    let place = (section.to_owned(), key.to_owned());
+    let origin = origins.get(&place).cloned().unwrap_or_else(|| Origin::File(file.to_owned()));
+    ConfigError::Faults(vec![Fault { origin, what: format!("`{section}.{key}`: {what}") }])
 }
 
 fn values(source: &Source, dir: &Path) -> Result<Config, Wrong> {
     let raw = source.raw.clone();
-    let gateway = raw.gateway;
-    if !gateway.public_url.starts_with("https://") || gateway.public_url.ends_with('/') {
-        let what = format!("{:?} must begin with https:// and not end in /", gateway.public_url);
-        return Err(("gateway", "public_url", what));
-    }
     Ok(Config {
         store: store(raw.store, dir)?,
         hsm: hsm("hsm", raw.hsm, dir)?,
         root_hsm: raw.root_hsm.map(|raw| hsm("root_hsm", raw, dir)).transpose()?,
         second_hsm: raw.second_hsm.map(|raw| hsm("second_hsm", raw, dir)).transpose()?,
         third_hsm: raw.third_hsm.map(|raw| hsm("third_hsm", raw, dir)).transpose()?,
-        gateway: GatewaySection {
-            listen: gateway.listen.0,
-            public_url: gateway.public_url,
-            tls_certificate: dir.join(gateway.tls_certificate),
-            tls_key: dir.join(gateway.tls_key),
-            agent_ca: gateway.agent_ca.map(|path| dir.join(path)),
-            plain_listen: gateway.plain_listen.map(|address| address.0),
-        },
+        gateway: GatewaySection::check(raw.gateway, dir)?,
+        users: users(raw.users)?,
         run: dir.join(raw.sockets.dir),
         limits: raw.limits,
         blocklist: raw.keys.blocklist.map(|path| dir.join(path)),
@@ -242,9 +277,38 @@ fn values(source: &Source, dir: &Path) -> Result<Config, Wrong> {
             gateway: raw.metrics.gateway_listen.map(|address| address.0),
         },
         test_clock: raw.development.test_clock.map(|path| dir.join(path)),
-        log: LogSection { format: raw.log.format, filter: raw.log.filter.0 },
+        log: LogSection::of(raw.log),
         dir: dir.to_owned(),
     })
+}
+
+fn users(raw: RawUsers) -> Result<Users, Wrong> {
+    let find = |key, user: Option<UserName>| user.map(|user| os_user(key, &user)).transpose();
+    let users = Users {
+        authority: find("authority", raw.authority)?,
+        gateway: find("gateway", raw.gateway)?,
+    };
+    let both = users.authority.as_ref().zip(users.gateway.as_ref());
+    match both {
+        Some((authority, gateway)) if authority.uid == gateway.uid => {
+            Err(("users", "gateway", format!("{} is the authority's user, too", gateway.name)))
+        }
+        _ if users.gateway.as_ref().is_some_and(|user| user.uid == 0) => {
+            Err(("users", "gateway", "root can read everything".to_owned()))
+        }
+        _ => Ok(users),
+    }
+}
+
+fn os_user(key: &'static str, user: &UserName) -> Result<OsUser, Wrong> {
+    use nix::unistd::{Uid, User};
+    let (shown, found) = match user {
+        UserName::Number(number) => (number.to_string(), User::from_uid(Uid::from_raw(*number))),
+        UserName::Name(name) => (name.clone(), User::from_name(name)),
+    };
+    let found = found.map_err(|error| ("users", key, format!("{shown}: {error}")))?;
+    let found = found.ok_or_else(|| ("users", key, format!("there is no user {shown}")))?;
+    Ok(OsUser { name: found.name, uid: found.uid.as_raw(), gid: found.gid.as_raw() })
 }
 
 fn store(raw: RawStore, dir: &Path) -> Result<StoreConfig, Wrong> {

@@ -94,7 +94,7 @@ impl CosignerConfig {
             connections: raw.connections.0,
             request: raw.request_timeout.0,
             test_clock: development.test_clock.map(|path| dir.join(path)),
-            log: LogSection { format: log.format, filter: log.filter.0 },
+            log: LogSection::of(log),
         })
     }
 }

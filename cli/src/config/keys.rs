@@ -10,7 +10,7 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use super::values::{
-    Address, CosignerKind, Count, Described, LogFilter, LogFormat, Logs, SmtpTls, Span,
+    Address, CosignerKind, Count, Described, LogFilter, LogFormat, Logs, SmtpTls, Span, UserName,
     WhenUnreachable,
 };
 
@@ -190,6 +190,17 @@ sections! {
         /// Address and port for CRLs and issuing certificates over plain HTTP, and nothing else
         /// (RFC 5280 section 8: fetching a CRL over TLS may need that CRL).
         plain_listen: Option<Address>;
+    }
+    /// Users of the operating system. Without them `avouch serve` runs both processes as the user
+    /// that starts it, and a gateway that is taken over can read what the authority can
+    /// ([more](deployment.md)).
+    RawUsers {
+        /// As whom `avouch serve`, started by root, runs the authority: it owns database, PIN file
+        /// and key files.
+        authority: Option<UserName>;
+        /// As whom it runs the gateway: this user reads the files that `[gateway]` names, and may
+        /// take `gateway.sock`. An authority that is run apart admits this user, too.
+        gateway: Option<UserName>;
     }
     /// The sockets between the processes.
     RawSockets {
@@ -380,7 +391,7 @@ macro_rules! optional {
     )+};
 }
 
-optional!(RawSockets RawLimits RawKeys RawNotices RawCosigning RawMetrics RawDevelopment RawLog);
+optional!(RawUsers RawSockets RawLimits RawKeys RawNotices RawCosigning RawMetrics RawDevelopment RawLog);
 
 /// The file as written, with its defaults.
 #[derive(Debug, Clone)]
@@ -391,6 +402,7 @@ pub(crate) struct Raw {
     pub(crate) second_hsm: Option<RawHsm>,
     pub(crate) third_hsm: Option<RawHsm>,
     pub(crate) gateway: RawGateway,
+    pub(crate) users: RawUsers,
     pub(crate) sockets: RawSockets,
     pub(crate) limits: RawLimits,
     pub(crate) keys: RawKeys,
@@ -425,6 +437,7 @@ impl Raw {
             second_hsm: optional("second_hsm")?,
             third_hsm: optional("third_hsm")?,
             gateway: RawGateway::read(table("gateway")).map_err(at("gateway"))?,
+            users: RawUsers::read(table("users")).map_err(at("users"))?,
             sockets: RawSockets::read(table("sockets")).map_err(at("sockets"))?,
             limits: RawLimits::read(table("limits")).map_err(at("limits"))?,
             keys: RawKeys::read(table("keys")).map_err(at("keys"))?,
@@ -458,6 +471,7 @@ impl Raw {
             cosigners.map(|(name, values)| (format!("cosigners.{name}"), values.write()));
         sections.extend([
             ("gateway", self.gateway.write()),
+            ("users", self.users.write()),
             ("sockets", self.sockets.write()),
             ("limits", self.limits.write()),
             ("keys", self.keys.write()),
@@ -473,9 +487,14 @@ impl Raw {
 
     /// As TOML, without what is the default anyway.
     pub(crate) fn to_toml(&self) -> String {
+        self.to_toml_of(|_| true)
+    }
+
+    /// The sections that are `taken`, as [`Self::to_toml`].
+    pub(crate) fn to_toml_of(&self, taken: impl Fn(&str) -> bool) -> String {
         let described = sections();
         let mut text = String::new();
-        for (name, values) in self.write() {
+        for (name, values) in self.write().into_iter().filter(|(name, _)| taken(name)) {
             let kind = name.split('.').next().unwrap_or_default();
             let defaults = described.iter().find(|section| section.name == kind);
             let default = |key: &str| {
@@ -519,6 +538,7 @@ pub(crate) fn sections() -> Vec<Section> {
         },
         Section { doc: &[" One more, as `[second_hsm]`."], ..RawHsm::describe("third_hsm", false) },
         RawGateway::describe("gateway", true),
+        RawUsers::describe("users", false),
         RawSockets::describe("sockets", false),
         RawLimits::describe("limits", false),
         RawKeys::describe("keys", false),
@@ -529,6 +549,12 @@ pub(crate) fn sections() -> Vec<Section> {
         RawDevelopment::describe("development", false),
         RawLog::describe("log", false),
     ]
+}
+
+/// Every section of a gateway's file: of the authority's, those of a gateway must be there.
+pub(crate) fn gateway_sections() -> Vec<Section> {
+    let described = sections().into_iter();
+    described.map(|s| Section { required: s.name == "gateway", ..s }).collect()
 }
 
 /// Every section of an auditor's file, in order.

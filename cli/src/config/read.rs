@@ -60,14 +60,6 @@ pub(crate) struct Source {
     pub(crate) origins: Origins,
 }
 
-impl Source {
-    /// Where a key was given, or could be.
-    pub(crate) fn origin(&self, section: &str, key: &str) -> Origin {
-        let place = (section.to_owned(), key.to_owned());
-        self.origins.get(&place).cloned().unwrap_or_else(|| Origin::File(self.file.clone()))
-    }
-}
-
 /// Reads a text, puts the environment over it, and checks every key.
 ///
 /// # Errors
@@ -145,6 +137,11 @@ pub(super) fn table(
     if faults.is_empty() { Ok((table, origins)) } else { Err(faults) }
 }
 
+/// Whether a variable of the environment goes before a key of the file.
+pub(super) fn overrides_a_key(name: &str) -> bool {
+    name.strip_prefix(PREFIX).is_some_and(|rest| rest.contains(BETWEEN))
+}
+
 /// One of the sections that have names: each key known, with a value that fits, and none missing.
 fn named(
     (section, name, origin): (&Section, &str, Origin),
@@ -217,9 +214,7 @@ fn overrides(
     origins: &mut Origins,
     faults: &mut Vec<Fault>,
 ) {
-    let mut given: Vec<_> = environment
-        .filter(|(name, _)| name.strip_prefix(PREFIX).is_some_and(|rest| rest.contains(BETWEEN)))
-        .collect();
+    let mut given: Vec<_> = environment.filter(|(name, _)| overrides_a_key(name)).collect();
     given.sort();
     for (variable, text) in given {
         let origin = Origin::Variable(variable.clone());

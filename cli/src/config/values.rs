@@ -68,6 +68,22 @@ impl Described for Vec<String> {
     }
 }
 
+/// A user of the operating system, by name or number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum UserName {
+    /// By number.
+    Number(u32),
+    /// By name.
+    Name(String),
+}
+
+impl Described for UserName {
+    fn expected() -> String {
+        "a user's name or number".to_owned()
+    }
+}
+
 /// Whether and how the way to the mail server is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

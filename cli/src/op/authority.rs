@@ -97,7 +97,8 @@ async fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {
         Some(address) => Some(metrics::bind(address).await?),
         None => None,
     };
-    let server = Server::bind(&config.gateway_socket(), &config.admin_socket())
+    let gateway = config.users.gateway.as_ref().map(|user| user.uid);
+    let server = Server::bind(&config.gateway_socket(), gateway, &config.admin_socket())
         .await
         .map_err(|e| Failure::local(e.to_string()))?;
     let hsm = tokio::select! {

@@ -60,7 +60,7 @@ fn check(file: &Path) -> Result<(), Failure> {
     let mut wrong = Vec::new();
     let mut note = |outcome: Result<(), String>| wrong.extend(outcome.err());
     note(
-        super::gateway::options(&config)
+        super::gateway::options(&config.front())
             .map_err(|failure| failure.message().to_owned())
             .and_then(|options| GatewayConfig::check(options).map_err(|e| e.to_string()))
             .map(drop),
@@ -84,6 +84,12 @@ fn check(file: &Path) -> Result<(), Failure> {
 fn warn(config: &Config) {
     for missing in super::cosigning::unasked(config) {
         output::talk(&format!("WARNING: {missing}"));
+    }
+    if config.users.gateway.is_none() {
+        output::talk(
+            "WARNING: users.gateway is not given: a gateway that is taken over reads what its \
+             user can, so see to it that this is not the authority's (docs/deployment.md)",
+        );
     }
     for (name, address) in [
         ("metrics.authority_listen", config.metrics.authority),

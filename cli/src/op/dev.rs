@@ -17,7 +17,7 @@ use super::init::{self, KeyKind};
 use super::{authority, serve, tls};
 use crate::config::{
     self, Address, Count, KEEP_ALIVE, Raw, RawCosigning, RawDevelopment, RawGateway, RawHsm,
-    RawKeys, RawLimits, RawLog, RawMetrics, RawNotices, RawSockets, RawStore, Span,
+    RawKeys, RawLimits, RawLog, RawMetrics, RawNotices, RawSockets, RawStore, RawUsers, Span,
 };
 use crate::exit::Failure;
 use crate::files;
@@ -220,6 +220,7 @@ fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
             agent_ca: Some(PathBuf::from("tls-ca.pem")),
             plain_listen: None,
         },
+        users: RawUsers::default(),
         sockets: RawSockets::default(),
         limits: RawLimits::default(),
         keys: RawKeys::default(),

@@ -7,28 +7,36 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::{metrics, supervise, tls_files};
-use crate::config::{self, Config};
+use crate::config::{self, FrontConfig};
 use crate::exit::{Exit, Failure};
 use crate::files;
 
 /// Runs a gateway alone.
 #[derive(Debug, Args)]
 pub(crate) struct GatewayArgs {
-    /// The configuration.
+    /// The configuration, of which `[gateway]` must be there and that of the authority need not; `-`
+    /// reads it from standard input, where `avouch serve` writes the gateway's part.
     #[arg(long, value_name = "FILE", default_value = "avouch.toml")]
     config: PathBuf,
 }
 
 pub(crate) fn run(args: &GatewayArgs) -> Result<(), Failure> {
     supervise::end_with_parent();
-    let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
+    let config = if args.config.as_os_str() == "-" {
+        let text = std::io::read_to_string(std::io::stdin());
+        let text = text.map_err(|e| Failure::local(format!("the configuration: {e}")))?;
+        config::front_handed_over(&text)
+    } else {
+        config::front(&args.config)
+    };
+    let config = config.map_err(|e| Failure::local(e.to_string()))?;
     let _logging = crate::log::of_a_service(&config.log);
     let options = options(&config)?;
     let checked = GatewayConfig::check(options).map_err(|e| Failure::local(e.to_string()))?;
     crate::runtime()?.block_on(async {
         let stop = supervise::stop_signal();
         let gateway = Gateway::bind(checked).await.map_err(|e| Failure::local(e.to_string()))?;
-        if let Some(address) = config.metrics.gateway {
+        if let Some(address) = config.metrics {
             let counted = gateway.metrics();
             let text = move |open| {
                 let format =
@@ -63,7 +71,7 @@ fn rate(per_second: usize, burst: usize) -> Rate {
 /// Certificate chain, key, and CA of agents.
 type TlsFiles = (Vec<u8>, Zeroizing<Vec<u8>>, Option<Vec<u8>>);
 
-fn tls_files(config: &Config) -> Result<TlsFiles, Failure> {
+fn tls_files(config: &FrontConfig) -> Result<TlsFiles, Failure> {
     let section = &config.gateway;
     Ok((
         files::read(&section.tls_certificate)?,
@@ -73,11 +81,11 @@ fn tls_files(config: &Config) -> Result<TlsFiles, Failure> {
 }
 
 /// What the gateway is told.
-pub(super) fn options(config: &Config) -> Result<GatewayOptions, Failure> {
+pub(super) fn options(config: &FrontConfig) -> Result<GatewayOptions, Failure> {
     let section = &config.gateway;
     let mut options = GatewayOptions::new(
         section.listen,
-        config.gateway_socket(),
+        config.socket(),
         files::read(&section.tls_certificate)?,
         files::read(&section.tls_key)?,
     );

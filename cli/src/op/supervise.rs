@@ -5,12 +5,13 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::OsUser;
 use crate::exit::Failure;
 
 /// How long a process may take to stop before it is killed.
@@ -29,6 +30,10 @@ pub(super) struct Service {
     pub(super) args: Vec<String>,
     /// Variables of the environment that are not its business.
     pub(super) unset: Vec<String>,
+    /// What it finds on its standard input.
+    pub(super) input: Option<String>,
+    /// As whom it runs, if not as this process does.
+    pub(super) user: Option<OsUser>,
 }
 
 /// Runs services until `stop`; each prints a line beginning with `ready` when it can be used.
@@ -92,6 +97,10 @@ async fn keep(
     loop {
         let started = Instant::now();
         let mut child = start(&service)?;
+        if let (Some(input), Some(mut stdin)) = (&service.input, child.stdin.take()) {
+            // One that has ended already says so by its status.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
         if let Some(pid) = child.id() {
             // Written whole, so that whoever reads it reads a number.
             let written = std::fs::write(pid_file.with_extension("new"), pid.to_string())
@@ -157,9 +166,14 @@ fn start(service: &Service) -> Result<Child, Failure> {
     for name in &service.unset {
         command.env_remove(name);
     }
+    if let Some(user) = &service.user {
+        // Root's other groups are given up with that.
+        command.gid(user.gid).uid(user.uid);
+    }
+    let piped = service.input.is_some();
     command
         .args(&service.args)
-        .stdin(Stdio::null())
+        .stdin(if piped { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

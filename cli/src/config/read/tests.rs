@@ -133,7 +133,7 @@ fn the_environment_goes_before_the_file_and_is_checked_the_same() {
     assert_eq!(source.raw.hsm.env["SOFTHSM2_CONF"], "/x");
     assert_eq!(source.raw.hsm.token.as_deref(), Some("123"), "a text, though it looks a number");
     assert_eq!(
-        source.origin("gateway", "listen"),
+        source.origins[&("gateway".to_owned(), "listen".to_owned())],
         Origin::Variable("AVOUCH_GATEWAY__LISTEN".to_owned())
     );
 
