@@ -21,11 +21,14 @@ use wire::rules::Rules;
 use wire::statement::{Role, Statement};
 use wire::{Encoded, Hash32, Realm, SerialNumber, UserId, octets};
 
+use x509::Linted;
+
 use crate::audit::AddEntries;
 use crate::dossier::{self, Piece, piece};
 use crate::{History, Timeline};
 
 mod keys;
+mod stolen;
 
 pub use keys::{Key, NOON_MS, Signer, holder, issuing_certificate};
 
@@ -46,11 +49,24 @@ pub struct Book {
     /// Alice, as the books have her.
     pub alice: History,
     nonces: u8,
-    log: Ed25519KeyPair,
+    secret: [u8; 32],
+    log: LogHand,
+    /// What blinds alice's id.
+    blinding: [u8; 32],
     hashes: BTreeMap<u64, Hash32>,
-    /// The tree before the latest leaf.
-    before: Option<(Edge, BTreeMap<u64, Hash32>)>,
+    /// The certificate that was called for last.
+    pub called_for: Option<Linted>,
+    /// As what `agent` vouches for people.
+    sponsor: Role,
 }
+
+/// The key that signs checkpoints: whoever has the token has it at hand.
+struct LogHand {
+    key: LogKey,
+    sign: Sign,
+}
+
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
 pub fn alice() -> UserId {
     UserId::parse("alice").unwrap()
@@ -138,9 +154,15 @@ impl Book {
             changed: Vec::new(),
             alice: History::new(alice()),
             nonces: 0,
-            log,
+            secret: SECRET,
+            log: LogHand {
+                key: LogKey::from_spki(ORIGIN, &log_spki).unwrap(),
+                sign: Box::new(move |text| log.sign(text).as_ref().to_vec()),
+            },
             hashes: BTreeMap::new(),
-            before: None,
+            blinding: blinding_key(&SECRET, &alice()),
+            called_for: None,
+            sponsor: Role::Agent,
         };
         book.write(&genesis, leaf, &[]);
         book.end_group();
@@ -160,7 +182,6 @@ impl Book {
     }
 
     fn put(&mut self, leaf: Leaf, event: Option<ExportEvent>) {
-        self.before = Some((self.edge.clone(), self.hashes.clone()));
         let appended = self.edge.append(leaf.leaf_hash());
         self.hashes.extend(appended.stored.iter().map(|stored| (stored.index, stored.hash)));
         let leaf = Blob(leaf.to_canonical());
@@ -188,16 +209,16 @@ impl Book {
 
     /// The key that signs its checkpoints.
     pub fn log_key(&self) -> LogKey {
-        LogKey::from_spki(ORIGIN, &ed25519_spki(&self.log)).unwrap()
+        self.log.key.clone()
     }
 
     /// A signed checkpoint of all that is written.
     pub fn checkpoint(&self) -> String {
         let (size, root) = self.end();
-        let checkpoint = Checkpoint::new(ORIGIN, size, root).unwrap();
-        let signature = self.log.sign(&checkpoint.to_be_signed());
-        let key = self.log_key();
-        SignedCheckpoint::assemble(checkpoint, &key, signature.as_ref()).unwrap().text().to_owned()
+        let LogHand { key, sign } = &self.log;
+        let checkpoint = Checkpoint::new(key.origin(), size, root).unwrap();
+        let signature = sign(&checkpoint.to_be_signed());
+        SignedCheckpoint::assemble(checkpoint, key, &signature).unwrap().text().to_owned()
     }
 
     /// What a witness is asked that co-signed `old` leaves.
@@ -210,7 +231,8 @@ impl Book {
     /// What an auditor is asked that co-signed `old` leaves.
     pub fn add_entries(&self, old: u64) -> AddEntries {
         let entries = self.entries[usize::try_from(old).unwrap()..].to_vec();
-        AddEntries::new(self.add_checkpoint(old), (old == 0).then_some(SECRET), entries).unwrap()
+        AddEntries::new(self.add_checkpoint(old), (old == 0).then_some(self.secret), entries)
+            .unwrap()
     }
 
     pub fn end(&self) -> (u64, Hash32) {
@@ -234,7 +256,7 @@ impl Book {
             recovery_commitment: None,
             body: None,
             nonce: octets(&[self.nonces; 16]),
-            expiry: NOON_MS / 1000 + 30 * 86400,
+            expiry: self.now_ms / 1000 + 30 * 86400,
         }
     }
 
@@ -286,7 +308,8 @@ impl Book {
         let mut body = Vec::new();
         if approved.certificate_follows() {
             let csr = csr.as_ref().or(self.alice.requested()).unwrap();
-            let serial = SerialNumber::new(0x0100, self.edge.size(), [5; 8]).unwrap();
+            let number = era.installation().log_number();
+            let serial = SerialNumber::new(number, self.edge.size(), [5; 8]).unwrap();
             let issuance = era.issuance();
             let tbs = issuance.leaf(csr.key(), &alice(), serial, self.now_ms).unwrap();
             let (not_before, not_after) = issuance.validity(self.now_ms);
@@ -303,22 +326,24 @@ impl Book {
                 recovery_commitment: approved.recovery_commitment_set(),
             };
             body = certified.to_canonical();
+            self.called_for = Some(tbs);
         }
         let references = evidence.iter().map(|(reference, _)| reference.clone()).collect();
         let decided = approved.into_event(self.now_ms, references, der.as_deref(), &body);
         let mut event = decided.event;
         bend(&mut event);
-        let (leaf, _) = leaf_of(&event, blinded(&alice()));
+        let place = self.blinded();
+        let (leaf, _) = leaf_of(&event, place);
         self.write(&event, leaf.clone(), evidence);
         let keys: Vec<Hash32> = self.alice.keys().collect();
         // Bent events do not replay; the map then stays as it was.
         if self.alice.apply(&era, &event, leaf.leaf_hash(), evidence, |_| None).is_ok() {
             let new: Vec<Hash32> = self.alice.keys().filter(|key| !keys.contains(key)).collect();
             for key in new {
-                self.set(blinded_key(&SECRET, key), blinded(&alice()));
+                self.set(blinded_key(&self.secret, key), place);
             }
             let head = self.alice.identity().unwrap().proven_head().hash();
-            self.set(blinded(&alice()), head);
+            self.set(place, head);
         }
         leaf
     }
@@ -328,17 +353,17 @@ impl Book {
         self.act(&request, Some(&intent), &evidence, |_| {})
     }
 
-    /// An enrolment of alice, who is enrolled, as if she were not, at another place of the map.
+    /// Where alice is in the map.
+    pub fn blinded(&self) -> Hash32 {
+        blinded_id(&self.blinding, &alice())
+    }
+
+    /// An enrolment of alice, who is enrolled, as if she were not, at another place of the map. The
+    /// book goes on with that one.
     pub fn enrol_again_elsewhere(&mut self, key: &Key) {
-        let honest = std::mem::replace(&mut self.alice, History::new(alice()));
+        self.alice = History::new(alice());
+        self.blinding = [1; 32];
         self.enrol(key);
-        self.alice = honest;
-        let (edge, hashes) = self.before.take().unwrap();
-        (self.edge, self.hashes) = (edge, hashes);
-        let entry = self.entries.pop().unwrap();
-        let mut leaf = Leaf::from_canonical(&entry.leaf.0).unwrap();
-        leaf.blinded_id = Hash32::of(b"another place for alice");
-        self.put(leaf, entry.event);
     }
 
     /// An enrolment with a certificate for a TBS of somebody's making.
@@ -355,7 +380,7 @@ impl Book {
         let intent = self.intent(EventKind::Enrol, Some(key));
         let evidence = vec![
             piece(EvidenceKind::Csr, key.csr.clone()),
-            self.says(Role::Agent, &self.agent, &intent),
+            self.says(self.sponsor, &self.agent, &intent),
             self.says(Role::NewKey, &key.signer, &intent),
         ];
         (certify(key), intent, evidence)
@@ -378,12 +403,7 @@ impl Book {
 
     /// A switch to this key, asked for and approved by two officers; its intent.
     pub fn ask_for_switch(&mut self, key: &Key) -> Intent {
-        let intent = self.intent(EventKind::SwitchRequest, Some(key));
-        let evidence = vec![
-            piece(EvidenceKind::Csr, key.csr.clone()),
-            self.says(Role::NewKey, &key.signer, &intent),
-        ];
-        self.act(&Request::Intent(Box::new(intent.clone())), Some(&intent), &evidence, |_| {});
+        let intent = self.request_switch(key);
         for officer in 0..2 {
             let signer = &self.officers[officer];
             let evidence =
@@ -391,6 +411,16 @@ impl Book {
             let request = Request::Approve { uid: alice(), intent: intent.hash() };
             self.act(&request, Some(&intent), &evidence, |_| {});
         }
+        intent
+    }
+
+    fn request_switch(&mut self, key: &Key) -> Intent {
+        let intent = self.intent(EventKind::SwitchRequest, Some(key));
+        let evidence = vec![
+            piece(EvidenceKind::Csr, key.csr.clone()),
+            self.says(Role::NewKey, &key.signer, &intent),
+        ];
+        self.act(&Request::Intent(Box::new(intent.clone())), Some(&intent), &evidence, |_| {});
         intent
     }
 

@@ -1,6 +1,8 @@
 //! `avouch auditor` beside a running authority: what is lawful is co-signed and believed, what is not
 //! is believed by nobody.
 
+mod thief;
+
 use avouch_tests::openssl::Key;
 use avouch_tests::people::{Holder, Town};
 use avouch_tests::{Witness, patiently};
@@ -42,6 +44,13 @@ impl Audited {
         let trust = self.town.installation.read("trust.json");
         std::fs::write(self.auditor.file("trust.json"), trust).expect("a file in its folder");
         self.auditor.start().expect("it starts");
+    }
+
+    /// Leaves of what the auditor co-signed last.
+    fn size(&self) -> u64 {
+        let shown = self.auditor.avouch(&["show", "--format", "json"]);
+        let json: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+        json["logs"][0]["size"].as_u64().unwrap_or(0)
     }
 
     fn doctor(&self) -> String {

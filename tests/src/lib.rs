@@ -21,6 +21,7 @@ mod processes;
 pub mod receivers;
 pub mod schemathesis;
 mod socket;
+pub mod thief;
 mod witness;
 
 pub use csr::{load_csr, load_key};

@@ -152,6 +152,12 @@ impl Town {
         std::fs::write(self.clock.path(), seconds.to_string()).expect("a file of ours");
     }
 
+    /// The file with the test clock.
+    #[must_use]
+    pub fn clock(&self) -> &std::path::Path {
+        self.clock.path()
+    }
+
     /// An identity.
     #[must_use]
     pub fn identity(&self, uid: &str) -> Identity {

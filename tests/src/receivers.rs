@@ -87,6 +87,12 @@ impl Receiver {
         Self::start(Path::new("python3"), "hook.py", port, tls, &[&status.to_string()])
     }
 
+    /// A server in the place of a gateway, which answers what lies in a folder.
+    #[must_use]
+    pub fn impostor(port: u16, tls: &Tls, gateway: &str, folder: &str) -> Self {
+        Self::start(Path::new("python3"), "impostor.py", port, tls, &[gateway, folder])
+    }
+
     fn start(python: &Path, script: &str, port: u16, tls: &Tls, more: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("receivers").join(script);
         let mut child = Command::new(python)

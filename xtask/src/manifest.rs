@@ -62,7 +62,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "avouch-cosigner",
         ],
     ),
-    ("avouch-tests", &["avouch-wire", "avouch-client", "avouch-tlog", "avouch-pkcs11-shim"]),
+    (
+        "avouch-tests",
+        &[
+            "avouch-wire",
+            "avouch-client",
+            "avouch-tlog",
+            // Whoever forges a log's books needs a pen.
+            "avouch-evidence",
+            "avouch-x509",
+            "avouch-pkcs11-shim",
+        ],
+    ),
     ("avouch-bench", &[]),
     ("xtask", &[]),
 ];
