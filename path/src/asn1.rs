@@ -148,6 +148,12 @@ impl<'a> Tlv<'a> {
         }
     }
 
+    /// A named-bit list does not end with bits that are not set (X.690 11.2.2).
+    pub(crate) fn is_shortest(&self) -> bool {
+        self.bits()
+            .is_ok_and(|(octets, unused)| octets.last().is_none_or(|last| last >> unused & 1 == 1))
+    }
+
     /// A named-bit list of at most 16 bits; bit n of the list is bit n of the result.
     pub(crate) fn flags(&self) -> Result<u16, ParseError> {
         let (octets, _) = self.bits()?;

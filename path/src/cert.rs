@@ -47,12 +47,18 @@ pub mod key_usage {
     pub const NON_REPUDIATION: u16 = 1 << 1;
     /// Wrapping keys to an RSA key.
     pub const KEY_ENCIPHERMENT: u16 = 1 << 2;
+    /// Encrypting data to an RSA key itself.
+    pub const DATA_ENCIPHERMENT: u16 = 1 << 3;
     /// Agreeing on keys.
     pub const KEY_AGREEMENT: u16 = 1 << 4;
     /// Verifying signatures on certificates.
     pub const KEY_CERT_SIGN: u16 = 1 << 5;
     /// Verifying signatures on CRLs.
     pub const CRL_SIGN: u16 = 1 << 6;
+    /// Of key agreement: to encrypt alone.
+    pub const ENCIPHER_ONLY: u16 = 1 << 7;
+    /// Of key agreement: to decrypt alone.
+    pub const DECIPHER_ONLY: u16 = 1 << 8;
 }
 
 impl Certificate {

@@ -12,6 +12,8 @@ use crate::oid;
 pub(crate) struct NameConstraints {
     permitted: Vec<GeneralName>,
     excluded: Vec<GeneralName>,
+    /// A minimum of 0 in so many words, which DER leaves out (X.690 11.5).
+    default_written: bool,
 }
 
 /// Why a name is not allowed; both names in words.
@@ -32,30 +34,35 @@ pub(crate) enum Breach {
 impl NameConstraints {
     pub(crate) fn read(tlv: &Tlv<'_>) -> Result<Self, ParseError> {
         let mut fields = tlv.expect(SEQUENCE, "name constraints")?.reader();
-        let permitted = subtrees(fields.optional(context(0))?)?;
-        let excluded = subtrees(fields.optional(context(1))?)?;
+        let mut default_written = false;
+        let permitted = subtrees(fields.optional(context(0))?, &mut default_written)?;
+        let excluded = subtrees(fields.optional(context(1))?, &mut default_written)?;
         fields.finish()?;
         if permitted.is_empty() && excluded.is_empty() {
             // RFC 5280 4.2.1.10: one of the two must be there.
             return Err(tlv.error("name constraints without any subtree"));
         }
-        Ok(Self { permitted, excluded })
+        Ok(Self { permitted, excluded, default_written })
     }
 
     /// A subtree is not of the form that RFC 5280 gives it, though it can be made sense of.
     pub(crate) fn has_malformed(&self) -> bool {
-        self.permitted.iter().chain(&self.excluded).any(|subtree| match subtree {
-            GeneralName::Dns(base) => !base.is_empty() && host_name(base, false).is_none(),
-            GeneralName::Email(base) | GeneralName::Uri(base) if base.is_empty() => false,
-            GeneralName::Email(base) => match base.rsplit_once('@') {
-                Some((local, host)) => !is_local_part(local) || host_name(host, false).is_none(),
-                None => host_name(base.strip_prefix('.').unwrap_or(base), false).is_none(),
-            },
-            GeneralName::Uri(base) => {
-                host_name(base.strip_prefix('.').unwrap_or(base), false).is_none()
-            }
-            _ => false,
-        })
+        let mut all = self.permitted.iter().chain(&self.excluded);
+        self.default_written
+            || all.any(|subtree| match subtree {
+                GeneralName::Dns(base) => !base.is_empty() && host_name(base, false).is_none(),
+                GeneralName::Email(base) | GeneralName::Uri(base) if base.is_empty() => false,
+                GeneralName::Email(base) => match base.rsplit_once('@') {
+                    Some((local, host)) => {
+                        !is_local_part(local) || host_name(host, false).is_none()
+                    }
+                    None => host_name(base.strip_prefix('.').unwrap_or(base), false).is_none(),
+                },
+                GeneralName::Uri(base) => {
+                    host_name(base.strip_prefix('.').unwrap_or(base), false).is_none()
+                }
+                _ => false,
+            })
     }
 
     /// Holds one name against all subtrees of its form. `budget` counts comparisons down.
@@ -126,7 +133,10 @@ fn spend(budget: &mut usize, name: &GeneralName, subtree: &GeneralName) -> Resul
     Ok(())
 }
 
-fn subtrees(list: Option<Tlv<'_>>) -> Result<Vec<GeneralName>, ParseError> {
+fn subtrees(
+    list: Option<Tlv<'_>>,
+    default_written: &mut bool,
+) -> Result<Vec<GeneralName>, ParseError> {
     let Some(list) = list else { return Ok(Vec::new()) };
     let mut reader = list.reader();
     let mut out = Vec::new();
@@ -135,10 +145,11 @@ fn subtrees(list: Option<Tlv<'_>>) -> Result<Vec<GeneralName>, ParseError> {
         let mut fields = subtree.reader();
         let base = GeneralName::read(&fields.next()?)?;
         // RFC 5280 4.2.1.10: minimum must be zero and maximum absent.
-        if let Some(minimum) = fields.optional(context_primitive(0))?
-            && minimum.unsigned()? != 0
-        {
-            return Err(subtree.error("a subtree with a minimum other than 0"));
+        if let Some(minimum) = fields.optional(context_primitive(0))? {
+            if minimum.unsigned()? != 0 {
+                return Err(subtree.error("a subtree with a minimum other than 0"));
+            }
+            *default_written = true;
         }
         if fields.optional(context_primitive(1))?.is_some() {
             return Err(subtree.error("a subtree with a maximum"));

@@ -6,7 +6,7 @@ use crate::asn1::{
 };
 use crate::constraints::NameConstraints;
 use crate::name::{AuthorityKeyId, GeneralName, PointName, key_id};
-use crate::{oid, policy};
+use crate::{oid, policy, strict};
 
 /// What the extensions said. A list that is absent differs from an empty one.
 #[derive(Clone, Debug, Default)]
@@ -75,11 +75,20 @@ impl Extensions {
             };
             match extension.oid.as_bytes() {
                 oid::BASIC_CONSTRAINTS => {
+                    if whole()?.value.starts_with(&[BOOLEAN, 1, 0]) {
+                        let what = "a default written out in basic constraints";
+                        out.quirks.push(Quirk { rfc: "4.1", what });
+                    }
                     let read = BasicConstraints::read(&whole()?, extension.critical)?;
                     out.basic_constraints = Some(read);
                 }
                 oid::KEY_USAGE => {
-                    out.key_usage = Some(whole()?.expect(BIT_STRING, "key usage")?.flags()?);
+                    let bits = whole()?.expect(BIT_STRING, "key usage")?;
+                    if !bits.is_shortest() {
+                        let what = "key usage that ends with bits that are not set";
+                        out.quirks.push(Quirk { rfc: "4.1", what });
+                    }
+                    out.key_usage = Some(bits.flags()?);
                 }
                 oid::EXTENDED_KEY_USAGE => {
                     let mut purposes = whole()?.expect(SEQUENCE, "extended key usage")?.reader();
@@ -110,17 +119,25 @@ impl Extensions {
                 oid::SUBJECT_KEY_ID => out.subject_key_id = Some(key_id(&whole()?)?),
                 oid::AUTHORITY_KEY_ID => out.authority_key_id = AuthorityKeyId::read(&whole()?)?,
                 oid::CRL_DISTRIBUTION_POINTS => {
-                    let mut points = whole()?.expect(SEQUENCE, "CRL distribution points")?.reader();
-                    if points.is_empty() {
+                    out.distribution_points = DistributionPoint::read_all(&whole()?)?;
+                    if out.distribution_points.is_empty() {
                         let what = "an empty list of distribution points";
                         out.quirks.push(Quirk { rfc: "4.2.1.13", what });
                     }
-                    while !points.is_empty() {
-                        out.distribution_points.push(DistributionPoint::read(&points.next()?)?);
+                }
+                // Not used here, so it may be anything where nobody is strict.
+                oid::FRESHEST_CRL => {
+                    let points = whole().and_then(|tlv| DistributionPoint::read_all(&tlv));
+                    if !points.is_ok_and(|points| !points.is_empty()) {
+                        let what = "a freshest CRL that is no list of distribution points";
+                        out.quirks.push(Quirk { rfc: "4.2.1.15", what });
                     }
                 }
                 oid::CERTIFICATE_POLICIES => {
-                    out.policy.asserted = Some(policy::Asserted::read(&whole()?)?);
+                    let asserted = policy::Asserted::read(&whole()?)?;
+                    let fault = asserted.fault();
+                    out.quirks.extend(fault.map(|what| Quirk { rfc: "4.2.1.4", what }));
+                    out.policy.asserted = Some(asserted);
                 }
                 oid::POLICY_MAPPINGS => {
                     out.policy.mappings = Some(policy::Mappings::read(&whole()?)?);
@@ -134,9 +151,21 @@ impl Extensions {
                 oid::AUTHORITY_INFO_ACCESS => out.access = Access::read_all(&whole()?)?,
                 oid::OCSP_NO_CHECK => {
                     out.ocsp_no_check = whole()?.raw == [0x05, 0x00];
+                    if !out.ocsp_no_check {
+                        let what = "a noCheck that is not NULL";
+                        out.quirks.push(Quirk { rfc: "RFC 6960 4.2.2.2.1", what });
+                    }
                 }
                 // Names of the issuer are of no consequence to a path.
-                oid::ISSUER_ALT_NAME => {}
+                oid::ISSUER_ALT_NAME => {
+                    let names = whole()
+                        .and_then(|tlv| tlv.expect(SEQUENCE, "issuer alternative name"))
+                        .and_then(|tlv| GeneralName::read_all(tlv.reader()));
+                    if !names.is_ok_and(|names| !names.iter().any(strict::malformed)) {
+                        let what = "an issuer's alternative name that is not of its form";
+                        out.quirks.push(Quirk { rfc: "4.2.1.7", what });
+                    }
+                }
                 _ if extension.critical => out.unknown_critical.push(extension.oid.clone()),
                 _ => {}
             }
@@ -147,7 +176,7 @@ impl Extensions {
 }
 
 impl Access {
-    fn read_all(tlv: &Tlv<'_>) -> Result<Vec<Self>, ParseError> {
+    pub(crate) fn read_all(tlv: &Tlv<'_>) -> Result<Vec<Self>, ParseError> {
         let mut list = tlv.expect(SEQUENCE, "authority information access")?.reader();
         if list.is_empty() {
             return Err(tlv.error("an empty authority information access"));
@@ -252,6 +281,20 @@ impl BasicConstraints {
 }
 
 impl DistributionPoint {
+    fn read_all(tlv: &Tlv<'_>) -> Result<Vec<Self>, ParseError> {
+        /// More than anybody has. A point of six octets takes fifty times that once it is read.
+        const MAX_POINTS: usize = 1_024;
+        let mut points = tlv.expect(SEQUENCE, "distribution points")?.reader();
+        let mut out = Vec::new();
+        while !points.is_empty() {
+            if out.len() == MAX_POINTS {
+                return Err(tlv.error(format!("more than {MAX_POINTS} distribution points")));
+            }
+            out.push(Self::read(&points.next()?)?);
+        }
+        Ok(out)
+    }
+
     fn read(tlv: &Tlv<'_>) -> Result<Self, ParseError> {
         let mut fields = tlv.expect(SEQUENCE, "distribution point")?.reader();
         let name = match fields.optional(context(0))? {

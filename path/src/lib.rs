@@ -55,7 +55,8 @@ pub use profile::Profile;
 pub use report::{Check, Class, Failure, Outcome, PathEntry, Report};
 pub use search::{Given, MAX_CERTIFICATES, verify};
 pub use sig::{
-    Curve, MAX_RSA_BITS, MIN_OBSOLETE_RSA_BITS, MIN_RSA_BITS, PublicKey, SignatureError,
+    Curve, MAX_RSA_BITS, MIN_DSA_BITS, MIN_OBSOLETE_RSA_BITS, MIN_RSA_BITS, PublicKey,
+    SignatureError,
 };
 pub use time::rfc3339;
 pub use work::Done;

@@ -1,7 +1,11 @@
 //! Distinguished names and general names, compared as RFC 5280 section 7 says.
 
+mod attribute;
+
 use std::borrow::Cow;
 use std::fmt;
+
+use aws_lc_rs::digest;
 
 use crate::asn1::{
     OCTET_STRING, Oid, ParseError, Reader, SEQUENCE, SET, Tlv, context, context_primitive,
@@ -19,11 +23,16 @@ pub struct Name {
     /// One canonical form per relative name.
     rdns: Vec<Vec<u8>>,
     shown: Vec<(Oid, String)>,
+    /// The first attribute that is not of the type that RFC 5280 gives it.
+    fault: Option<&'static str>,
 }
+
+/// More than any name in use. An attribute of nine octets takes twenty times that once it is read.
+const MAX_ATTRIBUTES: usize = 256;
 
 impl Name {
     pub(crate) fn read(tlv: &Tlv<'_>) -> Result<Self, ParseError> {
-        let mut name = Self { rdns: Vec::new(), shown: Vec::new() };
+        let mut name = Self { rdns: Vec::new(), shown: Vec::new(), fault: None };
         let mut sequence = tlv.expect(SEQUENCE, "name")?.reader();
         while !sequence.is_empty() {
             name.push(&sequence.expect(SET, "relative distinguished name")?)?;
@@ -36,11 +45,15 @@ impl Name {
         let mut set_reader = set.reader();
         let mut attributes = Vec::new();
         while !set_reader.is_empty() {
+            if self.shown.len() == MAX_ATTRIBUTES {
+                return Err(set.error(format!("a name of more than {MAX_ATTRIBUTES} attributes")));
+            }
             let mut attribute = set_reader.expect(SEQUENCE, "attribute")?.reader();
             let kind = Oid::read(&attribute.next()?)?;
             let value = attribute.next()?;
             attribute.finish()?;
             let text = text(&value);
+            self.fault = self.fault.or_else(|| attribute::fault(&kind, &value, text.as_deref()));
             attributes.push(canonical(&kind, &value, text.as_deref()));
             self.shown.push((kind, text.unwrap_or_else(|| format!("#{}", hex::encode(value.raw)))));
         }
@@ -55,6 +68,23 @@ impl Name {
     /// A name without attributes.
     pub fn is_empty(&self) -> bool {
         self.rdns.is_empty()
+    }
+
+    /// What RFC 5280 4.1.2.4 and appendix A do not allow in it.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        self.fault
+    }
+
+    /// SHA-256 over what two equal names have in common, and no others.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for rdn in &self.rdns {
+            context.update(&(rdn.len() as u64).to_be_bytes());
+            context.update(rdn);
+        }
+        let mut out = [0; 32];
+        out.copy_from_slice(context.finish().as_ref());
+        out
     }
 
     /// Its size in octets, about.

@@ -9,8 +9,8 @@ use std::ops::Range;
 use aws_lc_rs::digest;
 
 use crate::asn1::{
-    BIT_STRING, ENUMERATED, INTEGER, OCTET_STRING, OID, Oid, ParseError, Reader, SEQUENCE, Tlv,
-    context, context_primitive,
+    BIT_STRING, ENUMERATED, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, Oid, ParseError, Reader,
+    SEQUENCE, Tlv, context, context_primitive,
 };
 use crate::cert::Certificate;
 use crate::crl::Revocation;
@@ -193,7 +193,7 @@ impl Basic {
             inner.finish()?;
         }
         let responder = ResponderId::read(&fields.next()?)?;
-        let produced_at = time::read(&fields.next()?)?;
+        let produced_at = moment(&fields.next()?)?;
         let mut list = fields.expect(SEQUENCE, "responses")?.reader();
         let mut singles = Vec::new();
         while !list.is_empty() {
@@ -273,6 +273,11 @@ impl ResponderId {
     }
 }
 
+/// Times of OCSP are GeneralizedTime, whatever the year (RFC 6960 4.2.1).
+fn moment(tlv: &Tlv<'_>) -> Result<i64, ParseError> {
+    time::read(&tlv.expect(GENERALIZED_TIME, "time")?)
+}
+
 impl Single {
     fn read(tlv: &Tlv<'_>) -> Result<Self, ParseError> {
         let mut fields = tlv.reader();
@@ -282,7 +287,7 @@ impl Single {
             tag if tag == context_primitive(0) && status.value.is_empty() => Status::Good,
             tag if tag == context(1) => {
                 let mut inner = status.reader();
-                let since = time::read(&inner.next()?)?;
+                let since = moment(&inner.next()?)?;
                 let mut reason = None;
                 if let Some(explicit) = inner.optional(context(0))? {
                     let mut explicit = explicit.reader();
@@ -299,11 +304,11 @@ impl Single {
             tag if tag == context_primitive(2) && status.value.is_empty() => Status::Unknown,
             tag => return Err(status.error(format!("a certificate status with tag {tag:#04x}"))),
         };
-        let this_update = time::read(&fields.next()?)?;
+        let this_update = moment(&fields.next()?)?;
         let next_update = match fields.optional(context(0))? {
             Some(explicit) => {
                 let mut inner = explicit.reader();
-                let time = time::read(&inner.next()?)?;
+                let time = moment(&inner.next()?)?;
                 inner.finish()?;
                 Some(time)
             }

@@ -12,6 +12,8 @@ use crate::oid;
 pub(crate) struct Asserted {
     policies: BTreeSet<Oid>,
     any: bool,
+    /// The first thing that issuers must not write in qualifiers.
+    fault: Option<&'static str>,
 }
 
 impl Asserted {
@@ -26,7 +28,8 @@ impl Asserted {
             let mut fields = information.reader();
             let policy = Oid::read(&fields.next()?)?;
             if let Some(qualifiers) = fields.optional(SEQUENCE)? {
-                read_qualifiers(&qualifiers)?;
+                let fault = read_qualifiers(&qualifiers, policy.as_bytes() == oid::ANY_POLICY)?;
+                out.fault = out.fault.or(fault);
             }
             fields.finish()?;
             let new = if policy.as_bytes() == oid::ANY_POLICY {
@@ -42,24 +45,67 @@ impl Asserted {
         Ok(out)
     }
 
+    /// What RFC 5280 4.2.1.4 forbids issuers to write, and is taken all the same.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        self.fault
+    }
+
     fn len(&self) -> usize {
         self.policies.len() + 1
     }
 }
 
 /// What they say is for people; that they are well formed is for everybody.
-fn read_qualifiers(list: &Tlv<'_>) -> Result<(), ParseError> {
+fn read_qualifiers(list: &Tlv<'_>, of_any: bool) -> Result<Option<&'static str>, ParseError> {
     let mut qualifiers = list.reader();
     if qualifiers.is_empty() {
         return Err(list.error("an empty list of policy qualifiers"));
     }
+    let mut fault = None;
     while !qualifiers.is_empty() {
         let mut qualifier = qualifiers.expect(SEQUENCE, "policy qualifier")?.reader();
-        Oid::read(&qualifier.next()?)?;
-        qualifier.next()?;
+        let kind = Oid::read(&qualifier.next()?)?;
+        let value = qualifier.next()?;
         qualifier.finish()?;
+        let found = match kind.as_bytes() {
+            oid::QUALIFIER_CPS if value.tag != IA5_STRING || !value.value.is_ascii() => {
+                Some("a pointer to a practice statement that is no IA5String")
+            }
+            oid::QUALIFIER_NOTICE => notice_fault(&value),
+            oid::QUALIFIER_CPS => None,
+            _ if of_any => Some("a qualifier of anyPolicy beside CPS pointer and user notice"),
+            _ => None,
+        };
+        fault = fault.or(found);
     }
-    Ok(())
+    Ok(fault)
+}
+
+const IA5_STRING: u8 = 0x16;
+
+/// The text of a user notice: at most 200 characters, and not in an IA5String (RFC 6818 3).
+fn notice_fault(notice: &Tlv<'_>) -> Option<&'static str> {
+    const UTF8: u8 = 0x0c;
+    const VISIBLE: u8 = 0x1a;
+    const BMP: u8 = 0x1e;
+    const MAX: usize = 200;
+    let read = || -> Result<Option<Tlv<'_>>, ParseError> {
+        let mut fields = notice.expect(SEQUENCE, "user notice")?.reader();
+        fields.optional(SEQUENCE)?;
+        let text = if fields.is_empty() { None } else { Some(fields.next()?) };
+        fields.finish()?;
+        Ok(text)
+    };
+    let Ok(text) = read() else { return Some("a user notice that cannot be read") };
+    let text = text?;
+    let length = match text.tag {
+        UTF8 => std::str::from_utf8(text.value).map_or(0, |text| text.chars().count()),
+        VISIBLE => text.value.len(),
+        BMP => text.value.len() / 2,
+        IA5_STRING => return Some("an explicitText in an IA5String"),
+        _ => return Some("an explicitText that is no DisplayText"),
+    };
+    (!(1..=MAX).contains(&length)).then_some("an explicitText of no or more than 200 characters")
 }
 
 /// Policies of the issuer's domain that it considers equivalent to others of the subject's
@@ -82,7 +128,7 @@ impl Mappings {
         Ok(Self(out))
     }
 
-    fn names_any(&self) -> bool {
+    pub(crate) fn names_any(&self) -> bool {
         let any = |oid: &Oid| oid.as_bytes() == oid::ANY_POLICY;
         self.0.iter().any(|(issuer, subject)| any(issuer) || any(subject))
     }

@@ -205,6 +205,7 @@ impl Failure {
             Self::Signature(SignatureError::Obsolete(_)) => "obsolete-algorithm",
             Self::Signature(
                 SignatureError::RsaTooSmall { .. }
+                | SignatureError::DsaTooSmall { .. }
                 | SignatureError::RsaTooLarge { .. }
                 | SignatureError::RsaExponent,
             ) => "weak-key",

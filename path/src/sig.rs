@@ -16,6 +16,8 @@ use crate::profile::Profile;
 pub const MIN_RSA_BITS: usize = 2048;
 /// The smallest RSA modulus taken at all, in bits; below it keys have been factored.
 pub const MIN_OBSOLETE_RSA_BITS: usize = 1024;
+/// The smallest prime of DSA taken, in bits (FIPS 186-4 4.2).
+pub const MIN_DSA_BITS: usize = 1024;
 /// The largest; beyond it verification becomes an attack on the verifier.
 pub const MAX_RSA_BITS: usize = 8192;
 
@@ -152,6 +154,12 @@ impl PublicKey {
         let Self::Rsa { exponent, .. } = self else {
             return match (self, profile) {
                 (Self::Dsa { .. }, Profile::Strict) => Err(SignatureError::Obsolete("DSA")),
+                (Self::Dsa { parameters: Some(parameters), .. }, Profile::Rfc5280)
+                    if parameters.bits() < MIN_DSA_BITS =>
+                {
+                    let bits = parameters.bits();
+                    Err(SignatureError::DsaTooSmall { bits, min: MIN_DSA_BITS })
+                }
                 // How strong the others are is not known; some are of 112 bits.
                 (Self::Unsupported(kind), Profile::Strict)
                     if kind.as_bytes() == oid::EC_PUBLIC_KEY =>
@@ -255,6 +263,14 @@ pub enum SignatureError {
     /// A modulus below the floor.
     #[error("an RSA key of {bits} bits; at least {min} are required")]
     RsaTooSmall {
+        /// Found.
+        bits: usize,
+        /// Required.
+        min: usize,
+    },
+    /// A prime below the floor.
+    #[error("a DSA key of {bits} bits; at least {min} are required")]
+    DsaTooSmall {
         /// Found.
         bits: usize,
         /// Required.

@@ -50,7 +50,7 @@ pub(crate) fn path<'a>(
         if index > 0 {
             issuing(&mut verdict, path, index, &options.purpose);
         } else {
-            leaf(&mut verdict, certificate, options);
+            leaf(&mut verdict, certificate, keys[0].as_ref(), options);
         }
         if options.profile == Profile::Strict {
             conformance(&mut verdict, path, index);
@@ -224,9 +224,10 @@ fn extended(verdict: &mut Verdict, certificate: &Certificate, index: usize, purp
     verdict.record(index, "extended-key-usage", "4.2.1.12", result);
 }
 
-fn leaf(verdict: &mut Verdict, certificate: &Certificate, options: &Options) {
-    let result = certificate.key.check_strength(options.profile).map_err(Failure::from);
-    let detail = result.map(|()| Some(certificate.key.describe()));
+fn leaf(verdict: &mut Verdict, certificate: &Certificate, key: &PublicKey, options: &Options) {
+    // With the numbers that a key of DSA may take from its issuer's.
+    let result = key.check_strength(options.profile).map_err(Failure::from);
+    let detail = result.map(|()| Some(key.describe()));
     verdict.record(0, "key-strength", "RFC 8301 3.2", detail);
     if let Some(bits) = certificate.extensions.key_usage {
         let (needed, missing) = options.purpose.key_usage();

@@ -260,8 +260,13 @@ fn scopes() {
     pki.expect("in the second", &here, &[some.sign(&pki.ca), listed.sign(&pki.ca)], REVOKED);
     let limited = at(&[point(Some(URI), Some(&[6, 0x40]), None)]);
     let whole = list(&issuing(Some(URI), &[]));
-    pki.expect("a point of some reasons", &limited, &one(whole), MISSING);
-    pki.expect("and the issuer's own list", &limited, &one(pki.list()), FINE);
+    // RFC 5280 4.2.1.13: one point has to do for all reasons.
+    let some_reasons = ("status-missing", "nonconforming");
+    pki.expect("a point of some reasons", &limited, &one(whole), some_reasons);
+    let own = ("ok", "nonconforming");
+    pki.expect("and the issuer's own list", &limited, &one(pki.list()), own);
+    let both = at(&[point(Some(URI), Some(&[6, 0x40]), None), point(Some(URI), None, None)]);
+    pki.expect("and another for all", &both, &one(pki.list()), FINE);
 }
 
 #[test]

@@ -90,6 +90,7 @@ fn a_form_without_constraints_is_free_and_the_budget_ends() {
     let only_dns = NameConstraints {
         permitted: vec![GeneralName::Dns("example.com".into())],
         excluded: vec![GeneralName::Dns("bad.example.com".into())],
+        default_written: false,
     };
     let mut budget = 10;
     assert_eq!(only_dns.check(&GeneralName::Email("a@evil.org".into()), &mut budget), Ok(()));
@@ -98,8 +99,11 @@ fn a_form_without_constraints_is_free_and_the_budget_ends() {
     assert!(matches!(only_dns.check(&bad, &mut budget), Err(Breach::Excluded { .. })));
     // A name that costs more than it can be worth is not compared at all.
     let address = format!("{}@example.com", "a".repeat(MAX_MAILBOX));
-    let only_mail =
-        NameConstraints { permitted: vec![GeneralName::Email(String::new())], excluded: vec![] };
+    let only_mail = NameConstraints {
+        permitted: vec![GeneralName::Email(String::new())],
+        excluded: vec![],
+        default_written: false,
+    };
     let long = only_mail.check(&GeneralName::Email(address), &mut 1_000);
     assert!(matches!(long, Err(Breach::Unprocessable(_))), "{long:?}");
     let mut none = 0;

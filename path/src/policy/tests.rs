@@ -190,6 +190,7 @@ fn of(cert: &Cert) -> Extensions {
     let asserted = cert.policies.as_ref().map(|policies| Asserted {
         policies: policies.iter().filter(|p| **p != 0).map(|p| oid(*p)).collect(),
         any: policies.contains(&0),
+        fault: None,
     });
     let pairs: Vec<_> = cert.mappings.iter().map(|(a, b)| (oid(*a), oid(*b))).collect();
     let constraints =

@@ -4,12 +4,12 @@ use super::{Obstacle, Obstacles, Question, Validity};
 use crate::cert::{Certificate, key_usage};
 use crate::crl::Revocation;
 use crate::ocsp::{Basic, Single, Sought, Status};
-use crate::oid;
 use crate::options::Options;
 use crate::profile::Profile;
 use crate::report::Failure;
 use crate::time::rfc3339;
 use crate::work::Work;
+use crate::{oid, strict};
 
 /// The most certificates of one answer that are tried as its signer.
 const MAX_SIGNERS: usize = 4;
@@ -128,6 +128,14 @@ impl<'a> Question<'a, '_> {
         }
         if !(delegate.not_before..=delegate.not_after).contains(&self.options.at) {
             return unusable("is outside its validity".into());
+        }
+        if self.options.profile == Profile::Strict
+            && let Some(quirk) = strict::quirks(delegate, Some(self.issuer)).first()
+        {
+            return unusable(format!(
+                "is not as {} has issuers write it: {}",
+                quirk.rfc, quirk.what
+            ));
         }
         if let Err(e) = work.signature_by(delegate, self.issuer, self.issuer_key) {
             return unusable(format!("does not verify: {e}"));
