@@ -42,6 +42,8 @@ pub struct Audited {
     pub genesis: Hash32,
     /// The key that signs the log's checkpoints, from the trust file.
     pub log: LogKey,
+    /// The newest engine version that is known; older ones than this program's in tests alone.
+    pub engine: u8,
 }
 
 impl Audited {
@@ -274,7 +276,8 @@ fn begin(audited: &Audited, asked: &AddEntries, secret: [u8; 32]) -> Result<Repl
         let (expected, found) = (audited.genesis.to_string(), event.hash().to_string());
         return Err(refuse("genesis-of-the-trust-file", expected, found));
     }
-    Replay::begin_auditing(&event, secret).map_err(|error| match error {
+    let begun = Replay::begin_auditing(&event, secret);
+    begun.map(|replay| replay.knowing(audited.engine)).map_err(|error| match error {
         BeginError::Installation(error) => {
             refuse("genesis-first", "an installation".to_owned(), error.to_string())
         }

@@ -69,6 +69,8 @@ pub struct Replay {
     owners: HashMap<Hash32, UserId>,
     events: u64,
     trial: Option<Trial>,
+    /// The newest engine version that is known.
+    engine: u8,
 }
 
 impl Replay {
@@ -107,7 +109,14 @@ impl Replay {
             owners: HashMap::new(),
             events: 0,
             trial: None,
+            engine: policy::ENGINE,
         })
+    }
+
+    /// As a program does whose newest engine version is this one.
+    #[must_use]
+    pub fn knowing(self, engine: u8) -> Self {
+        Self { engine: engine.min(policy::ENGINE), ..self }
     }
 
     /// Leaves so far.
@@ -214,8 +223,8 @@ impl Replay {
         at: &mut At,
         demands: Demands<'_>,
     ) -> Result<(), Refused> {
-        if leaf.engine != policy::ENGINE {
-            let expected = format!("{}, the newest that this program knows", policy::ENGINE);
+        if leaf.engine > self.engine || leaf.engine != policy::ENGINE {
+            let expected = format!("{}, the newest that this program knows", self.engine);
             return Err(at.refuses("engine-version", expected, leaf.engine));
         }
         let event = Event::from_canonical(&with.event.0).map_err(|error| at.format(&error))?;

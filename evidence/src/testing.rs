@@ -10,6 +10,7 @@ use tlog::map::Map;
 use tlog::note::{Checkpoint, LogKey, SignedCheckpoint};
 use tlog::proof::consistency;
 use tlog::witness::{AddCheckpoint, AnyCheckpoint};
+use wire::body::Struck;
 use wire::bundle::{Blob, ExportEvent, ExportLeaf};
 use wire::event::{Certified, Event, EventKind, EvidenceKind, TransportSource, TransportWord};
 use wire::genesis::{Genesis, InstallationKey, KeyPurpose, Protection};
@@ -337,6 +338,8 @@ impl Book {
         self.write(&event, leaf.clone(), evidence);
         let keys: Vec<Hash32> = self.alice.keys().collect();
         // Bent events do not replay; the map then stays as it was.
+        // Newer rules lead where those of now do, for whoever has them.
+        event.engine = policy::ENGINE;
         if self.alice.apply(&era, &event, leaf.leaf_hash(), evidence, |_| None).is_ok() {
             let new: Vec<Hash32> = self.alice.keys().filter(|key| !keys.contains(key)).collect();
             for key in new {
@@ -374,6 +377,21 @@ impl Book {
             body.tbs = Hash32::of(b"the TBS of mallory's certificate");
             event.body = octets(&body.to_canonical());
         });
+    }
+
+    /// An enrolment that was decided by rules which nobody knows yet.
+    pub fn enrol_by_newer_rules(&mut self, key: &Key) -> Leaf {
+        let (request, intent, evidence) = self.enrolment(key);
+        self.act(&request, Some(&intent), &evidence, |event| event.engine = policy::ENGINE + 1)
+    }
+
+    /// Officers declare the leaf of an entry dead, whose event left alice as she is.
+    pub fn strike(&mut self, at: u64, leaf: &Leaf) {
+        let left_behind = crate::audit::after(&self.alice).unwrap();
+        let strike = Struck { version: 1, leaf: leaf.leaf_hash() };
+        self.change(EventKind::Strike, &strike.to_canonical());
+        let at = usize::try_from(at).unwrap();
+        self.entries[at].event.as_mut().unwrap().after = Some(Blob(left_behind));
     }
 
     fn enrolment(&mut self, key: &Key) -> (Request, Intent, Vec<Piece>) {
@@ -414,7 +432,8 @@ impl Book {
         intent
     }
 
-    fn request_switch(&mut self, key: &Key) -> Intent {
+    /// A switch to this key, asked for.
+    pub fn request_switch(&mut self, key: &Key) -> Intent {
         let intent = self.intent(EventKind::SwitchRequest, Some(key));
         let evidence = vec![
             piece(EvidenceKind::Csr, key.csr.clone()),

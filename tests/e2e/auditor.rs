@@ -46,13 +46,6 @@ impl Audited {
         self.auditor.start().expect("it starts");
     }
 
-    /// Leaves of what the auditor co-signed last.
-    fn size(&self) -> u64 {
-        let shown = self.auditor.avouch(&["show", "--format", "json"]);
-        let json: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
-        json["logs"][0]["size"].as_u64().unwrap_or(0)
-    }
-
     fn doctor(&self) -> String {
         let config = self.town.installation.file("avouch.toml");
         let config = config.to_str().expect("a plain path");

@@ -2,6 +2,7 @@
 //! ever co-signs two histories.
 
 mod faults;
+mod real;
 mod rollback;
 
 use std::path::{Path, PathBuf};

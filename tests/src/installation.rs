@@ -177,6 +177,12 @@ impl Installation {
         std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     }
 
+    /// The environment variables that it was started under.
+    #[must_use]
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
     /// A caller with the enrolment agent's TLS credentials.
     #[must_use]
     pub fn agent(&self) -> Http {

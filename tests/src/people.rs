@@ -116,6 +116,13 @@ impl Town {
         let path = clock.path().to_str().expect("a plain path").to_owned();
         let arguments = [&["--test-clock", &path], arguments].concat();
         let installation = Installation::start_under(&arguments, environment);
+        Self { clock, ..Self::of(installation) }
+    }
+
+    /// The town around an installation whose clock is not this town's to move.
+    #[must_use]
+    pub fn of(installation: Installation) -> Self {
+        let clock = tempfile::NamedTempFile::new().expect("a temporary file");
         let officers = (1..=3)
             .map(|n| {
                 let pem = installation.read(&format!("officer-{n}.key"));

@@ -118,12 +118,46 @@ impl Witness {
     /// Makes key and folder of an auditor of this name; nothing runs yet.
     #[must_use]
     pub fn auditor(name: &str) -> Self {
-        let mut auditor = Self::empty("auditor");
-        // Whoever names it needs its address before it runs.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
-        auditor.url = format!("http://{}", free.expect("a free port"));
+        let auditor = Self::somewhere("auditor");
         auditor.audits("");
         auditor.init(name)
+    }
+
+    /// Makes key and folder of a witness that an installation will name; nothing runs yet, and it
+    /// serves no log before [`Witness::serves`].
+    #[must_use]
+    pub fn to_be_named(name: &str) -> Self {
+        let witness = Self::somewhere("witness");
+        witness.configure("", &[]);
+        witness.init(name)
+    }
+
+    /// Whoever names it needs its address before it runs.
+    fn somewhere(kind: &'static str) -> Self {
+        let mut cosigner = Self::empty(kind);
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
+        cosigner.url = format!("http://{}", free.expect("a free port"));
+        cosigner
+    }
+
+    /// Gives it the installation's trust file: whose log it is to look at. In force from the next
+    /// start.
+    pub fn serves(&self, trust: &str) {
+        if self.kind == "auditor" {
+            std::fs::write(self.file("trust.json"), trust).expect("a file in a temporary folder");
+            return;
+        }
+        let trust = wire::trust::TrustFile::parse(trust).expect("a trust file");
+        let log = LogKey::parse_vkey(trust.log()).expect("a log's key");
+        self.configure("", &[(log.origin(), trust.log().to_owned())]);
+    }
+
+    /// Leaves of what it co-signed last.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let shown = self.avouch(&["show", "--format", "json"]);
+        let json: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+        json["logs"][0]["size"].as_u64().unwrap_or(0)
     }
 
     fn empty(kind: &'static str) -> Self {

@@ -90,7 +90,7 @@ fn audited(config: &AuditorConfig) -> Result<Audited, Failure> {
     let trust = files::trust(&config.trust)?;
     let missing = || Failure::local(format!("{} names no log key", config.trust.display()));
     let log = trust.log().cloned().ok_or_else(missing)?;
-    Ok(Audited { genesis: trust.genesis(), log })
+    Ok(Audited { genesis: trust.genesis(), log, engine: policy::ENGINE })
 }
 
 fn serve(mut config: AuditorConfig) -> Result<(), Failure> {

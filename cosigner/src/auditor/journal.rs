@@ -123,6 +123,7 @@ impl Journal {
             Some(kept) => (Replay::resume_auditing(&genesis, secret, &kept.log)?, kept.seen_ms),
             None => (Replay::begin_auditing(&genesis, secret)?, None),
         };
+        replay = replay.knowing(audited.engine);
         let from = replay.size();
         for (first, path) in journal.files("entries-", ".jsonl")? {
             if first < from {

@@ -47,7 +47,17 @@ impl Bench {
         clock: &Arc<AtomicU64>,
         book: &Book,
     ) -> Result<(Arc<Auditor>, Metrics), AuditorError> {
-        let audited = Audited { genesis: book.genesis.hash(), log: book.log_key() };
+        Self::open_knowing(policy_engine(book), folder, clock, book)
+    }
+
+    /// As a program that knows no newer rules than these.
+    fn open_knowing(
+        engine: u8,
+        folder: &tempfile::TempDir,
+        clock: &Arc<AtomicU64>,
+        book: &Book,
+    ) -> Result<(Arc<Auditor>, Metrics), AuditorError> {
+        let audited = Audited { genesis: book.genesis.hash(), log: book.log_key(), engine };
         let cosigner = KeyFile::read(&folder.path().join("key")).unwrap().into_cosigner();
         let path = folder.path().join("state");
         // Another test that starts a program has the lock along with it, until that runs.
@@ -109,6 +119,11 @@ impl Bench {
     fn metric(&self, line: &str) -> bool {
         self.metrics.text(MetricsFormat::Prometheus).lines().any(|found| found == line)
     }
+}
+
+/// The engine version that decides in a book.
+fn policy_engine(book: &Book) -> u8 {
+    book.genesis.engine
 }
 
 fn unwitnessed() -> Rules {
@@ -302,6 +317,25 @@ fn a_strike_that_names_the_refused_leaf_lets_it_go_on() {
     let bench = bench.restart(&book);
     book.end_group();
     bench.add(&book, end).unwrap();
+}
+
+#[test]
+fn an_auditor_older_than_the_authority_goes_on_once_it_is_upgraded() {
+    let (mut book, size) = enrolled();
+    let Bench { folder, clock, auditor, .. } = Bench::new(&book);
+    drop(auditor);
+    let engine = book.genesis.engine - 1;
+    let (auditor, metrics) = Bench::open_knowing(engine, &folder, &clock, &book).unwrap();
+    let bench = Bench { folder, clock, auditor, metrics };
+    assert_eq!(bench.refuses(&book, 0), ("engine-version".to_owned(), 0));
+    assert!(bench.metric("avouch_cosigner_alarm 1"));
+    let bench = bench.restart(&book);
+    assert!(bench.auditor.alarm().is_some(), "until it has looked");
+    bench.add(&book, 0).unwrap();
+    assert!(bench.auditor.alarm().is_none());
+    book.ask_for_switch(&Key::new());
+    book.end_group();
+    bench.add(&book, size).unwrap();
 }
 
 #[test]

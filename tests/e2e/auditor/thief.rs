@@ -83,7 +83,8 @@ impl Scene {
         let (book, size) = patiently("the auditor to be there", || {
             let book = self.thief.books(installation, now_ms);
             let size = book.edge.size();
-            (size.to_string() == count() && self.audited.size() == size).then_some((book, size))
+            (size.to_string() == count() && self.audited.auditor.size() == size)
+                .then_some((book, size))
         });
         (book, size)
     }
@@ -96,7 +97,7 @@ impl Scene {
         let refused = RefusedProblem::parse(&answer.body).expect("a refusal by rule").refused;
         let alarm = self.audited.alarm().expect("an alarm");
         assert_eq!(alarm["rule"], refused.rule.as_str());
-        assert_eq!(self.audited.size(), old, "nothing of it is co-signed");
+        assert_eq!(self.audited.auditor.size(), old, "nothing of it is co-signed");
         refused
     }
 

@@ -1,4 +1,4 @@
-//! Co-signers that are away, slow, or lie, and clocks that jump.
+//! Co-signers that lie.
 
 use avouch_tests::cosigner::Manner;
 use avouch_tests::openssl::Key;
@@ -47,16 +47,6 @@ fn waits_for(manner: Manner, alarms: bool) {
 }
 
 #[test]
-fn one_who_is_away_is_waited_for() {
-    waits_for(Manner::Away, false);
-}
-
-#[test]
-fn one_who_is_slow_is_waited_for() {
-    waits_for(Manner::Slow, false);
-}
-
-#[test]
 fn a_signature_that_does_not_verify_counts_for_nothing() {
     waits_for(Manner::BadSignature, false);
 }
@@ -86,15 +76,5 @@ fn nobody_waits_for_one_of_three() {
         assert!(watched.shown().0 > certificate.leaf_index);
         watched.cosigners[n].behave(Manner::Honest);
         patiently("it to come back", || (watched.shown().1 == 3).then_some(()));
-    }
-}
-
-#[test]
-fn clocks_that_jump_stop_nobody() {
-    let watched = Watched::start(&["witness", "witness"], LONG);
-    for (n, ahead) in [86_400, -86_400, 40 * 365 * 86_400, 0].into_iter().enumerate() {
-        watched.cosigners[0].jump(ahead);
-        let certificate: Certificate = watched.enrol(&format!("user-{n}")).json(201);
-        assert!(watched.shown().0 > certificate.leaf_index);
     }
 }
