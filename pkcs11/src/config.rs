@@ -178,6 +178,11 @@ impl Pin {
         self.0.is_locked()
     }
 
+    /// Whether it is the same.
+    pub(crate) fn is(&self, other: &Pin) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+
     pub(crate) fn expose(&self) -> &str {
         // It was a string when it came; nobody writes to it.
         std::str::from_utf8(&self.0).unwrap_or_default()

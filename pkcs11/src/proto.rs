@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Raised with every change of these types: a worker of another build is refused, not misread.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Largest frame body. The largest thing ever signed is a CRL.
 pub(crate) const MAX_FRAME: usize = 16 << 20;
@@ -40,11 +40,25 @@ pub(crate) enum Job<'a> {
 /// First frame from the worker.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Welcome {
-    Ready { token: TokenInfo },
+    /// The token is found and wants a login. The worker goes on when it is sent [`GO_ON`] or
+    /// [`GO_ON_UNLESS_COUNTED`], and says a second welcome after that.
+    LoggingIn {
+        token: TokenInfo,
+    },
+    Ready {
+        token: TokenInfo,
+    },
     Token(TokenInfo),
     Tokens(Vec<TokenInfo>),
     Failed(HsmError),
 }
+
+/// One byte to a worker that wants to log in.
+pub(crate) const GO_ON: u8 = 1;
+
+/// The same after a login that got no answer: not if the token counts a wrong PIN, which would be
+/// that one.
+pub(crate) const GO_ON_UNLESS_COUNTED: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Request<'a> {

@@ -1,6 +1,7 @@
 //! The running connection to one worker: requests out, answers in, a watch over both.
 
 use super::jobs::{Given, Job};
+use super::logins::Device;
 use super::shared::{Shared, Slot, key_changed, unavailable};
 use super::spawn::{self, Greeted};
 use crate::config::Pin;
@@ -54,7 +55,47 @@ pub(super) struct Link {
 
 struct InFlight {
     job: Job,
-    due: Instant,
+    /// Its answer must be here by then; set when its turn has come.
+    due: Option<Instant>,
+}
+
+/// Whose decision a login is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Ours: not with a PIN that this token refused.
+    Supervisor,
+    /// An operator's, who has just given the PIN.
+    Operator,
+}
+
+/// Lets a worker log in that has found its token, after all others at this token.
+async fn log_in(
+    shared: &Shared,
+    slot: Slot,
+    pin: &Pin,
+    who: Who,
+    token: &TokenInfo,
+    worker: &mut Greeted,
+) -> Result<Welcome, HsmError> {
+    let (command, config) = (&shared.place(slot).command, &shared.place(slot).config);
+    let device = Device::of(token);
+    let door = shared.logins.door(&device);
+    let _alone = door.lock().await;
+    let ours = who == Who::Supervisor;
+    let unanswered = ours && shared.logins.unanswered(&device, pin)?;
+    if ours {
+        shared.logins.begin(&device, pin);
+    }
+    let word = if unanswered { proto::GO_ON_UNLESS_COUNTED } else { proto::GO_ON };
+    let welcome = worker.say(&[word], &command.program, config.start_deadline).await?;
+    match &welcome {
+        Welcome::Failed(error) if error.is_pin() && ours => {
+            shared.logins.answered(&device, pin, Some(error));
+        }
+        Welcome::Ready { .. } => shared.logins.answered(&device, pin, None),
+        _ => (),
+    }
+    Ok(welcome)
 }
 
 type Pending = Mutex<BTreeMap<u64, InFlight>>;
@@ -65,7 +106,12 @@ fn lock(pending: &Pending) -> MutexGuard<'_, BTreeMap<u64, InFlight>> {
 
 impl Link {
     /// Starts a worker, has it log in, and challenges every key that we know.
-    pub(super) async fn open(shared: &Shared, slot: Slot, pin: &Pin) -> Result<Link, HsmError> {
+    pub(super) async fn open(
+        shared: &Shared,
+        slot: Slot,
+        pin: &Pin,
+        who: Who,
+    ) -> Result<Link, HsmError> {
         let (command, config) = (&shared.place(slot).command, &shared.place(slot).config);
         let job = proto::Job::Serve {
             backend: config.backend.clone(),
@@ -75,12 +121,19 @@ impl Link {
             memory: config.memory,
             pin: pin.expose(),
         };
-        let (worker, welcome) = spawn::greet(command, job, &[pin], config.start_deadline).await?;
+        // The other tokens' modules have no business with this one's PIN.
+        let pins = shared.pins();
+        let secrets: Vec<&Pin> = pins.iter().chain([pin]).collect();
+        let (mut worker, mut welcome) =
+            spawn::greet(command, job, &secrets, config.start_deadline).await?;
+        if let Welcome::LoggingIn { token } = welcome {
+            welcome = log_in(shared, slot, pin, who, &token, &mut worker).await?;
+        }
         let Greeted { child, input, output } = worker;
         let token = match welcome {
             Welcome::Ready { token } => token,
             Welcome::Failed(error) => return Err(error),
-            Welcome::Token(_) | Welcome::Tokens(_) => {
+            Welcome::LoggingIn { .. } | Welcome::Token(_) | Welcome::Tokens(_) => {
                 return Err(unavailable("the worker answered something else".to_owned()));
             }
         };
@@ -148,7 +201,7 @@ impl Link {
         let end = tokio::select! {
             end = desk.send(&mut self.input, self.next_number) => end,
             end = desk.take_answers(&mut self.output, &mut self.received) => end,
-            end = watch(&desk.pending, config.deadline) => end,
+            end = watch(&desk.pending, config.sessions, config.deadline) => end,
             () = desk.drained() => End::Drained,
             () = shared.distrusted(slot, desk.number) => End::Died(wrong.to_owned()),
             () = shared.stop.cancelled() => End::Stopped,
@@ -226,6 +279,7 @@ impl Desk<'_> {
     async fn send(&self, input: &mut ChildStdin, mut number: u64) -> End {
         let Desk { shared, pending, window, .. } = self;
         let mut frames = Vec::with_capacity(64 << 10);
+        let sessions = shared.place(self.slot).config.sessions;
         loop {
             let Ok(first) = window.acquire().await else {
                 return End::Died("window closed".to_owned());
@@ -248,7 +302,8 @@ impl Desk<'_> {
                     number += 1;
                     match proto::encode(&Request { number, op: job.op.wire() }, &mut frames) {
                         Ok(()) => {
-                            let due = now + job.limit;
+                            let turn = pending.len() < sessions;
+                            let due = turn.then_some(now + job.limit);
                             pending.insert(number, InFlight { job, due });
                             shared.in_flight.fetch_add(1, Ordering::Relaxed);
                         }
@@ -355,14 +410,19 @@ async fn receive(output: &mut ChildStdout, received: &mut BytesMut) -> Result<Me
     }
 }
 
-/// Ends when a request is overdue: its worker hangs.
-async fn watch(pending: &Pending, deadline: Duration) -> End {
+/// Ends when a request is overdue: its worker hangs. Sessions take requests in their order, so the
+/// time of one runs when there are no more before it than sessions: a token that is slow is not one
+/// that hangs.
+async fn watch(pending: &Pending, sessions: usize, deadline: Duration) -> End {
     let mut tick = tokio::time::interval((deadline / 8).clamp(TICK_MIN, TICK_MAX));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         let now = Instant::now();
-        if lock(pending).values().any(|in_flight| in_flight.due <= now) {
+        let overdue = |in_flight: &mut InFlight| {
+            *in_flight.due.get_or_insert_with(|| now + in_flight.job.limit) <= now
+        };
+        if lock(pending).values_mut().take(sessions).any(overdue) {
             return End::Died(format!("the worker did not answer within {deadline:?}"));
         }
     }

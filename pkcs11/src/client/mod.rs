@@ -2,6 +2,7 @@
 
 mod jobs;
 mod link;
+mod logins;
 mod shared;
 mod spawn;
 mod state;
@@ -14,6 +15,7 @@ use crate::error::HsmError;
 use crate::key::{Algorithm, KeyInfo, KeySpec, TokenInfo};
 use crate::proto::{Answer, MAX_FRAME};
 use jobs::{Given, Op};
+use link::Who;
 use shared::Shared;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -226,10 +228,38 @@ impl Hsm {
     /// those of [`Hsm::find`].
     pub async fn prove(&self, id: &[u8], spki_der: &[u8]) -> Result<KeyInfo, HsmError> {
         self.shared.expect_key(id, spki_der)?;
-        let key = self.find(id).await?.ok_or_else(|| HsmError::KeyNotFound { id: id.to_vec() })?;
-        let challenge = link::challenge()?;
-        let signature = self.sign(id, challenge.clone()).await?;
-        key.verify(&challenge, &signature)?;
+        let mut refused = None;
+        // A worker that opened its token before we knew of the key was not challenged for it. Of
+        // several tokens one may be the wrong one: its workers are replaced, which refuses it.
+        for _ in &self.shared.slots {
+            match self.proven(id).await {
+                Ok(key) => return Ok(key),
+                Err((error, Some((slot, number)))) => {
+                    self.shared.distrust(slot, number);
+                    refused = Some(error);
+                }
+                Err((error, None)) => return Err(refused.unwrap_or(error)),
+            }
+        }
+        Err(refused.unwrap_or_else(odd_answer))
+    }
+
+    /// The key, by one worker or two; of an error that a wrong token is to blame for also whose.
+    async fn proven(&self, id: &[u8]) -> Result<KeyInfo, (HsmError, Option<(usize, u64)>)> {
+        let ours = |error| (error, None);
+        let find = Op::Find { id: id.to_vec() };
+        let Given { answer, slot, number } =
+            self.shared.submit(find, self.deadline()).await.map_err(ours)?;
+        let key = match answer {
+            Answer::Key(Some(key)) => *key,
+            Answer::Key(None) => return Err(ours(HsmError::KeyNotFound { id: id.to_vec() })),
+            _ => return Err(ours(odd_answer())),
+        };
+        self.shared.pin_key(&key).map_err(|error| (error, Some((slot, number))))?;
+        let challenge = link::challenge().map_err(ours)?;
+        let (signature, slot, number) =
+            self.signature(id, challenge.clone()).await.map_err(ours)?;
+        key.verify(&challenge, &signature).map_err(|error| (error, Some((slot, number))))?;
         Ok(key)
     }
 
@@ -327,7 +357,8 @@ impl Hsm {
     pub async fn try_pin(&self, token: Option<&str>, pin: Pin) -> Result<(), HsmError> {
         let slot = self.slot_of(token)?;
         let _turn = self.shared.place(slot).turn.lock().await;
-        link::Link::open(&self.shared, slot, &pin).await?.close().await;
+        let link = link::Link::open(&self.shared, slot, &pin, Who::Operator).await?;
+        link.close().await;
         self.shared.set_pin(slot.place, pin);
         Ok(())
     }
@@ -344,7 +375,7 @@ impl Hsm {
             return Err(refused);
         }
         let (pin, number) = self.shared.pin(slot.place);
-        match link::Link::open(&self.shared, slot, &pin).await {
+        match link::Link::open(&self.shared, slot, &pin, Who::Supervisor).await {
             Ok(link) => {
                 let token = link.token.clone();
                 link.close().await;
@@ -366,16 +397,11 @@ impl Hsm {
     /// [`HsmError::Config`] when there is no such token, or no other one is ready.
     pub fn drain(&self, token: Option<&str>, drained: bool, force: bool) -> Result<(), HsmError> {
         let place = self.slot_of(token)?.place;
-        let tokens = self.status().tokens;
-        let ready = |(other, token): (usize, &TokenStatus)| {
-            other != place && token.state == HsmState::Ready
-        };
-        if drained && !force && !tokens.iter().enumerate().any(ready) {
-            let name = &tokens[place].name;
+        if !self.shared.set_drained(place, drained, force) {
+            let name = &self.shared.places[place].name;
             let detail = format!("no other token than {name:?} is ready; it was not drained");
             return Err(HsmError::Config { detail });
         }
-        self.shared.set_drained(place, drained);
         Ok(())
     }
 
@@ -440,11 +466,18 @@ impl Hsm {
     async fn first_outcome(&self) -> Result<(), HsmError> {
         let mut changes = self.shared.changes();
         loop {
-            match self.status().state {
+            let status = self.status();
+            match status.state {
                 HsmState::Ready => return Ok(()),
                 HsmState::Recovering { error } | HsmState::PinRefused { error } => {
                     self.shut_down().await;
-                    return Err(error);
+                    // A PIN that any of them refused is what counts: whoever starts us again
+                    // because of another that is away would have it tried again.
+                    let refused = status.tokens.into_iter().find_map(|token| match token.state {
+                        HsmState::PinRefused { error } => Some(error),
+                        _ => None,
+                    });
+                    return Err(refused.unwrap_or(error));
                 }
                 HsmState::Stopped => return Err(HsmError::ShutDown),
                 HsmState::Starting | HsmState::Drained => (),

@@ -1,6 +1,7 @@
 //! What the handle and the supervisors share.
 
 use super::jobs::{Answered, Job, Jobs, Op};
+use super::logins::Logins;
 use super::state::{State, TokenState};
 use super::{HsmState, HsmStatus, TokenSetup, WorkerStatus};
 use crate::config::{Pin, TokenConfig, WorkerCommand};
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) places: Vec<Place>,
     pub(super) slots: Vec<Slot>,
     pub(super) jobs: Jobs,
+    pub(super) logins: Logins,
     /// Requests with a worker, all workers together.
     pub(super) in_flight: AtomicUsize,
     pub(super) stop: CancellationToken,
@@ -63,6 +65,7 @@ impl Shared {
             places,
             slots,
             jobs: Jobs::default(),
+            logins: Logins::default(),
             in_flight: AtomicUsize::new(0),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -161,7 +164,15 @@ impl Shared {
         (state.tokens[place].pin.clone(), state.tokens[place].pin_number)
     }
 
+    /// The PINs of all tokens.
+    pub(super) fn pins(&self) -> Vec<Pin> {
+        self.lock().tokens.iter().map(|token| token.pin.clone()).collect()
+    }
+
     pub(super) fn set_pin(&self, place: usize, pin: Pin) {
+        let mut in_use = self.pins();
+        in_use.remove(place);
+        self.logins.given(&pin, &in_use);
         self.change(|state| {
             let token = &mut state.tokens[place];
             token.pin = pin;
@@ -190,12 +201,17 @@ impl Shared {
         self.until(|state| state.tokens[place].pin_refused.is_none()).await;
     }
 
-    /// Takes a token out of use, or back into it.
-    pub(super) fn set_drained(&self, place: usize, drained: bool) {
+    /// Takes a token out of use, or back into it. False when it is the last that is ready, and
+    /// stays.
+    pub(super) fn set_drained(&self, place: usize, drained: bool, force: bool) -> bool {
         self.change(|state| {
+            if drained && !force && !state.another_serves(place) {
+                return false;
+            }
             state.tokens[place].drained = drained;
             state.note_tokens();
-        });
+            true
+        })
     }
 
     pub(super) fn is_drained(&self, place: usize) -> bool {

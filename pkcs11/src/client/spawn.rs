@@ -7,6 +7,7 @@ use crate::proto::{self, Hello, Job, MAX_FRAME, MAX_HELLO, Welcome};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
@@ -78,7 +79,7 @@ pub(super) async fn greet(
 
     let mut child =
         start(process).await.map_err(|error| failed(format!("not started: {error}")))?;
-    let (Some(mut input), Some(mut output)) = (child.stdin.take(), child.stdout.take()) else {
+    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(failed("no pipes".to_owned()));
     };
 
@@ -90,26 +91,42 @@ pub(super) async fn greet(
         .len();
     frame[..4].copy_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
 
-    let welcomed = tokio::time::timeout(limit, async {
-        input.write_all(&frame[..4 + len]).await?;
-        let len = output.read_u32_le().await? as usize;
-        if len > MAX_FRAME {
-            return Err(io::Error::other("not our protocol"));
+    let mut worker = Greeted { child, input, output };
+    let welcome = worker.say(&frame[..4 + len], &command.program, limit).await?;
+    Ok((worker, welcome))
+}
+
+impl Greeted {
+    /// Tells the worker something while it starts, and hears what it says to that.
+    pub(super) async fn say(
+        &mut self,
+        words: &[u8],
+        program: &Path,
+        limit: Duration,
+    ) -> Result<Welcome, HsmError> {
+        let Greeted { child, input, output } = self;
+        let failed = |detail| HsmError::Worker { program: program.to_owned(), detail };
+        let heard = tokio::time::timeout(limit, async {
+            input.write_all(words).await?;
+            let len = output.read_u32_le().await? as usize;
+            if len > MAX_FRAME {
+                return Err(io::Error::other("not our protocol"));
+            }
+            let mut frame = vec![0; len];
+            output.read_exact(&mut frame).await?;
+            postcard::from_bytes(&frame).map_err(|_| io::Error::other("not our protocol"))
+        })
+        .await;
+        match heard {
+            Ok(Ok(welcome)) => Ok(welcome),
+            Ok(Err(error)) => {
+                // It may have closed its end a moment before it is gone: kill, then ask.
+                let _ = child.start_kill();
+                let status = child.wait().await.map_or_else(|e| e.to_string(), |s| s.to_string());
+                Err(failed(format!("ended while starting ({error}; {status})")))
+            }
+            Err(_) => Err(failed(format!("did not start within {limit:?}"))),
         }
-        let mut frame = vec![0; len];
-        output.read_exact(&mut frame).await?;
-        postcard::from_bytes(&frame).map_err(|_| io::Error::other("not our protocol"))
-    })
-    .await;
-    match welcomed {
-        Ok(Ok(welcome)) => Ok((Greeted { child, input, output }, welcome)),
-        Ok(Err(error)) => {
-            // It may have closed its end a moment before it is gone: kill, then ask.
-            let _ = child.start_kill();
-            let status = child.wait().await.map_or_else(|e| e.to_string(), |s| s.to_string());
-            Err(failed(format!("ended while starting ({error}; {status})")))
-        }
-        Err(_) => Err(failed(format!("did not start within {limit:?}"))),
     }
 }
 

@@ -93,6 +93,13 @@ impl State {
             .unwrap_or(HsmState::Starting)
     }
 
+    /// Whether another token is ready, and is not on its way out of use.
+    pub(super) fn another_serves(&self, place: usize) -> bool {
+        (0..self.tokens.len()).any(|other| {
+            other != place && !self.tokens[other].drained && self.of_token(other) == HsmState::Ready
+        })
+    }
+
     /// The best state of any token.
     pub(super) fn overall(&self) -> HsmState {
         let rank = |state: &HsmState| match state {

@@ -1,7 +1,7 @@
 //! The life of one worker slot: start, serve, replace.
 
 use super::HsmState;
-use super::link::{End, Link};
+use super::link::{End, Link, Who};
 use super::shared::{Shared, Slot, unavailable};
 use crate::error::HsmError;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ async fn supervise(shared: &Shared, slot: Slot) {
                 continue;
             }
             let (pin, number) = shared.pin(slot.place);
-            let opened = Link::open(shared, slot, &pin).await;
+            let opened = Link::open(shared, slot, &pin, Who::Supervisor).await;
             // Said before the turn is passed on, or the next worker would try the same PIN.
             if let Some(error) = opened.as_ref().err().filter(|error| error.is_pin()) {
                 let token = &shared.place(slot).name;
@@ -62,7 +62,10 @@ async fn supervise(shared: &Shared, slot: Slot) {
         };
         let error = match opened {
             Ok(link) => match serve(shared, slot, link).await {
-                Served::Ended => continue,
+                Served::Ended => {
+                    shared.set_worker(slot, HsmState::Starting, None);
+                    continue;
+                }
                 Served::Lost { reason, well } => {
                     if well {
                         failures = 0;

@@ -15,6 +15,7 @@ mod token;
 use crate::HsmError;
 use crate::config::{Backend, Pin};
 use crate::harden;
+use crate::key::TokenInfo;
 use crate::locked::Locked;
 use crate::proto::{self, Hello, Job, MAX_HELLO, Welcome};
 use care::Care;
@@ -73,7 +74,9 @@ fn serve() -> io::Result<()> {
         }
         Job::Serve { backend, sessions, keep_alive, memory, pin } => {
             let pin = Pin::new(pin.to_owned());
-            let held = hold(&backend, sessions as usize, &pin);
+            let held = hold(&backend, sessions as usize, &pin, |token| {
+                may_log_in(token, &mut input, &output)
+            });
             // From here on the PIN exists only in the authority.
             drop(pin);
             drop(frame);
@@ -98,9 +101,27 @@ fn take_stdio() -> io::Result<(File, File)> {
     Ok((File::from(input), File::from(output)))
 }
 
-fn hold(backend: &Backend, sessions: usize, pin: &Pin) -> Result<Holding, HsmError> {
+/// Asks the authority, which knows what others were answered at this token. True when it does not
+/// know what became of the last login.
+fn may_log_in(token: &TokenInfo, input: &mut File, output: &Output) -> io::Result<bool> {
+    output.frame(&Welcome::LoggingIn { token: token.clone() })?;
+    let mut word = [0];
+    input.read_exact(&mut word)?;
+    match word {
+        [proto::GO_ON] => Ok(false),
+        [proto::GO_ON_UNLESS_COUNTED] => Ok(true),
+        _ => Err(io::Error::other("the authority says something else")),
+    }
+}
+
+fn hold(
+    backend: &Backend,
+    sessions: usize,
+    pin: &Pin,
+    may_log_in: impl FnOnce(&TokenInfo) -> io::Result<bool>,
+) -> Result<Holding, HsmError> {
     match backend {
-        Backend::Token { module, token } => token::open(module, token, sessions, pin),
+        Backend::Token { module, token } => token::open(module, token, sessions, pin, may_log_in),
         Backend::Software { dir } => software::open(dir, sessions),
     }
 }

@@ -10,6 +10,7 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Limit, Slot};
 use secrecy::SecretString;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -122,12 +123,13 @@ pub(super) fn open(
     wanted: &TokenSelector,
     sessions: usize,
     pin: &Pin,
+    may_log_in: impl FnOnce(&TokenInfo) -> io::Result<bool>,
 ) -> Result<Holding, HsmError> {
     let context = load(module)?;
     let (slot, token) = choose(&context, wanted)?;
     // This session serves no request and is never closed: with the last one the login would go.
     let anchor = context.open_ro_session(slot).map_err(while_opening)?;
-    log_in(&context, slot, &anchor, &token, pin)?;
+    log_in(&context, slot, &anchor, &token, pin, may_log_in)?;
 
     let functions = fast::Functions::load(module)?;
     let mechanisms = context.get_mechanism_list(slot).map_err(while_opening)?;
@@ -174,6 +176,7 @@ fn log_in(
     anchor: &Session,
     token: &TokenInfo,
     pin: &Pin,
+    may_log_in: impl FnOnce(&TokenInfo) -> io::Result<bool>,
 ) -> Result<(), HsmError> {
     if token.pin_locked {
         return Err(HsmError::PinLocked);
@@ -197,6 +200,21 @@ fn log_in(
         }
         (false, _) => Some(&secret),
     };
+    let unanswered = may_log_in(token).map_err(|error| HsmError::Unavailable {
+        retry_after: Duration::from_secs(1),
+        reason: format!("not told to log in: {error}"),
+    })?;
+    // What the token counts now; others may have logged in since it was chosen.
+    let counted = || {
+        context.get_token_info(slot).ok().and_then(|info| {
+            let final_try = info.user_pin_final_try() || info.user_pin_locked();
+            (info.user_pin_count_low() || final_try).then_some(final_try)
+        })
+    };
+    if unanswered && let Some(final_try) = counted() {
+        let code = "an earlier login was not answered, and the token counts a wrong PIN".to_owned();
+        return Err(HsmError::PinWrong { code, final_try });
+    }
     match anchor.login(UserType::User, secret) {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
         Err(Error::Pkcs11(RvError::PinLocked, _)) => Err(HsmError::PinLocked),
@@ -209,7 +227,11 @@ fn log_in(
                 context.get_token_info(slot).is_ok_and(|info| info.user_pin_final_try());
             Err(HsmError::PinWrong { code: code_name(code), final_try })
         }
-        Err(error) => Err(while_opening(error)),
+        // Whatever it answered, a token that counts a wrong PIN now refused ours.
+        Err(error) => match counted() {
+            Some(final_try) => Err(HsmError::PinWrong { code: describe(&error).1, final_try }),
+            None => Err(while_opening(error)),
+        },
     }
 }
 
