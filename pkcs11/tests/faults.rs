@@ -27,6 +27,18 @@ async fn ended(pid: u32) {
     }
 }
 
+/// Waits until every thread of a process stands still: the signal is not there at once.
+fn stopped(pid: u32) {
+    let stands = |task: std::fs::DirEntry| {
+        std::fs::read_to_string(task.path().join("stat"))
+            .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
+    };
+    let tasks = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    while !tasks().all(|task| stands(task.unwrap())) {
+        std::thread::yield_now();
+    }
+}
+
 /// A worker command that notes each start in a file.
 fn counted(soft: &SoftHsm) -> (WorkerCommand, PathBuf) {
     let starts = soft.dir.path().join("starts");
@@ -92,6 +104,7 @@ async fn a_hanging_worker_is_replaced() {
     let key = hsm.generate(spec(Algorithm::P256, 1)).await.unwrap();
     let hanging = worker_pid(&hsm);
     signal(hanging, Signal::STOP);
+    stopped(hanging);
     let error = hsm.sign(&key.id, b"x").await.unwrap_err();
     assert!(error.is_transient(), "{error}");
     ended(hanging).await;

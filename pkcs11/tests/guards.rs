@@ -200,6 +200,51 @@ async fn a_second_token_with_other_keys_keeps_nobody_from_the_first() {
 }
 
 #[tokio::test]
+async fn a_token_that_lost_half_a_key_leaves_the_work_to_the_other() {
+    let (soft, shim) = token().await;
+    let hsm = soft.start().await;
+    let key = hsm.generate(spec(Algorithm::P256, 1)).await.unwrap();
+    hsm.shut_down().await;
+    // A clone, from which somebody removes the public key.
+    let half = SoftHsm::empty();
+    std::fs::remove_dir(half.dir.path().join("tokens")).unwrap();
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .args([soft.dir.path().join("tokens"), half.dir.path().join("tokens")])
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    let second = Shim::new(half.dir.path(), Path::new(MODULE)).unwrap();
+    let tokens = vec![setup("first", &soft, &shim, pin()), setup("second", &half, &second, pin())];
+    let hsm = Hsm::start_all(tokens).await.unwrap();
+    while hsm.ready_workers() < 2 {
+        tokio::task::yield_now().await;
+    }
+    hsm.prove(&key.id, &key.spki_der).await.unwrap();
+    let id = hex::encode(&key.id);
+    half.tool(&["--login", "--pin", PIN, "--delete-object", "--type", "pubkey", "--id", &id]);
+    // Another session has to look the key up again.
+    second.once(Call::SignInit, Act::Return(0xb3)).unwrap();
+    let broken = |state: &HsmState| {
+        matches!(state, HsmState::Recovering { error: HsmError::NoPublicKey { .. } })
+    };
+    let mut number = 0u32;
+    while !broken(&hsm.status().tokens[1].state) {
+        let calls: Vec<_> = (0..32)
+            .map(|_| {
+                number += 1;
+                let (hsm, id) = (hsm.clone(), key.id.clone());
+                tokio::spawn(async move { hsm.sign(&id, number.to_be_bytes()).await })
+            })
+            .collect();
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
+    }
+    hsm.shut_down().await;
+}
+
+#[tokio::test]
 async fn a_worker_is_not_told_the_other_tokens_pin() {
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "process_with_pins_in_its_environment", "--ignored", "--nocapture"])

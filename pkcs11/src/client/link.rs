@@ -340,9 +340,8 @@ impl Desk<'_> {
         loop {
             match receive(output, received).await {
                 Ok(Message::Answer { number, body }) => {
-                    if let Some(id) = vanished(number, &body, &self.pending, self.shared) {
-                        let id = hex::encode(id);
-                        return End::Lost(format!("the token no longer holds the key {id}"));
+                    if let Some(reason) = vanished(number, &body, &self.pending, self.shared) {
+                        return End::Lost(reason);
                     }
                     if let Some(InFlight { job, .. }) = lock(&self.pending).remove(&number) {
                         self.window.add_permits(1);
@@ -368,20 +367,26 @@ impl Desk<'_> {
     }
 }
 
-/// The key that an answer denies although we know it. Then not the request is wrong but the token:
-/// it was exchanged or erased, and the request stays in flight until ours is back.
+/// Why an answer denies a key although we know it. Then not the request is wrong but the token: it
+/// was exchanged, erased or meddled with, and the request stays in flight until ours is back.
 fn vanished(
     number: u64,
     body: &Result<Answer, HsmError>,
     pending: &Pending,
     shared: &Shared,
-) -> Option<Vec<u8>> {
-    if !matches!(body, Err(HsmError::KeyNotFound { .. }) | Ok(Answer::Key(None))) {
-        return None;
-    }
+) -> Option<String> {
+    let said = match body {
+        Err(
+            error @ (HsmError::KeyNotFound { .. }
+            | HsmError::KeyAmbiguous { .. }
+            | HsmError::NoPublicKey { .. }),
+        ) => error.to_string(),
+        Ok(Answer::Key(None)) => "a key is gone".to_owned(),
+        _ => return None,
+    };
     let pending = lock(pending);
     let id = pending.get(&number)?.job.op.key_id()?;
-    shared.knows_key(id).then(|| id.to_vec())
+    shared.knows_key(id).then_some(said)
 }
 
 /// Takes the next message from what was received, reading when there is none.

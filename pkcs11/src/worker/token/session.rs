@@ -50,6 +50,8 @@ struct Known {
 /// What one attempt may end with.
 enum Failed {
     Token(Error),
+    /// The token gives what cannot be right.
+    Wrong(String),
     Answer(HsmError),
 }
 
@@ -104,6 +106,7 @@ impl TokenSession {
             let error = match attempt(self) {
                 Ok(value) => return Ok(value),
                 Err(Failed::Answer(error)) => return Err(Fault::Answer(error)),
+                Err(Failed::Wrong(reason)) => return Err(Fault::Lost { reason }),
                 Err(Failed::Token(error)) => error,
             };
             match Action::of_error(Stage::Serving, &error) {
@@ -190,8 +193,8 @@ impl TokenSession {
         let mut signature = vec![0; algorithm.signature_len()];
         let len = self.functions.sign(&self.session, mechanism, handle, input, &mut signature)?;
         if len != signature.len() {
-            let code = format!("a signature of {len} bytes for {algorithm}");
-            return Err(HsmError::Refused { function: "C_Sign".to_owned(), code }.into());
+            let gave = format!("C_Sign gave a signature of {len} bytes for {algorithm}");
+            return Err(Failed::Wrong(gave));
         }
         Ok(signature)
     }
