@@ -1,16 +1,16 @@
 //! Logs go to standard error. A thread of its own writes them, so that no request waits for it.
 
-use std::io::BufWriter;
+mod lines;
 
-use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, LogSection};
+use lines::Writer;
 
 /// Writes what is left when it is dropped.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Logging(#[expect(dead_code, reason = "held for its drop")] WorkerGuard);
+pub(crate) struct Logging(#[expect(dead_code, reason = "held for its drop")] Writer);
 
 /// For commands of people: warnings, as text.
 pub(crate) fn of_a_command() -> Logging {
@@ -30,17 +30,15 @@ fn start(format: LogFormat, filter: &str) -> Logging {
         Ok("text") => false,
         _ => format == LogFormat::Json,
     };
-    // Lines that come together go out in one write; none is thrown away.
-    let (writer, guard) = tracing_appender::non_blocking::NonBlockingBuilder::default()
-        .lossy(false)
-        .thread_name("log")
-        .finish(BufWriter::new(std::io::stderr()));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let writer = Writer::to(std::io::stderr());
+    let lines = writer.lines();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || lines.clone());
     if json {
         builder.json().flatten_event(true).init();
     } else {
         use std::io::IsTerminal;
         builder.with_ansi(std::io::stderr().is_terminal()).init();
     }
-    Logging(guard)
+    Logging(writer)
 }

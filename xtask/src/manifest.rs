@@ -88,6 +88,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ),
     ("libloading", &["avouch-pkcs11"], "the worker alone loads a PKCS#11 module"),
     ("sqlx", &["avouch-ca"], "the authority alone has a database"),
+    ("rusqlite", &["avouch-ca"], "the authority alone has a database"),
     ("lettre", &["avouch-ca"], "the authority alone sends mail"),
     (
         "axum",
@@ -106,6 +107,7 @@ const IMPURE: &[&str] = &[
     "rand",
     "reqwest",
     "sqlx",
+    "rusqlite",
     "rustix",
     "tracing",
     "futures",

@@ -10,9 +10,7 @@ use super::sheet::{self, Sheet};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-pub(super) const PUT: &str = "INSERT INTO cosignature SELECT cosigner, size, note, first_line, \
-    first_s, latest_line, latest_s, kept FROM {rows} WHERE true \
-    ON CONFLICT (cosigner, size) DO UPDATE SET \
+pub(super) const PUT: &str = "INSERT INTO cosignature {all} ON CONFLICT (cosigner, size) DO UPDATE SET \
     first_line = CASE WHEN excluded.first_s < cosignature.first_s \
     THEN excluded.first_line ELSE cosignature.first_line END, \
     first_s = CASE WHEN excluded.first_s < cosignature.first_s \

@@ -75,7 +75,9 @@ pub(super) trait Session: Send {
 pub(super) enum Given<'a> {
     /// Values for `$1`, `$2`, …
     Values(&'a [Value<'a>]),
-    /// Rows; `{rows}` in the statement becomes a relation with the sheet's columns.
+    /// Rows: the statement does what it does for each. `{rows}` in it becomes a relation `r` with
+    /// the sheet's columns and some or all of the rows; `{all}` after `INSERT INTO` becomes what is
+    /// inserted, all columns in order. An engine may carry it out row by row.
     Rows(&'a Sheet<'a>),
 }
 

@@ -41,8 +41,8 @@ pub(super) fn secret_values(secret: &[u8; 32]) -> [Value<'_>; 2] {
     [Value::text(BLINDING), Value::blob(secret)]
 }
 
-pub(super) const PUT_CHECKPOINTS: &str = "INSERT INTO checkpoint SELECT size, note FROM {rows} \
-    WHERE true ON CONFLICT (size) DO NOTHING";
+pub(super) const PUT_CHECKPOINTS: &str =
+    "INSERT INTO checkpoint {all} ON CONFLICT (size) DO NOTHING";
 
 pub(super) fn checkpoints(rows: &[CheckpointRow]) -> Sheet<'_> {
     let mut sheet = Sheet::new(sheet::CHECKPOINT.columns);
@@ -184,8 +184,8 @@ pub(super) async fn put_map_pages<E: Engine>(
         sheet.push([Value::blob(id.as_bytes()), Value::blob(page)]);
     }
     if !sheet.is_empty() {
-        let sql = "INSERT INTO map_page SELECT prefix, page FROM {rows} WHERE true \
-                   ON CONFLICT (prefix) DO UPDATE SET page = excluded.page";
+        let sql =
+            "INSERT INTO map_page {all} ON CONFLICT (prefix) DO UPDATE SET page = excluded.page";
         session.execute(sql, Given::Rows(&sheet)).await?;
     }
     let sql = "INSERT INTO map_flush VALUES (1, $1) ON CONFLICT (one) \

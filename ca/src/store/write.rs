@@ -81,32 +81,20 @@ fn draft_record(group: &RecordGroup) -> Vec<Drafted<'_>> {
     let grow = vec![Value::int(group.leaves()), Value::int(group.expected_size)];
     let mut drafted = vec![
         (GROW, Values(grow)),
-        ("INSERT INTO stored_hash SELECT idx, hash FROM {rows}", Rows(hashes(group))),
+        ("INSERT INTO stored_hash {all}", Rows(hashes(group))),
+        ("INSERT INTO event {all}", Rows(events(group))),
         (
-            "INSERT INTO event SELECT leaf_index, leaf, salt, event, uid, sequence, at_ms, kind, \
-             evidence FROM {rows}",
-            Rows(events(group)),
-        ),
-        (
-            "INSERT INTO identity SELECT uid, blinding_key, status, sequence, head, key_hash, \
-             key_number, key_proven, recovery, created_ms, updated_ms, details, pending, due_ms \
-             FROM {rows} WHERE true \
-             ON CONFLICT (uid) DO UPDATE SET status = excluded.status, \
+            "INSERT INTO identity {all} ON CONFLICT (uid) DO UPDATE SET status = excluded.status, \
              sequence = excluded.sequence, head = excluded.head, key_hash = excluded.key_hash, \
              key_number = excluded.key_number, key_proven = excluded.key_proven, \
              recovery = excluded.recovery, updated_ms = excluded.updated_ms, \
              details = excluded.details, pending = excluded.pending, due_ms = excluded.due_ms",
             Rows(identities(group)),
         ),
-        (
-            "INSERT INTO subject_key SELECT hash, uid, spki, algorithm FROM {rows}",
-            Rows(keys(group)),
-        ),
+        ("INSERT INTO subject_key {all}", Rows(keys(group))),
         (
             "INSERT INTO certificate (leaf_index, serial, uid, kind, sequence, key_hash, issuer, \
-             shard, not_before, not_after, vouched, revoked_leaf, revoked_ms, revoked_reason) \
-             SELECT leaf_index, serial, uid, kind, sequence, key_hash, issuer, shard, not_before, \
-             not_after, vouched, revoked_leaf, revoked_ms, revoked_reason FROM {rows}",
+             shard, not_before, not_after, vouched, revoked_leaf, revoked_ms, revoked_reason) {all}",
             Rows(certificates(group)),
         ),
         (
@@ -115,15 +103,8 @@ fn draft_record(group: &RecordGroup) -> Vec<Drafted<'_>> {
              WHERE certificate.uid = r.uid AND certificate.key_hash = r.key_hash AND certificate.revoked_leaf IS NULL",
             Rows(revocations(group)),
         ),
-        (
-            "INSERT INTO idempotency SELECT key, request, leaf_index FROM {rows}",
-            Rows(idempotency(group)),
-        ),
-        (
-            "INSERT INTO proposal SELECT intent, uid, leaf_index FROM {rows} WHERE true \
-             ON CONFLICT (intent) DO NOTHING",
-            Rows(proposals(group)),
-        ),
+        ("INSERT INTO idempotency {all}", Rows(idempotency(group))),
+        ("INSERT INTO proposal {all} ON CONFLICT (intent) DO NOTHING", Rows(proposals(group))),
     ];
     if let Some(secret) = &group.secret {
         drafted.push((log::PUT_SECRET, Values(log::secret_values(secret).to_vec())));

@@ -138,8 +138,9 @@ fn requests(input: File, output: Arc<Output>, holding: Holding, care: Care) -> i
         sessions.push(Arc::clone(&session));
         let ended = ended.clone();
         std::thread::Builder::new().name(format!("session-{number}")).spawn(move || {
+            let mut next = requests.first();
             let outcome = loop {
-                let work = match requests.next() {
+                let work = match next {
                     Ok(Some(work)) => work,
                     Ok(None) => break Ok(()),
                     Err(error) => break Err(error),
@@ -153,8 +154,10 @@ fn requests(input: File, output: Arc<Output>, holding: Holding, care: Care) -> i
                     Err(Fault::Answer(error)) => Err(error),
                     Err(Fault::Lost { reason }) => output.lost(reason),
                 };
-                output.answer(work.number, body, start.elapsed(), &requests);
+                let took = start.elapsed();
+                output.answer(work.number, body, took, &requests);
                 care.weigh(work.number, &output);
+                next = requests.next(took);
             };
             let _ = ended.send(outcome);
             drop(session);

@@ -1,12 +1,24 @@
 //! Requests on their way in. Sessions take turns at reading them: whoever is free reads the next one
 //! itself, so that none is handed from one thread to another.
+//!
+//! While the token answers quickly, one session does all the work: most modules lock something in
+//! every call, so that threads which sign in turn cost more than they bring. The others wait until
+//! a call takes long.
 
 use crate::key::KeySpec;
 use crate::proto::{self, MAX_FRAME, Request};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A call that takes less is over before another thread would have begun.
+const QUICK: Duration = Duration::from_micros(150);
+/// How long the others wait for one that is expected to be over by then …
+const PATIENCE: Duration = Duration::from_millis(1);
+/// … and how often they look whether it still gets on.
+const LOOK: Duration = Duration::from_millis(5);
 
 pub(super) struct Work {
     pub(super) number: u64,
@@ -24,6 +36,8 @@ pub(super) enum Op {
 /// First in, first out, to whichever session is free.
 pub(super) struct Requests<R = File> {
     input: Mutex<Input<R>>,
+    /// Whoever waits for its turn is told that it may have come.
+    turn: Condvar,
     /// Another request has been received and not taken.
     more: AtomicBool,
 }
@@ -31,19 +45,52 @@ pub(super) struct Requests<R = File> {
 struct Input<R> {
     reader: BufReader<R>,
     frame: Vec<u8>,
+    /// When the request was taken whose answer is waited for before another session takes one.
+    alone: Option<Instant>,
+    /// Whether the last call was quick.
+    quick: bool,
+    /// Sessions that wait for their turn.
+    waiting: usize,
 }
 
 impl<R: Read> Requests<R> {
     pub(super) fn new(input: R) -> Self {
         let reader = BufReader::with_capacity(256 << 10, input);
-        let input = Mutex::new(Input { reader, frame: Vec::new() });
-        Requests { input, more: AtomicBool::new(false) }
+        let frame = Vec::new();
+        let input = Input { reader, frame, alone: None, quick: false, waiting: 0 };
+        let (input, turn) = (Mutex::new(input), Condvar::new());
+        Requests { input, turn, more: AtomicBool::new(false) }
     }
 
-    /// The next request, or nothing when the input has ended.
-    pub(super) fn next(&self) -> io::Result<Option<Work>> {
+    /// The first request of a session, or nothing when the input has ended.
+    pub(super) fn first(&self) -> io::Result<Option<Work>> {
+        let input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take(input)
+    }
+
+    /// The next request of a session whose last call took so long.
+    pub(super) fn next(&self, took: Duration) -> io::Result<Option<Work>> {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        input.quick = took < QUICK;
+        // It is this session's, unless another took over meanwhile.
+        input.alone = None;
+        self.take(input)
+    }
+
+    fn take(&self, mut input: MutexGuard<'_, Input<R>>) -> io::Result<Option<Work>> {
+        let mut patience = PATIENCE;
+        while let Some(since) = input.alone.filter(|since| since.elapsed() < PATIENCE) {
+            input.waiting += 1;
+            (input, _) =
+                self.turn.wait_timeout(input, patience).unwrap_or_else(PoisonError::into_inner);
+            input.waiting -= 1;
+            patience = if input.alone == Some(since) { PATIENCE } else { LOOK };
+        }
         let work = input.next()?;
+        input.alone = (input.quick && work.is_some()).then(Instant::now);
+        if input.alone.is_none() && input.waiting > 0 {
+            self.turn.notify_one();
+        }
         self.more.store(input.holds_another(), Ordering::Release);
         Ok(work)
     }

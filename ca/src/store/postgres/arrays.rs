@@ -57,7 +57,16 @@ fn appended(
             for (n, (_, kind)) in sheet.columns().iter().enumerate() {
                 add(arguments, sheet, n, *kind)?;
             }
-            Ok(sql.replace("{rows}", &renumbered(&relation(sheet.columns()), before)))
+            let relation = relation(sheet.columns());
+            let relation = renumbered(&relation, before);
+            let names: Vec<&str> = sheet.columns().iter().map(|(name, _)| *name).collect();
+            // Without a condition, ON CONFLICT would be read as one of a join.
+            let all = || format!("SELECT {} FROM {relation} WHERE true", names.join(", "));
+            Ok(if sql.contains("{all}") {
+                sql.replace("{all}", &all())
+            } else {
+                sql.replace("{rows}", &relation)
+            })
         }
     }
 }

@@ -1,8 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use sqlx::AssertSqlSafe;
-
 use super::Sqlite;
 use crate::store::contract::{Author, Harness, contract_tests, counts, edit, stays_as_it_was, uid};
 use crate::store::engine::{Engine, Given, Mode, Session, Source, Value};
@@ -103,7 +101,7 @@ async fn a_full_disk_keeps_nothing_and_heals() {
     store.record(&author.enrolment("alice")).await.unwrap();
     let limit = async |pages: u32| {
         let sql = format!("PRAGMA max_page_count = {pages}");
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&store.writer).await.unwrap();
+        store.writer.lend().await.unwrap().script(sql).await.unwrap();
     };
     limit(1).await; // Becomes what the file has.
     let group = (0..200).fold(author.group(), |mut group, n| {

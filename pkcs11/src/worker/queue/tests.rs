@@ -1,6 +1,7 @@
 use super::{Op, Requests};
 use crate::proto;
 use std::io::{self, Read};
+use std::time::Duration;
 
 /// Gives its pieces one read at a time.
 struct Pieces(std::vec::IntoIter<Vec<u8>>);
@@ -25,7 +26,7 @@ fn frame(number: u64) -> Vec<u8> {
 }
 
 fn number(requests: &Requests<Pieces>) -> u64 {
-    let work = requests.next().unwrap().unwrap();
+    let work = requests.first().unwrap().unwrap();
     assert!(matches!(&work.op, Op::Sign { id, tbs } if id == &[1] && tbs == &[2, 3]));
     work.number
 }
@@ -44,14 +45,25 @@ fn whether_another_waits_is_known_only_when_all_of_it_is_here() {
     assert_eq!(number(&all), 3);
     assert!(all.is_empty());
     // Every session is told of the end.
-    assert!(all.next().unwrap().is_none());
-    assert!(all.next().unwrap().is_none());
+    assert!(all.first().unwrap().is_none());
+    assert!(all.first().unwrap().is_none());
 }
 
 #[test]
 fn what_is_no_request_is_an_error() {
     let too_long = (proto::MAX_FRAME as u32 + 1).to_le_bytes();
-    assert!(requests(&[&too_long]).next().is_err());
-    assert!(requests(&[&[2, 0, 0, 0, 255, 255]]).next().is_err());
-    assert!(requests(&[&frame(1)[..5]]).next().is_err());
+    assert!(requests(&[&too_long]).first().is_err());
+    assert!(requests(&[&[2, 0, 0, 0, 255, 255]]).first().is_err());
+    assert!(requests(&[&frame(1)[..5]]).first().is_err());
+}
+
+/// Nobody waits for ever for a session whose quick token has stopped answering.
+#[test]
+fn a_call_that_hangs_holds_nobody_up() {
+    let all = requests(&[&[frame(1), frame(2), frame(3)].concat()]);
+    assert_eq!(number(&all), 1);
+    let work = all.next(Duration::ZERO).unwrap().unwrap();
+    assert_eq!(work.number, 2);
+    // The second is never answered.
+    assert_eq!(number(&all), 3);
 }
