@@ -189,7 +189,19 @@ fn main() -> ExitCode {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+    build(&mut tokio::runtime::Builder::new_multi_thread())
+}
+
+/// For a process beside which another one does most of the work: half of the processors. A thread
+/// for each would only wake the others.
+fn half_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    build(builder.worker_threads(processors.div_ceil(2)))
+}
+
+fn build(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
+    builder
         .enable_all()
         .build()
         .map_err(|e| Failure::local(format!("cannot start: {e}")))

@@ -1,5 +1,6 @@
 //! SQLite: write-ahead log, `synchronous=FULL`, one writing connection.
 
+mod checkpoint;
 mod fault;
 mod pool;
 mod row;
@@ -36,11 +37,10 @@ const MIGRATIONS: &[&str] = &[
 const READERS: usize = 4;
 
 /// Keys come in no order: without the upper pages of their indexes at hand, each is read anew
-/// (`cache_size`, in KiB when negative). A page that changes often is copied to the file once, not
-/// every thousand changes (`wal_autocheckpoint`).
+/// (`cache_size`, in KiB when negative). Who copies the log is said in `checkpoint.rs`.
 const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768; \
-    PRAGMA wal_autocheckpoint = 8000;";
+    PRAGMA wal_autocheckpoint = 0;";
 const READER: &str = "PRAGMA busy_timeout = 5000; PRAGMA cache_size = -32768;";
 
 /// A store in one SQLite file.

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &GatewayArgs) -> Result<(), Failure> {
     let _logging = crate::log::of_a_service(&config.log);
     let options = options(&config)?;
     let checked = GatewayConfig::check(options).map_err(|e| Failure::local(e.to_string()))?;
-    crate::runtime()?.block_on(async {
+    crate::half_runtime()?.block_on(async {
         let stop = supervise::stop_signal();
         let gateway = Gateway::bind(checked).await.map_err(|e| Failure::local(e.to_string()))?;
         if let Some(address) = config.metrics {

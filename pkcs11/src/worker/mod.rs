@@ -157,7 +157,7 @@ fn requests(input: File, output: Arc<Output>, holding: Holding, care: Care) -> i
                 let took = start.elapsed();
                 output.answer(work.number, body, took, &requests);
                 care.weigh(work.number, &output);
-                next = requests.next(took);
+                next = requests.next(work.number, took);
             };
             let _ = ended.send(outcome);
             drop(session);

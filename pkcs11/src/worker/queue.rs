@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 /// A call that takes less is over before another thread would have begun.
 const QUICK: Duration = Duration::from_micros(150);
-/// How long the others wait for one that is expected to be over by then …
+/// A session that works alone and takes longer than this is left to itself …
 const PATIENCE: Duration = Duration::from_millis(1);
-/// … and how often they look whether it still gets on.
+/// … by another one that looks after it so often.
 const LOOK: Duration = Duration::from_millis(5);
 
 pub(super) struct Work {
@@ -35,8 +35,10 @@ pub(super) enum Op {
 
 /// First in, first out, to whichever session is free.
 pub(super) struct Requests<R = File> {
+    /// Used by whoever is in front, and nobody else.
     input: Mutex<Input<R>>,
-    /// Whoever waits for its turn is told that it may have come.
+    state: Mutex<State>,
+    /// Whoever waits for its turn is told to look.
     turn: Condvar,
     /// Another request has been received and not taken.
     more: AtomicBool,
@@ -45,54 +47,102 @@ pub(super) struct Requests<R = File> {
 struct Input<R> {
     reader: BufReader<R>,
     frame: Vec<u8>,
-    /// When the request was taken whose answer is waited for before another session takes one.
-    alone: Option<Instant>,
+}
+
+struct State {
+    front: Front,
     /// Whether the last call was quick.
     quick: bool,
     /// Sessions that wait for their turn.
     waiting: usize,
+    /// When one of them was told to look after the session that works alone.
+    looks: Option<Instant>,
+}
+
+/// What the session in front of the others does.
+#[derive(Clone, Copy, PartialEq)]
+enum Front {
+    /// There is none: whoever is free takes the next request.
+    Nobody,
+    /// It waits for a request.
+    Reading,
+    /// It carries out the request of this number since then, and takes the next one too.
+    Alone(u64, Instant),
 }
 
 impl<R: Read> Requests<R> {
     pub(super) fn new(input: R) -> Self {
         let reader = BufReader::with_capacity(256 << 10, input);
-        let frame = Vec::new();
-        let input = Input { reader, frame, alone: None, quick: false, waiting: 0 };
-        let (input, turn) = (Mutex::new(input), Condvar::new());
-        Requests { input, turn, more: AtomicBool::new(false) }
+        let input = Mutex::new(Input { reader, frame: Vec::new() });
+        let state = State { front: Front::Nobody, quick: false, waiting: 0, looks: None };
+        let (state, turn, more) = (Mutex::new(state), Condvar::new(), AtomicBool::new(false));
+        Requests { input, state, turn, more }
     }
 
     /// The first request of a session, or nothing when the input has ended.
     pub(super) fn first(&self) -> io::Result<Option<Work>> {
-        let input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        self.take(input)
+        self.take(self.lock())
     }
 
-    /// The next request of a session whose last call took so long.
-    pub(super) fn next(&self, took: Duration) -> io::Result<Option<Work>> {
+    /// The next request of a session whose last one, of this number, took so long.
+    pub(super) fn next(&self, last: u64, took: Duration) -> io::Result<Option<Work>> {
+        let mut state = self.lock();
+        state.quick = took < QUICK;
+        if matches!(state.front, Front::Alone(number, _) if number == last) {
+            state.front = Front::Nobody;
+        }
+        self.take(state)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, state: MutexGuard<'_, State>) -> io::Result<Option<Work>> {
+        let mut state = self.wait(state);
+        state.front = Front::Reading;
+        drop(state);
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        input.quick = took < QUICK;
-        // It is this session's, unless another took over meanwhile.
-        input.alone = None;
-        self.take(input)
+        let taken = input.next();
+        self.more.store(input.holds_another(), Ordering::Release);
+        drop(input);
+        let mut state = self.lock();
+        state.front = match &taken {
+            Ok(Some(work)) if state.quick => Front::Alone(work.number, Instant::now()),
+            _ => Front::Nobody,
+        };
+        if state.waiting > 0 {
+            let told = match state.front {
+                Front::Alone(..) => state.looks.is_none_or(|at| at.elapsed() > LOOK),
+                Front::Nobody | Front::Reading => true,
+            };
+            if told {
+                state.looks = Some(Instant::now());
+                self.turn.notify_one();
+            }
+        }
+        taken
     }
 
-    fn take(&self, mut input: MutexGuard<'_, Input<R>>) -> io::Result<Option<Work>> {
-        let mut patience = PATIENCE;
-        while let Some(since) = input.alone.filter(|since| since.elapsed() < PATIENCE) {
-            input.waiting += 1;
-            (input, _) =
-                self.turn.wait_timeout(input, patience).unwrap_or_else(PoisonError::into_inner);
-            input.waiting -= 1;
-            patience = if input.alone == Some(since) { PATIENCE } else { LOOK };
+    /// Waits until this session may be in front.
+    fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        loop {
+            let timeout = match state.front {
+                Front::Nobody => return state,
+                Front::Alone(_, since) if since.elapsed() >= PATIENCE => return state,
+                Front::Alone(..) => Some(LOOK),
+                Front::Reading => None,
+            };
+            state.waiting += 1;
+            state = match timeout {
+                Some(timeout) => {
+                    let woken = self.turn.wait_timeout(state, timeout);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.turn.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+            state.waiting -= 1;
         }
-        let work = input.next()?;
-        input.alone = (input.quick && work.is_some()).then(Instant::now);
-        if input.alone.is_none() && input.waiting > 0 {
-            self.turn.notify_one();
-        }
-        self.more.store(input.holds_another(), Ordering::Release);
-        Ok(work)
     }
 
     /// Whether none waits that has been received.

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
+use super::checkpoint::Checkpoints;
 use super::fault;
 use super::step::{Outcome, Step};
 
@@ -50,9 +51,9 @@ impl Thread {
         let (opened, outcome) = oneshot::channel();
         let thread = std::thread::Builder::new().name(name.to_owned());
         let handle = thread.spawn(move || match connect(&way) {
-            Ok(connection) => {
+            Ok((connection, checkpoints)) => {
                 if opened.send(Ok(())).is_ok() {
-                    serve(&connection, &incoming);
+                    serve(&connection, checkpoints.as_ref(), &incoming);
                 }
             }
             Err(error) => drop(opened.send(Err(fault::engine(error)))),
@@ -97,14 +98,22 @@ impl Thread {
     }
 }
 
-fn connect(way: &Way) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(&way.path, way.flags)?;
+/// The connection, and who copies the log of one that writes.
+fn connect(way: &Way) -> rusqlite::Result<(Connection, Option<Checkpoints>)> {
+    let connection = open(way)?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
+    let writes = way.flags.contains(OpenFlags::SQLITE_OPEN_READ_WRITE);
+    let checkpoints = writes.then(|| Checkpoints::of(&connection, || open(way))).transpose()?;
+    Ok((connection, checkpoints))
+}
+
+fn open(way: &Way) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(&way.path, way.flags)?;
     connection.execute_batch(way.pragmas)?;
     Ok(connection)
 }
 
-fn serve(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
+fn serve(connection: &Connection, checkpoints: Option<&Checkpoints>, jobs: &mpsc::Receiver<Job>) {
     // Nobody may wait for an answer any more; what was asked for is done all the same.
     for job in jobs {
         match job {
@@ -118,6 +127,9 @@ fn serve(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
                 drop(reply.send(connection.execute_batch(&sql).map_err(fault::engine)));
             }
             Job::Undo => undo(connection),
+        }
+        if let Some(checkpoints) = checkpoints.filter(|_| connection.is_autocommit()) {
+            checkpoints.look(connection);
         }
     }
 }

@@ -62,7 +62,7 @@ fn what_is_no_request_is_an_error() {
 fn a_call_that_hangs_holds_nobody_up() {
     let all = requests(&[&[frame(1), frame(2), frame(3)].concat()]);
     assert_eq!(number(&all), 1);
-    let work = all.next(Duration::ZERO).unwrap().unwrap();
+    let work = all.next(1, Duration::ZERO).unwrap().unwrap();
     assert_eq!(work.number, 2);
     // The second is never answered.
     assert_eq!(number(&all), 3);
