@@ -25,6 +25,8 @@ pub enum ValidatorError {
 pub(crate) struct Validator {
     roots: Vec<Certificate>,
     issuing: Certificate,
+    /// Which of the roots signed the issuing certificate.
+    root: Option<usize>,
 }
 
 impl Validator {
@@ -45,11 +47,15 @@ impl Validator {
     }
 
     fn of(roots: Vec<Certificate>, issuing: Certificate) -> Result<Self, ValidatorError> {
-        let new = Self { roots, issuing };
-        let options = Options::at(new.issuing.not_before()).profile(Profile::Strict);
-        let given = Given { roots: &new.roots, ..Given::default() };
-        let report = path::verify(&new.issuing, &given, &options);
-        if report.is_valid() { Ok(new) } else { Err(ValidatorError::Refused(Box::new(report))) }
+        let options = Options::at(issuing.not_before()).profile(Profile::Strict);
+        let given = Given { roots: &roots, ..Given::default() };
+        let report = path::verify(&issuing, &given, &options);
+        if !report.is_valid() {
+            return Err(ValidatorError::Refused(Box::new(report)));
+        }
+        let issuer = report.fingerprints().get(1);
+        let root = roots.iter().position(|root| Some(root.fingerprint()) == issuer);
+        Ok(Self { roots, issuing, root })
     }
 
     /// What a client asks of a person's certificate, at this time in seconds since 1970.
@@ -71,7 +77,11 @@ impl Validator {
         let certificate = Certificate::from_der(der).map_err(|error| error.to_string())?;
         let untrusted = std::slice::from_ref(&self.issuing);
         let given = Given { roots: &self.roots, untrusted, ..Given::default() };
-        let report = path::verify(&certificate, &given, &Self::options(at));
+        // That signature was verified when this was made.
+        let known = self.root.and_then(|place| self.roots.get(place));
+        let known = known.map(|root| (&self.issuing, root));
+        let options = Self::options(at);
+        let report = path::verify_knowing(&certificate, &given, &options, known.as_slice());
         report.failure().map_or(Ok(()), |failure| Err(failure.to_string()))
     }
 

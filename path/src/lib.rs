@@ -53,7 +53,7 @@ pub use ocsp::{MAX_OCSP, NonceMatch, OcspResponse, ocsp_request};
 pub use options::{Options, Purpose, Revocation};
 pub use profile::Profile;
 pub use report::{Check, Class, Failure, Outcome, PathEntry, Report};
-pub use search::{Given, MAX_CERTIFICATES, verify};
+pub use search::{Given, MAX_CERTIFICATES, verify, verify_knowing};
 pub use sig::{
     Curve, MAX_RSA_BITS, MIN_DSA_BITS, MIN_OBSOLETE_RSA_BITS, MIN_RSA_BITS, PublicKey,
     SignatureError,

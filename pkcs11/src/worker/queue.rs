@@ -14,7 +14,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A call that takes less is over before another thread would have begun.
-const QUICK: Duration = Duration::from_micros(150);
+const QUICK: Duration = Duration::from_micros(300);
 /// A session that works alone and takes longer than this is left to itself …
 const PATIENCE: Duration = Duration::from_millis(1);
 /// … by another one that looks after it so often.
