@@ -43,9 +43,9 @@ pub struct Limits {
 
 impl Limits {
     /// Groups between record and publication. Those that wait for co-signers keep no signing place
-    /// from others.
-    fn groups_at_once(&self) -> usize {
-        self.signing_groups.saturating_mul(2)
+    /// from others; where nobody co-signs, more groups at once would only be smaller ones.
+    fn groups_at_once(&self, cosigned: bool) -> usize {
+        self.signing_groups.saturating_mul(if cosigned { 2 } else { 1 })
     }
 }
 
@@ -107,6 +107,8 @@ pub struct Authority {
     limits: Limits,
     queue: QueueSender,
     slots: Arc<Semaphore>,
+    /// As many as there are slots.
+    groups: usize,
     published: watch::Sender<u64>,
     unfinished: Notify,
     effects: Notify,
@@ -256,7 +258,7 @@ impl Authority {
 
     /// Waits until no group is being signed.
     pub(crate) async fn all_signed(&self) {
-        let all = u32::try_from(self.limits.groups_at_once()).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.groups).unwrap_or(u32::MAX);
         let _ = self.slots.acquire_many(all).await;
     }
 

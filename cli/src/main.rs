@@ -201,8 +201,5 @@ fn half_runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 fn build(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
-    builder
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::local(format!("cannot start: {e}")))
+    builder.enable_all().build().map_err(|e| Failure::local(format!("cannot start: {e}")))
 }

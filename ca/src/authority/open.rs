@@ -170,6 +170,7 @@ impl Authority {
         let size = store.edge().await?.size();
         let (sender, queue) = walk::queue(limits.queue, limits.group);
         let (crls, refreshes) = mpsc::channel(64);
+        let groups = limits.groups_at_once(cosigning.is_on());
         let authority = Arc::new(Self {
             present: RwLock::new(present),
             log,
@@ -179,7 +180,8 @@ impl Authority {
             token,
             metrics,
             clock,
-            slots: Arc::new(Semaphore::new(limits.groups_at_once())),
+            slots: Arc::new(Semaphore::new(groups)),
+            groups,
             limits,
             queue: sender,
             published: watch::Sender::new(0),

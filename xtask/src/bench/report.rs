@@ -125,15 +125,19 @@ then walk in groups of about twenty:
 
 - a quarter is verifying: the request's proof of possession and the token's signature, 60 µs each.
   Neither is left out;
-- a sixth is the token's signing;
-- a sixth is SQLite, most of it writing pages to its log. A group's transaction is handed to SQLite's
-  thread as one text, since each hand-over costs more than a statement; two transactions a group are
-  made durable, which is all that waits for the disk;
+- a sixth is the token's signing. While the token is quick, one of the worker's sessions does all
+  of it: two at once wait for each other in the module;
+- a seventh is SQLite, half of that writing pages to its log and having them on the disk. A group's
+  transaction is handed to SQLite's thread at once, which carries out a prepared statement for each
+  row; two transactions a group are made durable, which is all that waits for the disk. The log is
+  copied into the database beside them;
 - a tenth is HTTP and TLS;
-- an eighth is threads and processes waking each other, and a twelfth is memory management. A single
-  client's request pays the former alone, a group shares it: that is why one client costs five times
+- a tenth is threads and processes waking each other, and a twentieth is memory management. A single
+  client's request pays the former alone, a group shares it: that is why one client costs four times
   as much processor time.
 
 With PostgreSQL each statement of a transaction is a round trip, and what the authority saves the
-database spends. With an RSA-3072 or P-384 issuing key the token takes nearly all of both processors.
+database spends. With an RSA-3072 or P-384 issuing key the token takes nearly all of both processors,
+and shares them with everything else: what a certificate costs beside the signature is what is missing
+to the token's own rate. A token that computes by itself does not pay for that.
 ";

@@ -15,10 +15,10 @@ use rusqlite::Connection;
 
 /// Pages in the log at which they are copied: one that changes often is copied once, not at every
 /// change.
-const LONG: i32 = 8000;
+const LONG: i32 = if cfg!(test) { 64 } else { 8000 };
 
 /// Pages at which the writer copies them itself: something keeps the thread from its work.
-const TOO_LONG: i32 = 8 * LONG;
+pub(super) const TOO_LONG: i32 = 8 * LONG;
 
 const COPY: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 

@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Sqlite;
+use super::{Sqlite, checkpoint};
 use crate::store::contract::{Author, Harness, contract_tests, counts, edit, stays_as_it_was, uid};
 use crate::store::engine::{Engine, Given, Mode, Session, Source, Value};
 use crate::store::rows::{CertificateCursor, CertificateSearch, CertificateState, IdentitySearch};
@@ -117,6 +117,42 @@ async fn a_full_disk_keeps_nothing_and_heals() {
     assert_eq!(store.edge().await.unwrap().size(), 2);
     limit(u32::MAX - 1).await;
     store.record(&group).await.unwrap();
+    assert_eq!(store.edge().await.unwrap().root(), author.edge.root());
+}
+
+#[tokio::test]
+async fn what_is_dropped_half_way_is_undone() {
+    let file = File::new();
+    let store = file.open().await.unwrap();
+    let mut author = Author::new();
+    store.record(&author.enrolment("alice")).await.unwrap();
+    let before = counts(&store).await;
+    let mut session = store.begin(Mode::Write).await.unwrap();
+    session.execute("DELETE FROM event", Given::Values(&[])).await.unwrap();
+    drop(session);
+    assert_eq!(counts(&store).await, before);
+    // The one connection that writes is free again.
+    store.record(&author.enrolment("bob")).await.unwrap();
+}
+
+/// Whoever commits does not copy the write-ahead log; somebody does.
+#[tokio::test]
+async fn the_log_beside_the_file_stays_short() {
+    let file = File::new();
+    let store = file.open().await.unwrap();
+    let mut author = Author::new();
+    let mut written = 0;
+    for n in 0..100 {
+        let group = (0..20).fold(author.group(), |mut group, m| {
+            author.enrol(&mut group, &format!("user {n} {m}"));
+            group
+        });
+        store.record(&author.seal(group)).await.unwrap();
+        let wal = format!("{}-wal", file.path().display());
+        written = written.max(std::fs::metadata(wal).unwrap().len());
+    }
+    let longest = checkpoint::TOO_LONG as u64 + 200;
+    assert!(written < longest * 4120, "{written} bytes");
     assert_eq!(store.edge().await.unwrap().root(), author.edge.root());
 }
 
