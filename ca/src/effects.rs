@@ -178,8 +178,10 @@ async fn of_identity(
     let (evidence, facts) = over.brought();
     let action = match due.kind {
         EventKind::SwitchComplete => {
-            let events = authority.store().events_of(uid).await?;
-            let request = switch.and_then(|intent| requested(authority, &events, intent));
+            let event = authority.store().event(leaf_index).await?;
+            let event = event.filter(|row| row.event.subject.as_ref() == Some(uid));
+            let request =
+                switch.zip(event).and_then(|(intent, event)| requested(authority, &event, intent));
             let Some(csr) = request else {
                 let detail = "the certification request of the switch is not there";
                 return Ok(Err(Problem::new(ProblemCode::Internal, detail)));
@@ -208,11 +210,12 @@ async fn of_identity(
 }
 
 /// The certification request that came with the switch-request of this intent.
-fn requested(authority: &Authority, events: &[EventRow], intent: Hash32) -> Option<Csr> {
-    let asked = events.iter().rev().find(|row| {
-        row.event.kind == EventKind::SwitchRequest
-            && row.event.intent.as_ref().is_some_and(|i| Hash32::of(i.as_bytes()) == intent)
-    })?;
+fn requested(authority: &Authority, asked: &EventRow, intent: Hash32) -> Option<Csr> {
+    let is_it = asked.event.kind == EventKind::SwitchRequest
+        && asked.event.intent.as_ref().is_some_and(|i| Hash32::of(i.as_bytes()) == intent);
+    if !is_it {
+        return None;
+    }
     evidence::dossier::csr(&asked.evidence, authority.certificates().key_rules()).ok().flatten()
 }
 

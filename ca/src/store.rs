@@ -211,6 +211,21 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// All events of an identity, oldest first, with their evidence.
     async fn events_of(&self, uid: &UserId) -> Result<Vec<EventRow>, StoreError>;
 
+    /// Events of an identity with their evidence, oldest first, from a number on.
+    async fn events_from(
+        &self,
+        uid: &UserId,
+        sequence: u64,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, StoreError>;
+
+    /// The event of a leaf, with its evidence.
+    async fn event(&self, leaf_index: u64) -> Result<Option<EventRow>, StoreError>;
+
+    /// The identity whose latest event has a leaf with this hash. It is looked for among all of
+    /// them.
+    async fn with_head(&self, leaf: Hash32) -> Result<Option<UserId>, StoreError>;
+
     /// All events of the installation but the genesis event, oldest first, with their evidence.
     async fn installation_events(&self) -> Result<Vec<EventRow>, StoreError>;
 

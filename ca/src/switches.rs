@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use policy::{Identity, Installation, Time};
-use wire::body::{SwitchApproved, SwitchRequested, VetoEffect, Vetoed};
+use wire::body::{Approval, SwitchApproved, SwitchRequested, VetoEffect, Vetoed};
 use wire::event::{Certified, EventKind, EvidenceKind};
 use wire::genesis;
 use wire::problem::{Problem, ProblemCode};
@@ -24,33 +24,46 @@ fn no_switch(switch: Hash32) -> Box<Problem> {
 
 /// Whose proposal an intent was, with its event.
 pub(crate) async fn proposed(authority: &Authority, intent: Hash32) -> Result<(UserId, EventRow)> {
-    let (uid, mut events, index) = history(authority, intent).await?;
-    Ok((uid, events.swap_remove(index)))
-}
-
-/// The events of the identity for which something was proposed, and the proposal's place.
-async fn history(authority: &Authority, intent: Hash32) -> Result<(UserId, Vec<EventRow>, usize)> {
     let store = authority.store();
     let found = store.proposal(intent).await.map_err(store_error)?;
     let found = found.ok_or_else(|| no_switch(intent))?;
-    let events = store.events_of(&found.uid).await.map_err(store_error)?;
-    let index = events.iter().position(|row| is_about(row, intent));
-    let index = index.ok_or_else(|| no_switch(intent))?;
-    Ok((found.uid, events, index))
+    let row = store.event(found.leaf_index).await.map_err(store_error)?;
+    let is_it =
+        |row: &EventRow| is_about(row, intent) && row.event.subject.as_ref() == Some(&found.uid);
+    let row = row.filter(is_it).ok_or_else(|| no_switch(intent))?;
+    Ok((found.uid, row))
 }
 
 fn is_about(row: &EventRow, intent: Hash32) -> bool {
     row.event.intent.as_ref().is_some_and(|der| Hash32::of(der.as_bytes()) == intent)
 }
 
+/// Events of an identity that are read at once: many people may look at long histories.
+const AT_ONCE: u32 = 32;
+
 /// A switch, pending or over.
 pub(crate) async fn switch(authority: &Authority, intent: Hash32) -> Result<Switch> {
-    let (uid, events, index) = history(authority, intent).await?;
-    let row = authority.store().identity(&uid).await.map_err(store_error)?;
+    let (uid, request) = proposed(authority, intent).await?;
+    let store = authority.store();
+    let row = store.identity(&uid).await.map_err(store_error)?;
     let identity = row.map(|row| row.identity).ok_or_else(|| no_switch(intent))?;
+    let before = store.certificates_of(&uid, Some(request.leaf_index), 1).await;
+    let old_key = before.map_err(store_error)?.first().map(|row| row.key);
     let installation = authority.installation();
+    let mut course =
+        Course::of(&installation, &request, intent).ok_or_else(|| no_switch(intent))?;
+    let pending = identity.pending().is_some_and(|pending| pending.intent() == intent);
+    let mut next = request.event.sequence + 1;
+    loop {
+        let page = store.events_from(&uid, next, AT_ONCE).await.map_err(store_error)?;
+        page.iter().for_each(|row| course.takes(&installation, row));
+        next += u64::from(AT_ONCE);
+        if page.len() < AT_ONCE as usize || (!pending && course.ended.is_some()) {
+            break;
+        }
+    }
     let now_ms = authority.clock().now_ms();
-    shown(&installation, &identity, &events, index, intent, now_ms).ok_or_else(|| no_switch(intent))
+    Ok(shown(&installation, &identity, &request, course, old_key, now_ms))
 }
 
 /// Pending switches.
@@ -72,36 +85,83 @@ pub(crate) async fn switches(authority: &Authority, page: &PageRequest) -> Resul
     Ok(paged(found, limit, |switch| switch.uid.as_str().to_owned(), |switch| switch))
 }
 
-/// What the events say of a switch; none if the intent proposed something else.
-fn shown(
-    installation: &Installation,
-    identity: &Identity,
-    events: &[EventRow],
-    index: usize,
+/// What the events say of a switch.
+struct Course {
     id: Hash32,
-    now_ms: u64,
-) -> Option<Switch> {
-    let request = events.get(index).filter(|row| row.event.kind == EventKind::SwitchRequest)?;
-    let body = SwitchRequested::from_canonical(request.event.body.as_bytes()).ok()?;
-    let intent = request.event.intent.as_ref()?.as_bytes();
-    let later = events.get(index + 1..).unwrap_or_default();
-    let own = || later.iter().filter(|row| is_about(row, id));
-    let mut approvals = Vec::new();
-    for row in std::iter::once(request).chain(own()) {
-        let listed = match row.event.kind {
-            EventKind::SwitchRequest => body.approved.clone(),
-            EventKind::SwitchApprove => {
-                SwitchApproved::from_canonical(row.event.body.as_bytes()).ok()?.approved
-            }
-            _ => continue,
-        };
-        approvals.extend(listed.into_iter().map(|approval| SwitchApproval {
+    body: SwitchRequested,
+    approvals: Vec<SwitchApproval>,
+    /// How it ended, if something took it away: by the first event that did.
+    ended: Option<(SwitchStatus, Option<String>)>,
+}
+
+impl Course {
+    /// As its request began it; none if the intent proposed something else.
+    fn of(installation: &Installation, request: &EventRow, id: Hash32) -> Option<Self> {
+        let body = request.event.body.as_bytes();
+        let body = (request.event.kind == EventKind::SwitchRequest)
+            .then(|| SwitchRequested::from_canonical(body).ok())??;
+        let mut course = Self { id, body, approvals: Vec::new(), ended: None };
+        course.approved(installation, request, course.body.approved.clone());
+        Some(course)
+    }
+
+    fn approved(&mut self, installation: &Installation, row: &EventRow, listed: Vec<Approval>) {
+        self.approvals.extend(listed.into_iter().map(|approval| SwitchApproval {
             officer: officer(installation, approval.officer),
             key: approval.officer,
             remark: remark(row, |signed| signed.signer == approval.officer),
             at: rfc3339(row.event.time_ms),
         }));
     }
+
+    /// Goes on with the identity's next event.
+    fn takes(&mut self, installation: &Installation, row: &EventRow) {
+        let body = row.event.body.as_bytes();
+        if row.event.kind == EventKind::SwitchApprove
+            && is_about(row, self.id)
+            && let Ok(body) = SwitchApproved::from_canonical(body)
+        {
+            self.approved(installation, row, body.approved);
+        }
+        if self.ended.is_none() {
+            self.ended = self.end(row);
+        }
+    }
+
+    /// Whether an event takes the switch away, and how it ended then.
+    fn end(&self, row: &EventRow) -> Option<(SwitchStatus, Option<String>)> {
+        let kind = row.event.kind;
+        let by = match kind {
+            EventKind::SwitchComplete if key_of(row) == Some(self.body.spki) => {
+                return Some((SwitchStatus::Completed, None));
+            }
+            EventKind::Veto if is_about(row, self.id) => {
+                match Vetoed::from_canonical(row.event.body.as_bytes()) {
+                    Ok(veto) if veto.effect == VetoEffect::Dropped => {
+                        format!("vetoed by the {}", veto.by)
+                    }
+                    _ => return None,
+                }
+            }
+            EventKind::SwitchRequest => "replaced by another request".to_owned(),
+            EventKind::Rekey | EventKind::Recover | EventKind::Void | EventKind::Retire => {
+                format!("ended by a {kind}")
+            }
+            _ => return None,
+        };
+        Some((SwitchStatus::Dropped, Some(by)))
+    }
+}
+
+fn shown(
+    installation: &Installation,
+    identity: &Identity,
+    request: &EventRow,
+    course: Course,
+    old_key: Option<Hash32>,
+    now_ms: u64,
+) -> Switch {
+    let Course { id, body, approvals, ended } = course;
     let pending = identity.pending().filter(|pending| pending.intent() == id);
     let (status, outcome) = match pending {
         Some(pending) if now_ms > pending.expires_ms() => (SwitchStatus::Expired, None),
@@ -109,18 +169,18 @@ fn shown(
             (SwitchStatus::Waiting, None)
         }
         Some(_) => (SwitchStatus::Pending, None),
-        None => ended(later, id, &body),
+        None => ended.unwrap_or((SwitchStatus::Dropped, None)),
     };
     let ways = pending.map(|_| policy::explain(installation, Some(identity), Time::at_ms(now_ms)));
     let complete = ways.into_iter().flatten().find(|way| way.verb == EventKind::SwitchComplete);
     let needed = pending.map_or(body.approvals, |_| policy::needed(installation, identity));
-    let before = events.get(..index).unwrap_or_default();
-    Some(Switch {
+    let intent = request.event.intent.as_ref().map_or(&[][..], |intent| intent.as_bytes());
+    Switch {
         id,
         uid: identity.uid.clone(),
         status,
         intent: STANDARD.encode(intent),
-        old_key: before.iter().rev().find_map(key_of),
+        old_key,
         new_key: body.spki,
         reason: remark(request, |signed| signed.statement.role == Role::NewKey),
         requested: rfc3339(request.event.time_ms),
@@ -130,7 +190,7 @@ fn shown(
         approvals,
         slowed: pending.is_some_and(policy::Pending::is_slowed),
         outcome,
-    })
+    }
 }
 
 /// The key that an event certified (SHA-256 of its SubjectPublicKeyInfo).
@@ -138,33 +198,6 @@ fn key_of(row: &EventRow) -> Option<Hash32> {
     let body = row.event.body.as_bytes();
     let certified = row.event.kind.certifies().then(|| Certified::from_canonical(body).ok());
     certified.flatten().map(|certified| certified.spki)
-}
-
-/// How a switch that is not pending any more ended: by the first event that took it away.
-fn ended(later: &[EventRow], id: Hash32, body: &SwitchRequested) -> (SwitchStatus, Option<String>) {
-    for row in later {
-        let kind = row.event.kind;
-        let by = match kind {
-            EventKind::SwitchComplete if key_of(row) == Some(body.spki) => {
-                return (SwitchStatus::Completed, None);
-            }
-            EventKind::Veto if is_about(row, id) => {
-                match Vetoed::from_canonical(row.event.body.as_bytes()) {
-                    Ok(veto) if veto.effect == VetoEffect::Dropped => {
-                        format!("vetoed by the {}", veto.by)
-                    }
-                    _ => continue,
-                }
-            }
-            EventKind::SwitchRequest => "replaced by another request".to_owned(),
-            EventKind::Rekey | EventKind::Recover | EventKind::Void | EventKind::Retire => {
-                format!("ended by a {kind}")
-            }
-            _ => continue,
-        };
-        return (SwitchStatus::Dropped, Some(by));
-    }
-    (SwitchStatus::Dropped, None)
 }
 
 /// The remark of a statement behind an event.

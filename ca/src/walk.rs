@@ -10,6 +10,7 @@ mod publish;
 mod queue;
 mod record;
 mod sign;
+mod strike;
 
 pub(crate) use ask::{Action, Answer, Ask, Brings, Caller, Idempotency, Reply};
 pub(crate) use change::{ChangeAsk, change};

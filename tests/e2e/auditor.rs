@@ -124,7 +124,7 @@ fn what_the_auditor_refuses_is_believed_by_nobody_and_a_strike_lets_the_log_go_o
         // The refused leaf is struck by two officers.
         let leaf = refused["leaf"].as_str().expect("a leaf hash");
         let leaf = Hash32::from_hex(leaf).expect("a hash");
-        let strike = Struck { version: 1, leaf }.to_canonical();
+        let strike = Struck { version: 1, leaf, index: None }.to_canonical();
         let intent = audited.town.change_intent(EventKind::Strike, &strike);
         audited.town.change(&intent, 2).unwrap();
         patiently("the end of the alarm", || audited.alarm().is_none().then_some(()));

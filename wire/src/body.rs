@@ -7,6 +7,7 @@ use der::asn1::OctetString;
 use crate::Hash32;
 use crate::codec::{encoded, numbered};
 use crate::genesis::{Cosigner, InstallationKey, Keyholder, Provider};
+use crate::intent::MAX_INTENT;
 use crate::rules::Rules;
 use crate::statement::Role;
 
@@ -184,7 +185,11 @@ pub struct Changed {
     /// [`Cosigners`] or [`Struck`], DER.
     pub change: OctetString,
 }
-encoded!(Changed, "changed body", limit = 1 << 20);
+encoded!(Changed, "changed body", limit = MAX_INTENT);
+
+/// Greatest length of a list that an intent carries, in bytes. Sixty-four officers with RSA-4096
+/// keys have less than half of it.
+pub const MAX_LIST: usize = 120 * 1024;
 
 macro_rules! list {
     ($(#[$meta:meta])* $name:ident, $field:ident, $of:ty, $format:literal) => {
@@ -196,7 +201,7 @@ macro_rules! list {
             /// All of them, as they are afterwards.
             pub $field: Vec<$of>,
         }
-        encoded!($name, $format, limit = 1 << 19);
+        encoded!($name, $format, limit = MAX_LIST);
     };
 }
 
@@ -239,6 +244,10 @@ pub struct Struck {
     pub version: u8,
     /// Leaf hash.
     pub leaf: Hash32,
+    /// Index of the leaf in the log, which leads to what follows from it; without it, the leaf is an
+    /// identity's latest.
+    #[asn1(context_specific = "0", optional = "true", tag_mode = "EXPLICIT")]
+    pub index: Option<u64>,
 }
 encoded!(Struck, "struck", limit = 1024);
 

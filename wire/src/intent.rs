@@ -67,11 +67,28 @@ pub struct Intent {
     /// After this the intent counts for nothing; seconds since 1970.
     pub expiry: u64,
 }
+
+/// Greatest length of an intent that changes the installation, in bytes: whole lists are in it.
+pub const MAX_INTENT: usize = 128 * 1024;
+
+/// Greatest length of what an intent about one identity brings (names, profile, body), in bytes.
+/// Anybody may make one, and every contact replays it.
+pub const MAX_BROUGHT: usize = 15 * 1024;
+
 encoded!(
     Intent,
     "intent",
-    limit = 16 * 1024,
+    limit = MAX_INTENT,
     check = |intent| {
+        let names: usize = intent.names.iter().map(|name| name.value.len()).sum();
+        let body = intent.body.as_ref().map_or(0, |body| body.as_bytes().len());
+        let brought = names + intent.profile.len() + body;
+        if intent.verb.is_of_identity() && brought > MAX_BROUGHT {
+            let reason = format!(
+                "{brought} bytes of names, profile and body; at most {MAX_BROUGHT} are allowed"
+            );
+            return Err(("body", reason));
+        }
         let n = intent.nonce.as_bytes().len();
         if !(16..=64).contains(&n) {
             return Err(("nonce", format!("has {n} bytes; 16 to 64 are allowed")));

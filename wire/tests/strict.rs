@@ -417,3 +417,24 @@ fn what_is_inside_an_envelope_is_checked_too() {
     let error = Genesis::from_canonical(&genesis.to_canonical()).unwrap_err();
     assert!(matches!(error, FormatError::Field { field: "rules", .. }), "{error}");
 }
+
+#[test]
+fn whole_lists_fit_changes_and_what_anybody_may_ask_for_stays_short() {
+    use wire::body::Roster;
+    use wire::genesis::Keyholder;
+    let holder = |n: u8| Keyholder {
+        name: format!("officer number {n} of a large organisation"),
+        // As long as RSA-4096 keys are.
+        spki: wire::octets(&[n; 550]),
+        scope: vec![format!("uid=officer-{n}@a-large-organisation.example")],
+    };
+    let roster = Roster { version: 1, officers: (0..64).map(holder).collect() }.to_canonical();
+    let mut intent = Intent::from_canonical(&vector("intent-revoke.der")).unwrap();
+    intent.body = Some(wire::octets(&roster));
+    let of_one = intent.to_canonical();
+    let refusal = refused::<Intent>(&of_one, "46 KiB about one identity");
+    assert!(matches!(refusal, FormatError::Field { field: "body", .. }), "{refusal}");
+    intent.verb = wire::event::EventKind::RosterChange;
+    intent.subject = None;
+    assert_eq!(Intent::from_canonical(&intent.to_canonical()), Ok(intent));
+}

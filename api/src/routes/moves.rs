@@ -221,6 +221,10 @@ pub(crate) async fn veto(
     done(app.authority.ask(&context, RequestBody::Veto { switch, signed }).await?)
 }
 
+/// Bytes that a change of the installation may have at least, whatever the limit of other requests:
+/// the base64 of a whole list, with the statements of all officers.
+const CHANGE_BODY: usize = 256 * 1024;
+
 /// Change the policy, the officers, the agents, or what else the installation rests on.
 ///
 /// The officers' threshold signs an intent whose body names all of what changes, as it is
@@ -241,7 +245,9 @@ pub(crate) async fn change(
     body: Body,
 ) -> Result<Response, Refusal> {
     negotiate(&headers, &[JSON])?;
-    let (_, signed) = read(&app, &context, &headers, body).await?;
+    let limit = app.body_limit.max(CHANGE_BODY);
+    let request: SignedRequest = input::read_json(&headers, body, limit, context.deadline).await?;
+    let (_, signed) = input::signed_request(request)?;
     let intent = intent(&signed)?;
     if intent.verb.is_of_identity() {
         let problem = Problem::new(MalformedRequest, "the intent is about an identity");

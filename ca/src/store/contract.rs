@@ -109,6 +109,7 @@ macro_rules! contract_tests {
             reading::an_empty_store_is_empty,
             reading::the_genesis_event_is_leaf_0,
             reading::unfinished_is_paged,
+            reading::a_history_is_read_in_pages_and_an_event_by_its_leaf,
             reading::certificates_are_paged_newest_first,
             reading::a_history_merges_events_and_refusals,
             reading::revoked_ones_leave_with_their_expiry,

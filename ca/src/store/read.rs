@@ -160,6 +160,30 @@ pub(super) async fn events_of<E: Engine>(engine: &E, uid: &UserId) -> Result<Vec
     events(engine, sql, &[Value::text(uid.as_str())]).await
 }
 
+pub(super) async fn events_from<E: Engine>(
+    engine: &E,
+    uid: &UserId,
+    sequence: u64,
+    limit: u32,
+) -> Result<Vec<EventRow>> {
+    let sql = "SELECT leaf_index, leaf, salt, event, evidence FROM event WHERE uid = $1 \
+               AND sequence >= $2 ORDER BY sequence LIMIT $3";
+    let uid = Value::text(uid.as_str());
+    events(engine, sql, &[uid, Value::int(sequence), Value::int(limit.into())]).await
+}
+
+pub(super) async fn event<E: Engine>(engine: &E, leaf_index: u64) -> Result<Option<EventRow>> {
+    let sql = "SELECT leaf_index, leaf, salt, event, evidence FROM event \
+               WHERE leaf_index = $1 AND kind IS NOT NULL";
+    Ok(events(engine, sql, &[Value::int(leaf_index)]).await?.pop())
+}
+
+pub(super) async fn with_head<E: Engine>(engine: &E, leaf: Hash32) -> Result<Option<UserId>> {
+    let sql = "SELECT uid FROM identity WHERE head = $1";
+    let rows = query(engine, sql, &[Value::blob(leaf.as_bytes())]).await?;
+    rows.first().map(|row| Columns::of("identity", row).uid("uid")).transpose()
+}
+
 pub(super) async fn installation_events<E: Engine>(engine: &E) -> Result<Vec<EventRow>> {
     let sql = "SELECT leaf_index, leaf, salt, event, evidence FROM event \
                WHERE uid IS NULL AND kind IS NOT NULL AND leaf_index > 0 ORDER BY leaf_index";

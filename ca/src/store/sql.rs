@@ -122,6 +122,23 @@ impl<E: Engine> Store for E {
         read::events_of(self, uid).await
     }
 
+    async fn events_from(
+        &self,
+        uid: &UserId,
+        sequence: u64,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        read::events_from(self, uid, sequence, limit).await
+    }
+
+    async fn event(&self, leaf_index: u64) -> Result<Option<EventRow>, StoreError> {
+        read::event(self, leaf_index).await
+    }
+
+    async fn with_head(&self, leaf: Hash32) -> Result<Option<UserId>, StoreError> {
+        read::with_head(self, leaf).await
+    }
+
     async fn installation_events(&self) -> Result<Vec<EventRow>, StoreError> {
         read::installation_events(self).await
     }

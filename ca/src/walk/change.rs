@@ -9,10 +9,10 @@ use tlog::quorum::Quorum;
 use wire::head::installation_position;
 use wire::problem::{Problem, ProblemCode};
 
-use super::ask::{Done, changed_meanwhile};
+use super::ask::{Done, changed_meanwhile, store_unavailable};
 use super::record::{Ledger, Recorded, What, leaf_of};
 use super::sign::SignedGroup;
-use super::{Caller, Reply};
+use super::{Caller, Reply, strike};
 use crate::authority::{Authority, Fatal};
 use crate::random;
 use crate::store::rows::NewEvent;
@@ -55,6 +55,18 @@ pub(crate) async fn change(
             return Ok(Vec::new());
         }
     };
+    match strike::takes_the_latest_along(authority, &request).await {
+        Ok(Ok(())) => {}
+        Ok(Err(refusal)) => {
+            reply.send(Err(refusal.into()));
+            return Ok(Vec::new());
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot read what a strike is about");
+            reply.send(Err(store_unavailable()));
+            return Ok(Vec::new());
+        }
+    }
     let references = evidence.iter().map(|(reference, _)| reference.clone()).collect();
     let (event, outcome) = approved.into_event(now_ms, references);
     let salt = random::bytes();

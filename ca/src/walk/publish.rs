@@ -149,8 +149,8 @@ async fn published(
     leaf_index: u64,
 ) -> Result<Option<(Done, Option<CertificateRow>)>, StoreError> {
     let row = store.certificate(leaf_index).await?;
-    let events = store.events_of(uid).await?;
-    let Some(event) = events.into_iter().find(|row| row.leaf_index == leaf_index) else {
+    let event = store.event(leaf_index).await?;
+    let Some(event) = event.filter(|row| row.event.subject.as_ref() == Some(uid)) else {
         return Ok(None);
     };
     let done = Done::of(&event.event, leaf_index, event.leaf.leaf_hash());

@@ -189,6 +189,9 @@ handed_on! {
     put_map_pages(pages: &[(PageId, Vec<u8>)], size: u64) -> ();
     unfinished(after: Option<u64>, limit: u32) -> Vec<Unfinished>;
     events_of(uid: &UserId) -> Vec<EventRow>;
+    events_from(uid: &UserId, sequence: u64, limit: u32) -> Vec<EventRow>;
+    event(leaf_index: u64) -> Option<EventRow>;
+    with_head(leaf: Hash32) -> Option<UserId>;
     installation_events() -> Vec<EventRow>;
     proposal(intent: Hash32) -> Option<Proposal>;
     pending(after: Option<&UserId>, limit: u32) -> Vec<UserId>;

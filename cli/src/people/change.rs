@@ -72,6 +72,10 @@ enum ChangeCommand {
         /// The leaf's hash.
         #[arg(value_name = "LEAF-HASH", value_parser = Hash32::from_hex)]
         leaf: Hash32,
+        /// The leaf's index, where others of its identity came after it: the latest is struck
+        /// first.
+        #[arg(long, value_name = "N")]
+        index: Option<u64>,
         #[command(flatten)]
         common: Common,
     },
@@ -135,8 +139,8 @@ pub(crate) fn run(args: &ChangeArgs) -> Result<(), Failure> {
             let agents = Agents { version: 1, agents };
             Ok(intents::change(on, EventKind::AgentsChange, &agents.to_canonical())?)
         }),
-        ChangeCommand::Strike { leaf, common } => ask(common, |on, _| {
-            let struck = Struck { version: 1, leaf: *leaf };
+        ChangeCommand::Strike { leaf, index, common } => ask(common, |on, _| {
+            let struck = Struck { version: 1, leaf: *leaf, index: *index };
             Ok(intents::change(on, EventKind::Strike, &struck.to_canonical())?)
         }),
         ChangeCommand::Cosigners { named, common } => {

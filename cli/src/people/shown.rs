@@ -54,9 +54,10 @@ fn body(verb: EventKind, der: &[u8]) -> Vec<String> {
         EventKind::AgentsChange => {
             Agents::from_canonical(der).ok().map(|agents| keyholders("agent", &agents.agents))
         }
-        EventKind::Strike => Struck::from_canonical(der)
-            .ok()
-            .map(|body| vec![format!("declares dead  leaf {}", body.leaf)]),
+        EventKind::Strike => Struck::from_canonical(der).ok().map(|body| {
+            let at = body.index.map_or(String::new(), |index| format!(", number {index}"));
+            vec![format!("declares dead  leaf {}{at}", body.leaf)]
+        }),
         EventKind::CosignersChange => Cosigners::from_canonical(der).ok().map(|body| {
             let shown = |one: &Cosigner| format!("{:<15}{}", one.kind.name(), one.vkey);
             let all: Vec<String> = body.cosigners.iter().map(shown).collect();

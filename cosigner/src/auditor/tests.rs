@@ -304,7 +304,7 @@ fn a_strike_that_names_the_refused_leaf_lets_it_go_on() {
     assert_eq!(bench.refuses(&book, size), ("transport-is-not-evidence".to_owned(), size));
     assert!(bench.auditor.alarm().is_some());
     let left_behind = after(&book.alice).unwrap();
-    let strike = Struck { version: 1, leaf: leaf.leaf_hash() };
+    let strike = Struck { version: 1, leaf: leaf.leaf_hash(), index: None };
     book.change(EventKind::Strike, &strike.to_canonical());
     book.end_group();
     let at = usize::try_from(size).unwrap();

@@ -13,7 +13,7 @@ fn events_are_in_the_order_of_their_leaves() {
     book.end_group();
     let mut timeline = book.timeline.clone();
     for leaf in [leaf.leaf_hash(), Hash32::of(b"another")] {
-        let struck = Struck { version: 1, leaf };
+        let struck = Struck { version: 1, leaf, index: None };
         book.change(EventKind::Strike, &struck.to_canonical());
         book.end_group();
     }

@@ -277,3 +277,78 @@ fn no_identity_moves_by_a_software_token_that_the_policy_does_not_let_count() {
         (town.identity("alice").status == IdentityStatus::Retired).then_some(())
     });
 }
+
+#[test]
+fn a_strike_of_an_earlier_event_takes_the_latest_along() {
+    use wire::body::Struck;
+    let mut town = Town::new();
+    town.enrol("alice", &Holder::new(), None);
+    let by = |verb, officers: usize| {
+        let intent = town.intent(verb, "alice");
+        let officers = town.officers.iter().take(officers);
+        let statements = officers.map(|o| town.signed(&intent, Role::Officer, o)).collect();
+        town.ask(&intent, None, statements, &[])
+    };
+    let (earlier, latest) = (by(K::Suspend, 1).unwrap(), by(K::Resume, 2).unwrap());
+    let strike = |leaf, index| {
+        let body = Struck { version: 1, leaf, index }.to_canonical();
+        town.change(&town.change_intent(K::Strike, &body), 2)
+    };
+    let rule = "a-strike-takes-the-latest-along";
+    refused(strike(earlier.head, None), ProblemCode::MalformedRequest, rule);
+    let at = Some(earlier.leaf_index);
+    let told = strike(earlier.head, at).unwrap_err();
+    let expected = told.expected.as_deref().unwrap_or_default();
+    assert!(expected.contains(&latest.head.to_string()), "{told:?}");
+    refused(strike(latest.head, at), ProblemCode::MalformedRequest, rule);
+    assert!(by(K::Suspend, 1).is_err(), "the same officer; nothing was struck");
+
+    strike(latest.head, None).unwrap();
+    strike(earlier.head, at).unwrap();
+    refused(by(K::Suspend, 2), ProblemCode::NotOffered, "nothing-follows-from-a-struck-leaf");
+    by(K::Void, 2).unwrap();
+    // What a void came after is dead anyway.
+    let enrolled = strike(earlier.head, at);
+    refused(enrolled, ProblemCode::AlreadyDone, "strike-once");
+    town.installation.restart(true);
+    assert_eq!(town.identity("alice").status, IdentityStatus::Suspended);
+}
+
+#[test]
+fn a_roster_of_sixty_four_with_long_keys_can_be_changed_to() {
+    use wire::body::Roster;
+    use wire::genesis::Keyholder;
+    let mut town = Town::new();
+    let present = match town.gateway().ask(RequestBody::Policy).result {
+        Ok(ResponseBody::Policy(policy)) => policy.officers,
+        other => panic!("{other:?}"),
+    };
+    // Whoever stays is in it; the others' keys have the length of RSA-4096 ones.
+    let mut officers: Vec<Keyholder> = present
+        .iter()
+        .map(|o| {
+            let own = town.officers.iter().find(|own| own.hash() == o.key).expect("an officer");
+            Keyholder { name: o.name.clone(), spki: wire::octets(own.spki()), scope: Vec::new() }
+        })
+        .collect();
+    for n in officers.len()..64 {
+        officers.push(Keyholder {
+            name: format!("officer number {n} of a large organisation"),
+            spki: wire::octets(&[n as u8; 550]),
+            scope: vec![format!("uid=officer-{n}@a-large-organisation.example")],
+        });
+    }
+    let roster = Roster { version: 1, officers };
+    let intent = town.change_intent(K::RosterChange, &roster.to_canonical());
+    assert!(intent.to_canonical().len() > 32 * 1024);
+    assert!(town.change(&intent, 2).unwrap().announced);
+    town.clock_at(3 * DAY + 60);
+    patiently("the roster to take effect", || {
+        match town.gateway().ask(RequestBody::Policy).result {
+            Ok(ResponseBody::Policy(policy)) => (policy.officers.len() == 64).then_some(()),
+            other => panic!("{other:?}"),
+        }
+    });
+    town.installation.restart(true);
+    town.enrol("alice", &Holder::new(), None);
+}

@@ -106,7 +106,7 @@ bodies! {
     "change-escrow", Escrow, "of an escrow change's intent: off",
     Escrow { version: 1, certificate: None };
     "change-strike", Struck, "of a strike's intent",
-    Struck { version: 1, leaf: Hash32::of(b"leaf") };
+    Struck { version: 1, leaf: Hash32::of(b"leaf"), index: Some(7) };
     "statement-with-remark", Statement, "an approval that says how the person was identified",
     approving();
     "webauthn-assertion", Assertion, "an approval by a passkey, with a made-up signature",

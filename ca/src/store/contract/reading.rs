@@ -57,6 +57,34 @@ pub(crate) async fn unfinished_is_paged(harness: &impl Harness) {
     assert_eq!(seen[0].1, "user 1");
 }
 
+pub(crate) async fn a_history_is_read_in_pages_and_an_event_by_its_leaf(harness: &impl Harness) {
+    let store = harness.open().await.unwrap();
+    let mut author = Author::new();
+    let mut group = author.group();
+    author.enrol(&mut group, "alice");
+    author.enrol(&mut group, "bob");
+    for _ in 0..4 {
+        author.renew(&mut group, "alice");
+    }
+    let group = author.seal(group);
+    store.record(&group).await.unwrap();
+    let leaves = async |from, limit| {
+        let rows = store.events_from(&uid("alice"), from, limit).await.unwrap();
+        rows.iter().map(|row| row.leaf_index).collect::<Vec<_>>()
+    };
+    assert_eq!(leaves(0, 3).await, [0, 2, 3]);
+    assert_eq!(leaves(3, 3).await, [4, 5]);
+    assert!(leaves(5, 3).await.is_empty());
+    let third = store.event(3).await.unwrap().unwrap();
+    assert_eq!((third.event.sequence, &third.event), (2, &group.events[3].event));
+    assert_eq!(third.evidence, group.events[3].evidence);
+    assert!(store.event(6).await.unwrap().is_none(), "a map root is no event");
+    assert!(store.event(7).await.unwrap().is_none());
+    let head = group.events[5].identity.as_ref().unwrap().identity.head;
+    assert_eq!(store.with_head(head).await.unwrap(), Some(uid("alice")));
+    assert_eq!(store.with_head(group.events[0].leaf.leaf_hash()).await.unwrap(), None);
+}
+
 pub(crate) async fn certificates_are_paged_newest_first(harness: &impl Harness) {
     let store = harness.open().await.unwrap();
     let mut author = Author::new();

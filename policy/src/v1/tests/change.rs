@@ -183,7 +183,7 @@ fn the_ranges_of_crls_stay_as_certificates_name_them() {
 #[test]
 fn nothing_follows_from_a_struck_leaf() {
     let mut world = World::with(fresh());
-    let body = Struck { version: 1, leaf: world.alice().head }.to_canonical();
+    let body = Struck { version: 1, leaf: world.alice().head, index: None }.to_canonical();
     (_, world.installation) =
         change(&world.installation, K::Strike, &body, TWO, world.now_ms).unwrap();
     let refusal = super::moves::rekey(&mut world, "k0", "k1").unwrap_err();
