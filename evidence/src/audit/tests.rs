@@ -164,7 +164,7 @@ fn an_unlogged_certificate_is_passed_once_it_is_struck() {
     entry.event.as_mut().unwrap().after = Some(Blob(after));
     let leaf = Leaf::from_canonical(&entry.leaf.0).unwrap().leaf_hash();
     book.end_group();
-    book.change(EventKind::Strike, &Struck { version: 1, leaf }.to_canonical());
+    book.change(EventKind::Strike, &Struck { version: 1, leaf, index: None }.to_canonical());
     book.end_group();
     let mut replay = auditor(&book);
     let passed = replay.batch(&book.entries, book.end(), &nothing_else).unwrap();
@@ -184,7 +184,10 @@ fn what_only_a_transport_vouches_for_is_refused_and_passed_once_it_is_struck() {
     client.batch(&book.entries, book.end(), &nothing_else).unwrap();
 
     let after = after(&book.alice).unwrap();
-    book.change(EventKind::Strike, &Struck { version: 1, leaf: leaf.leaf_hash() }.to_canonical());
+    book.change(
+        EventKind::Strike,
+        &Struck { version: 1, leaf: leaf.leaf_hash(), index: None }.to_canonical(),
+    );
     book.end_group();
     // Without a word of what it left behind there is nothing to go on from.
     assert_eq!(refused(&book), ("transport-is-not-evidence".to_owned(), at));
