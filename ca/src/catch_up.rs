@@ -256,7 +256,7 @@ fn replay(
             .apply(era, event, leaf.leaf_hash(), evidence, |_| None)
             .map_err(|source| CatchUpError::History { index, source })?;
         era.issuance()
-            .certified(event, index, |spki| history.key(spki))
+            .certified(event, index, history.identity(), |spki| history.key(spki))
             .map_err(|source| CatchUpError::Certificate { index, source })?;
         let identity = history.identity().ok_or(CatchUpError::Leaf { index })?;
         let head = identity.proven_head().hash();

@@ -193,7 +193,9 @@ fn replay(
             return Err(Difference::Struck);
         }
         if row_of_event.leaf_index == leaf_index {
-            let tbs = era.issuance().certified(event, leaf_index, |spki| history.key(spki))?;
+            let after = history.identity();
+            let tbs =
+                era.issuance().certified(event, leaf_index, after, |spki| history.key(spki))?;
             let tbs = tbs.ok_or(Difference::Missing)?;
             let validator = authority.certificates();
             validator.validator().leaf(tbs.tbs_der(), event.time_ms / 1000)?;

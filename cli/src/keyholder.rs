@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use policy::scope::Scope;
 use wire::genesis::Keyholder;
 use wire::octets;
 
@@ -12,6 +13,27 @@ use crate::files;
 pub(crate) fn agent(text: &str) -> Result<Keyholder, Failure> {
     let (name, file) = split(text)?;
     Ok(Keyholder { name: name.to_owned(), spki: octets(&public_key(file)?), scope: Vec::new() })
+}
+
+/// Sets the scopes of agents: NAME:ENTRY, all entries of each that is named. Others stay as they are.
+pub(crate) fn scopes(agents: &mut [Keyholder], entries: &[String]) -> Result<(), Failure> {
+    let mut begun: Vec<&str> = Vec::new();
+    for text in entries {
+        let (name, entry) = text
+            .split_once(':')
+            .ok_or_else(|| Failure::local(format!("{text:?} is not of the form NAME:ENTRY")))?;
+        let agent = agents
+            .iter_mut()
+            .find(|agent| agent.name == name)
+            .ok_or_else(|| Failure::local(format!("no agent in the list is called {name}")))?;
+        if !begun.contains(&name) {
+            begun.push(name);
+            agent.scope.clear();
+        }
+        agent.scope.push(entry.to_owned());
+        Scope::parse(&agent.scope).map_err(|e| Failure::local(e.to_string()))?;
+    }
+    Ok(())
 }
 
 /// An officer: NAME=FILE, or NAME:UID=FILE where she has an identity here herself.

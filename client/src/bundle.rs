@@ -331,7 +331,7 @@ pub fn verify(
         history.apply(era, &event, leaf, &evidence, |_| None)?;
         let certified = era
             .issuance()
-            .certified(&event, entry.leaf_index, |spki| history.key(spki))
+            .certified(&event, entry.leaf_index, history.identity(), |spki| history.key(spki))
             .map_err(|source| BundleError::Recorded {
                 sequence: event.sequence,
                 source: Box::new(source),

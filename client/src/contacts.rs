@@ -5,9 +5,10 @@
 //!
 //! Where the key moves and whoever had it before signed for that, the contact moves along. Where
 //! officers moved it, the contact stays where it is until its owner has acknowledged that; a person
-//! who was verified face to face has to be verified again.
+//! who was verified face to face has to be verified again. Where officers declared the enrolment
+//! false, the contact is dropped.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,22 @@ pub struct Contact {
     /// A switch that nobody has acknowledged yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switched: Option<Switched>,
+}
+
+/// A contact that was dropped: officers declared the enrolment false.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dropped {
+    /// Hash of the installation's genesis event.
+    pub genesis: Hash32,
+    /// Whom the certificate named.
+    pub uid: UserId,
+    /// The key that was known: whoever held it was somebody else.
+    pub key: Hash32,
+    /// When the key was first taken for the person's.
+    pub first_seen: String,
+    /// When it was noticed.
+    pub at: String,
 }
 
 /// Two checkpoints of one log, both signed, of which one does not continue the other.
@@ -167,6 +184,8 @@ pub struct Contacts {
     logs: Vec<Seen>,
     #[serde(default)]
     forks: Vec<Fork>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dropped: Vec<Dropped>,
 }
 
 impl Contacts {
@@ -208,17 +227,7 @@ impl Contacts {
     /// # Errors
     /// See [`ContactsError`]; then nothing is written.
     pub fn update<T>(path: &Path, change: impl FnOnce(&mut Self) -> T) -> Result<T, ContactsError> {
-        let mut lock = path.as_os_str().to_owned();
-        lock.push(".lock");
-        let lock_path = PathBuf::from(lock);
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(|e| named(&lock_path, &e))?;
-        lock.lock().map_err(|e| named(&lock_path, &e))?;
+        let _lock = lock(path)?;
         let mut contacts = Self::load(path)?;
         let before = contacts.clone();
         let result = change(&mut contacts);
@@ -380,8 +389,30 @@ impl Contacts {
                     contact.switched = Some(Switched { key, at, told });
                 }
             }
+            RecipientRefusal::Voided { uid, expected, .. } => {
+                self.drop_voided(genesis, uid, *expected, now);
+            }
             _ => {}
         }
+    }
+
+    /// Drops a contact whose enrolment was declared false, and keeps that it was.
+    fn drop_voided(&mut self, genesis: Hash32, uid: &UserId, key: Hash32, now: i64) {
+        let Some(contact) = self.find(genesis, uid).filter(|c| c.spki_sha256 == key) else {
+            return;
+        };
+        let (first_seen, at) = (contact.first_seen.clone(), rfc3339(now));
+        if self.dropped.len() == MAX_EVIDENCE {
+            self.dropped.remove(0);
+        }
+        self.dropped.push(Dropped { genesis, uid: uid.clone(), key, first_seen, at });
+        self.forget(genesis, uid);
+    }
+
+    /// Contacts that were dropped because officers declared the enrolment false, oldest first.
+    #[must_use]
+    pub fn dropped(&self) -> &[Dropped] {
+        &self.dropped
     }
 
     fn keep_evidence(
@@ -455,6 +486,22 @@ pub fn safety_number(genesis: Hash32, uid: &UserId, key: Hash32) -> String {
     groups.collect::<Vec<_>>().join(" ")
 }
 
-fn named(path: &Path, error: &io::Error) -> io::Error {
+/// Keeps other processes from changing a contacts file and what is beside it, until it is dropped.
+pub(crate) fn lock(path: &Path) -> Result<File, ContactsError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock_path = PathBuf::from(name);
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(|e| named(&lock_path, &e))?;
+    lock.lock().map_err(|e| named(&lock_path, &e))?;
+    Ok(lock)
+}
+
+pub(crate) fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

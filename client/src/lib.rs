@@ -13,6 +13,7 @@
 //! * [`news`], [`watch`]: what happened to one's own identity;
 //! * [`fetch`]: talking to a server.
 //! * [`online`]: fetching what anybody's chain lacks, from addresses that strangers chose.
+//! * [`sealed`]: what was sealed to whom.
 //! * [`share`]: all of that for a list of people.
 //! * [`files`], [`pem`]: writing what must not be lost or seen.
 
@@ -31,6 +32,7 @@ pub mod news;
 pub mod online;
 pub mod pem;
 pub mod recipient;
+pub mod sealed;
 pub mod share;
 pub mod statement;
 pub mod switch;

@@ -28,6 +28,9 @@ pub enum Since {
     Continuous(Vec<Move>),
     /// One move at least was made without the key before: by officers and the wait.
     Switched(Vec<Move>),
+    /// Officers declared the enrolment false that the known key came from: whoever had it was
+    /// somebody else. When, in milliseconds since 1970, by the authority's clock.
+    Voided(u64),
 }
 
 /// What happened to the identity's key since it was `known`.
@@ -40,13 +43,16 @@ pub fn since(proven: &ProvenIdentity, known: Hash32) -> Since {
         None if proven.key_before() == Some(known) => 0,
         None => return Since::Never,
     };
+    let void = events[after..].iter().find(|step| step.event.kind == EventKind::Void);
+    if let Some(void) = void {
+        return Since::Voided(void.event.time_ms);
+    }
     let mut moves = Vec::new();
     let mut continuous = true;
     let mut key = Some(known);
     for step in &events[after..] {
         let kind = step.event.kind;
-        // A void says that the enrolment was somebody else's: nobody's key goes on after it.
-        continuous &= !matches!(kind, EventKind::SwitchComplete | EventKind::Void);
+        continuous &= kind != EventKind::SwitchComplete;
         if step.key == key {
             continue;
         }

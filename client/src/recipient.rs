@@ -4,6 +4,7 @@ use path::{
     Certificate, Class, Crl, Curve, GeneralName, Given, Options, Profile, PublicKey, Purpose,
     Report, Revocation, key_usage, verify,
 };
+use wire::intent::{Name, NameKind};
 use wire::{Hash32, UserId};
 
 use crate::bundle::ProvenIdentity;
@@ -69,6 +70,19 @@ impl VerifiedRecipient {
     #[must_use]
     pub fn spki_sha256(&self) -> Hash32 {
         Hash32::from_bytes(self.certificate.spki_hash())
+    }
+
+    /// E-mail addresses and UPNs that the certificate carries: somebody whom the installation's
+    /// policy lets say so has vouched for each.
+    pub fn names(&self) -> impl Iterator<Item = Name> {
+        let names = self.certificate.alternative_names().iter();
+        names.filter_map(|name| {
+            let (kind, value) = match name {
+                GeneralName::Email(value) => (NameKind::Rfc822, value.clone()),
+                other => (NameKind::Upn, other.upn()?.to_owned()),
+            };
+            Some(Name { kind, value })
+        })
     }
 
     /// The person was not among the contacts: the key is taken on the authority's word, for the
@@ -167,6 +181,21 @@ pub enum RecipientRefusal {
         /// What the history says of it.
         told: String,
     },
+    /// Officers declared the enrolment false. The contact is dropped: whoever held the key that was
+    /// known was somebody else, and can read what was sealed to it.
+    #[error(
+        "{uid}: officers declared the enrolment false at {}; the key that was known, {expected}, was \
+         somebody else's, who can read what was sealed to it",
+        path::rfc3339(i64::try_from(*.at_ms / 1000).unwrap_or(i64::MAX))
+    )]
+    Voided {
+        /// The person asked for.
+        uid: UserId,
+        /// The key that was known.
+        expected: Hash32,
+        /// When, milliseconds since 1970, by the authority's clock.
+        at_ms: u64,
+    },
 }
 
 impl RecipientRefusal {
@@ -175,7 +204,7 @@ impl RecipientRefusal {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NoSuchIdentity { .. } => 10,
-            Self::NotActive { .. } => Class::Revoked.exit_code(),
+            Self::NotActive { .. } | Self::Voided { .. } => Class::Revoked.exit_code(),
             Self::Path { report, .. } => report.exit_code(),
             Self::Name { .. } | Self::KeyUsage { .. } => Class::Chain.exit_code(),
             Self::IdentityChanged { .. } | Self::Switched { .. } => 14,
@@ -193,6 +222,7 @@ impl RecipientRefusal {
             Self::KeyUsage { .. } => "key-usage",
             Self::IdentityChanged { .. } => "identity-changed",
             Self::Switched { .. } => "identity-switched",
+            Self::Voided { .. } => "enrolment-voided",
         }
     }
 }
@@ -279,6 +309,9 @@ fn recipient(
                         verified,
                         told,
                     });
+                }
+                Since::Voided(at_ms) => {
+                    return Err(RecipientRefusal::Voided { uid: uid.clone(), expected, at_ms });
                 }
                 Since::Never => {
                     return Err(RecipientRefusal::IdentityChanged {

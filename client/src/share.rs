@@ -9,7 +9,10 @@ use crate::bundle::{self, BundleError, Known, ProvenIdentity};
 use crate::contacts::{Contacts, ContactsError};
 use crate::fetch::{MaterialError, Server};
 use crate::log::{self, LogError, Seen};
-use crate::recipient::{VerifiedRecipient, verify_proven_recipient, verify_recipient};
+use crate::moves::{self, Since};
+use crate::recipient::{
+    RecipientRefusal, VerifiedRecipient, verify_proven_recipient, verify_recipient,
+};
 use crate::trust::{CheckpointError, Trust};
 
 /// What became of one person.
@@ -110,7 +113,14 @@ async fn verified(
     seen: Option<&Seen>,
     now: &impl Fn() -> i64,
 ) -> Result<(VerifiedRecipient, Option<ProvenIdentity>), MaterialError> {
-    let material = server.material(uid).await?;
+    let material = match server.material(uid).await {
+        // Nobody to seal to: perhaps there never was.
+        Err(MaterialError::Refused(refusal @ RecipientRefusal::NotActive { .. })) => {
+            let voided = voided(server, trust, contacts, uid, now).await;
+            return Err(voided.unwrap_or(refusal).into());
+        }
+        other => other?,
+    };
     if trust.log().is_none() && log_proof == LogProof::IfThereIsALogKey {
         return Ok((verify_recipient(trust, contacts, uid, material, now())?, None));
     }
@@ -138,4 +148,27 @@ async fn verified(
     }
     let recipient = verify_proven_recipient(trust, contacts, uid, material, &proven, now())?;
     Ok((recipient, Some(proven)))
+}
+
+/// Whether the enrolment of a contact was declared false, as the log proves it. What cannot be
+/// proven changes nothing.
+async fn voided(
+    server: &Server,
+    trust: &Trust,
+    contacts: &Contacts,
+    uid: &UserId,
+    now: &impl Fn() -> i64,
+) -> Option<RecipientRefusal> {
+    trust.log()?;
+    let expected = contacts.find(trust.genesis(), uid)?.spki_sha256;
+    let known = contacts.known(trust.genesis(), uid);
+    let bundle = server.bundle(uid, known.as_ref().map_or(0, Known::next)).await.ok()?;
+    let seconds = u64::try_from(now()).unwrap_or(0);
+    let proven = bundle::verify(trust, uid, &bundle, known.as_ref(), seconds).ok()?;
+    match moves::since(&proven, expected) {
+        Since::Voided(at_ms) => {
+            Some(RecipientRefusal::Voided { uid: uid.clone(), expected, at_ms })
+        }
+        _ => None,
+    }
 }

@@ -13,7 +13,7 @@ mod tests;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use wire::event::EventKind;
-use wire::intent::Intent;
+use wire::intent::{Intent, Name};
 use wire::rest::{self, SignedRequest};
 use wire::statement::{Role, SignatureAlgorithm as Wire, SignedStatement, Statement};
 use wire::{Encoded, Hash32, UserId};
@@ -34,6 +34,8 @@ pub struct On {
     pub head: Option<Hash32>,
     /// Number of the event to come.
     pub sequence: u64,
+    /// The names besides the id that the identity has, as far as they are proven.
+    pub names: Vec<Name>,
     /// Now, in seconds since 1970.
     pub now: u64,
 }
@@ -42,14 +44,16 @@ impl On {
     /// An id that is not enrolled.
     #[must_use]
     pub fn nobody(genesis: Hash32, policy: Hash32, uid: UserId, now: u64) -> Self {
-        Self { genesis, policy, subject: Some(uid), head: None, sequence: 0, now }
+        let (subject, head, names) = (Some(uid), None, Vec::new());
+        Self { genesis, policy, subject, head, sequence: 0, names, now }
     }
 
     /// An identity as the server describes it.
     #[must_use]
     pub fn described(genesis: Hash32, policy: Hash32, identity: &rest::Identity, now: u64) -> Self {
         let (subject, head) = (Some(identity.uid.clone()), Some(identity.head));
-        Self { genesis, policy, subject, head, sequence: identity.sequence + 1, now }
+        let (sequence, names) = (identity.sequence + 1, Vec::new());
+        Self { genesis, policy, subject, head, sequence, names, now }
     }
 
     /// An identity as its history proves it, under the policy that the history proves.
@@ -62,6 +66,7 @@ impl On {
             subject: Some(identity.uid.clone()),
             head: Some(identity.head),
             sequence: identity.sequence + 1,
+            names: identity.names().to_vec(),
             now,
         }
     }
@@ -70,7 +75,8 @@ impl On {
     #[must_use]
     pub fn installation(genesis: Hash32, policy: &rest::Policy, now: u64) -> Self {
         let (head, sequence) = (policy.head, policy.sequence + 1);
-        Self { genesis, policy: policy.hash, subject: None, head, sequence, now }
+        let names = Vec::new();
+        Self { genesis, policy: policy.hash, subject: None, head, sequence, names, now }
     }
 }
 

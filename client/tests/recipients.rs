@@ -277,3 +277,11 @@ fn a_switched_contact_stays_until_it_is_acknowledged_or_verified_again() {
     again.unwrap().unwrap();
     assert_eq!(Contacts::load(&file).unwrap().check(genesis, &alice, third), Pin::Same);
 }
+
+#[test]
+fn the_safety_number_is_the_one_that_the_formats_page_shows() {
+    let page = include_str!("../../docs/formats.md");
+    let alice = UserId::parse("alice").unwrap();
+    let number = safety_number(Hash32::of(b"genesis"), &alice, Hash32::of(b"key"));
+    assert!(page.contains(&number), "{number}");
+}

@@ -271,7 +271,7 @@ impl Replay {
             .apply(era, event, leaf.leaf_hash(), evidence, other)
             .map_err(|error| at.history(&error))?;
         era.issuance()
-            .certified(event, at.index, |spki| history.key(spki))
+            .certified(event, at.index, history.identity(), |spki| history.key(spki))
             .map_err(|difference| at.certificate(&difference))?;
         let head = history.identity().map(|identity| identity.proven_head().hash());
         self.owns(uid, leaf.blinded_id, step.new_key, at)?;

@@ -83,6 +83,8 @@ struct Claims {
     iat: u64,
     nbf: Option<u64>,
     nonce: String,
+    email: Option<String>,
+    email_verified: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -149,7 +151,20 @@ pub fn id_token(
     if claims.sub.is_empty() || claims.sub.len() > 255 {
         return Err(format("`sub` must have 1 to 255 bytes"));
     }
-    Ok(mint::identified(claims.iss, claims.sub, intent))
+    let email = verified_email(&claims);
+    Ok(mint::identified(claims.iss, claims.sub, email, intent))
+}
+
+/// The user's address, if the provider says that it has verified it (OpenID Connect Core 1.0 section
+/// 5.1; some providers send the boolean as text). The host part in lower case, as names have it.
+fn verified_email(claims: &Claims) -> Option<String> {
+    let verified = match &claims.email_verified {
+        Some(serde_json::Value::Bool(verified)) => *verified,
+        Some(serde_json::Value::String(text)) => text == "true",
+        _ => false,
+    };
+    let (local, domain) = claims.email.as_ref().filter(|_| verified)?.rsplit_once('@')?;
+    Some(format!("{local}@{}", domain.to_ascii_lowercase()))
 }
 
 /// Section 3.1.3.7, items 3 to 5: this client is the audience, and where there are several, the

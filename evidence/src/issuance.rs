@@ -4,9 +4,10 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use policy::Installation;
+use policy::{Identity, Installation};
 use wire::event::{Certified, Event};
 use wire::genesis::{InstallationKey, KeyPurpose};
+use wire::intent::Name;
 use wire::{Encoded, FormatError, Hash32, SerialNumber, UserId};
 use x509::{
     Issuer, IssuerError, KeyError, KeyRules, Leaf, LeafParameters, LeafProfile, Linted,
@@ -137,7 +138,7 @@ impl Issuance {
         &self.rules
     }
 
-    /// A person's certificate, linted and ready to be signed. The same arguments give the same
+    /// A person's certificate with the names besides the id, linted and ready to be signed. The same arguments give the same
     /// bytes; `now_ms` is the event's time.
     ///
     /// # Errors
@@ -145,11 +146,11 @@ impl Issuance {
     pub fn leaf(
         &self,
         key: &PublicKey,
-        uid: &UserId,
+        (uid, names): (&UserId, &[Name]),
         serial: SerialNumber,
         now_ms: u64,
     ) -> Result<Linted, String> {
-        let leaf = Leaf { key, uid, serial, now: now_ms / 1000 };
+        let leaf = Leaf { key, uid, names, serial, now: now_ms / 1000 };
         let tbs = x509::leaf_tbs(&self.profile, &self.issuer, &leaf)
             .map_err(|error| error.to_string())?;
         x509::lint::leaf(tbs, &self.profile, &self.issuer, &leaf).map_err(|error| error.to_string())
@@ -163,7 +164,8 @@ impl Issuance {
 
     /// The certificate that an event at a leaf calls for, if the event says exactly that: serial
     /// number, issuer, validity, profile and the hash of the TBS. None for an event that no
-    /// certificate follows from. `spki_of` gives the keys that the identity's history has shown.
+    /// certificate follows from. `after` is the identity after the event; `spki_of` gives the keys
+    /// that its history has shown.
     ///
     /// # Errors
     /// The first difference.
@@ -171,6 +173,7 @@ impl Issuance {
         &self,
         event: &Event,
         leaf_index: u64,
+        after: Option<&Identity>,
         spki_of: impl FnOnce(Hash32) -> Option<&'k [u8]>,
     ) -> Result<Option<Linted>, Difference> {
         if !event.kind.certifies() {
@@ -193,7 +196,9 @@ impl Issuance {
         let uid = event.subject.as_ref().ok_or(Difference::Field("subject"))?;
         let spki = spki_of(body.spki).ok_or(Difference::NoKey(body.spki))?;
         let key = PublicKey::parse(spki, &self.rules)?;
-        let tbs = self.leaf(&key, uid, serial, event.time_ms).map_err(Difference::Build)?;
+        let names = after.map_or(&[][..], Identity::names);
+        let tbs =
+            self.leaf(&key, (uid, names), serial, event.time_ms).map_err(Difference::Build)?;
         if Hash32::of(tbs.tbs_der()) != body.tbs {
             return Err(Difference::Field("TBSCertificate"));
         }

@@ -312,7 +312,7 @@ impl Book {
             let number = era.installation().log_number();
             let serial = SerialNumber::new(number, self.edge.size(), [5; 8]).unwrap();
             let issuance = era.issuance();
-            let tbs = issuance.leaf(csr.key(), &alice(), serial, self.now_ms).unwrap();
+            let tbs = issuance.leaf(csr.key(), (&alice(), &[]), serial, self.now_ms).unwrap();
             let (not_before, not_after) = issuance.validity(self.now_ms);
             let certified = Certified {
                 version: 1,

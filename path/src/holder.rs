@@ -8,6 +8,14 @@ use crate::oid;
 /// The tag of UTF8String.
 const UTF8_STRING: u8 = 0x0c;
 
+impl GeneralName {
+    /// The user principal name, if it is one (otherName with a UTF8String).
+    #[must_use]
+    pub fn upn(&self) -> Option<&str> {
+        other_name_text(self, oid::UPN)
+    }
+}
+
 /// The text of an otherName of this type, if it is one and a UTF8String.
 pub(crate) fn other_name_text<'a>(name: &'a GeneralName, kind: &[u8]) -> Option<&'a str> {
     let GeneralName::Other(own, value) = name else { return None };

@@ -20,7 +20,8 @@ pub(crate) enum Proven {
     /// The recovery key with this hash is the one that this commitment is to.
     Revealed { spki: Hash32, commitment: Hash32 },
     /// An identity provider says that its user `subject` asked for the intent with this hash.
-    Identified { issuer: String, subject: String, intent: Hash32 },
+    /// `email` is an address of that user that it has verified.
+    Identified { issuer: String, subject: String, email: Option<String>, intent: Hash32 },
     /// The co-signer with this verifier key's hash signed a checkpoint that holds the leaf at
     /// `from`, and a later one at `until`, seconds by its own clock.
     Waited { cosigner: Hash32, leaf: Hash32, from: u64, until: u64 },
@@ -51,10 +52,15 @@ pub mod mint {
     }
 
     /// A configured identity provider's token, in force, names `subject` and has the hash of
-    /// `intent` as its nonce.
+    /// `intent` as its nonce; it has verified the user's address `email`, where there is one.
     #[must_use]
-    pub fn identified(issuer: String, subject: String, intent: Hash32) -> Fact {
-        Fact(Proven::Identified { issuer, subject, intent })
+    pub fn identified(
+        issuer: String,
+        subject: String,
+        email: Option<String>,
+        intent: Hash32,
+    ) -> Fact {
+        Fact(Proven::Identified { issuer, subject, email, intent })
     }
 
     /// The co-signer whose verifier key (`vkey` text) has this SHA-256 co-signed a checkpoint that

@@ -21,6 +21,7 @@ pub mod file;
 mod identity;
 mod protection;
 mod refusal;
+pub mod scope;
 mod state;
 #[cfg(test)]
 mod testing;

@@ -9,6 +9,7 @@ use wire::rules::Rules;
 use wire::{Encoded, FormatError, Hash32, Realm, UserId};
 
 use crate::identity::Identity;
+use crate::scope::{Scope, ScopeError};
 use crate::v1::{Announced, Change};
 
 /// When a decision is made: bounds, in milliseconds since 1970. Waits are measured against the
@@ -82,6 +83,14 @@ pub enum InstallationError {
     /// A key that must be there is not.
     #[error("the genesis event names no {0} key")]
     NoKey(KeyPurpose),
+    /// An agent's scope that is not understood.
+    #[error("the agent {name}: {source}")]
+    Scope {
+        /// Which.
+        name: String,
+        /// What is wrong.
+        source: ScopeError,
+    },
     /// Decided by an engine that this program does not know.
     #[error("the genesis event names policy engine {0}; this program knows 1")]
     Engine(u8),
@@ -104,6 +113,10 @@ impl Installation {
             if !body.keys.iter().any(|key| key.purpose == purpose) {
                 return Err(InstallationError::NoKey(purpose));
             }
+        }
+        for agent in &body.agents {
+            Scope::parse(&agent.scope)
+                .map_err(|source| InstallationError::Scope { name: agent.name.clone(), source })?;
         }
         Ok(Self {
             genesis: event.hash(),
@@ -188,17 +201,16 @@ impl Installation {
         self.keys.iter().filter(move |key| key.purpose == purpose)
     }
 
-    /// The enrolment agent whose key has this SHA-256: one whose scope is empty or names `enrol`.
+    /// The scope of the enrolment agent whose key has this SHA-256: one that may enrol.
     #[must_use]
-    pub fn agent(&self, spki: Hash32) -> Option<&Keyholder> {
-        holder(&self.agents, spki).filter(|agent| may(agent, "enrol"))
+    pub fn agent(&self, spki: Hash32) -> Option<Scope> {
+        holder(&self.agents, spki).and_then(Scope::of).filter(Scope::enrols)
     }
 
-    /// The directory's service whose key has this SHA-256: an agent whose scope is empty or names
-    /// `directory`.
+    /// The scope of the directory's service whose key has this SHA-256.
     #[must_use]
-    pub fn directory(&self, spki: Hash32) -> Option<&Keyholder> {
-        holder(&self.agents, spki).filter(|agent| may(agent, "directory"))
+    pub fn directory(&self, spki: Hash32) -> Option<Scope> {
+        holder(&self.agents, spki).and_then(Scope::of).filter(Scope::is_directory)
     }
 
     /// The officer whose key has this SHA-256.
@@ -348,10 +360,6 @@ impl Installation {
 
 fn holder(list: &[Keyholder], spki: Hash32) -> Option<&Keyholder> {
     list.iter().find(|holder| Hash32::of(holder.spki.as_bytes()) == spki)
-}
-
-fn may(agent: &Keyholder, what: &str) -> bool {
-    agent.scope.is_empty() || agent.scope.iter().any(|entry| entry == what)
 }
 
 /// Whether an officer is the person behind a user id: by name, or by a `uid=` entry in the scope.

@@ -8,6 +8,7 @@ mod change;
 mod guard;
 mod loosen;
 mod moves;
+mod names;
 mod particulars;
 mod rate;
 mod replay;
@@ -216,6 +217,12 @@ impl Approved {
     #[must_use]
     pub fn uid(&self) -> &UserId {
         &self.after.identity.uid
+    }
+
+    /// The names besides the id that the certificate carries, where one follows.
+    #[must_use]
+    pub fn names(&self) -> &[wire::intent::Name] {
+        self.after.identity.names()
     }
 
     /// SHA-256 of the SubjectPublicKeyInfo it is about: that of the certificate that follows, else

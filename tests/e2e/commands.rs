@@ -4,6 +4,7 @@ mod contact;
 mod enrolment;
 mod installation;
 mod moves;
+mod names;
 mod standing;
 mod switch;
 mod trust;

@@ -28,6 +28,65 @@ pub struct Name {
     pub value: String,
 }
 
+impl Name {
+    /// What keeps a certificate from carrying it; none if it may be carried. One spelling of each
+    /// name: host parts are in lower case.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        let value = self.value.as_str();
+        match self.kind {
+            NameKind::UserId => None,
+            NameKind::Rfc822 => mailbox_fault(value),
+            NameKind::Upn => upn_fault(value),
+        }
+    }
+
+    /// What follows the `@`, in an e-mail address or UPN.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        self.value.rsplit_once('@').map(|(_, domain)| domain)
+    }
+}
+
+/// RFC 5321 section 4.1.2 (Dot-string) with a host name of RFC 1123, in ASCII: what rfc822Name can
+/// say (RFC 5280 section 4.2.1.6).
+fn mailbox_fault(value: &str) -> Option<&'static str> {
+    let Some((local, domain)) = value.rsplit_once('@') else { return Some("it has no @") };
+    let atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
+    let atom = |part: &str| !part.is_empty() && part.bytes().all(atext);
+    let label = |part: &str| {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        (1..=63).contains(&part.len())
+            && part.bytes().all(inner)
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    if value.len() > 254 || local.len() > 64 {
+        Some("it is longer than 254 characters, or 64 before the @")
+    } else if !local.split('.').all(atom) {
+        Some("what is before the @ is not a dot-string of ASCII characters")
+    } else if !domain.split('.').all(label) {
+        Some("what is after the @ is not a host name in lower case")
+    } else {
+        None
+    }
+}
+
+fn upn_fault(value: &str) -> Option<&'static str> {
+    let parts: Vec<_> = value.split('@').collect();
+    if value.len() > 256 {
+        Some("it is longer than 256 bytes")
+    } else if parts.len() != 2 || parts.iter().any(|part| part.is_empty()) {
+        Some("it is not of the form NAME@SUFFIX")
+    } else if value.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        Some("it has spaces or control characters")
+    } else if parts[1].chars().any(char::is_uppercase) {
+        Some("its suffix is not in lower case")
+    } else {
+        None
+    }
+}
+
 /// What is asked for. Statements sign its hash, so an approval of it is an approval of nothing
 /// else: another key, another state of the identity and another policy each give another hash.
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
@@ -98,6 +157,18 @@ encoded!(
         }
         if intent.names.len() > 16 {
             return Err(("names", format!("{} names; at most 16 are allowed", intent.names.len())));
+        }
+        for (n, name) in intent.names.iter().enumerate() {
+            if let Some(fault) = name.fault() {
+                return Err(("names", format!("{} {:?}: {fault}", name.kind, name.value)));
+            }
+            if intent.names[..n].contains(name) {
+                return Err(("names", format!("{:?} is there twice", name.value)));
+            }
+            let own = intent.subject.as_ref().map(UserId::as_str);
+            if name.kind == NameKind::UserId && own != Some(name.value.as_str()) {
+                return Err(("names", format!("{:?} is not the subject", name.value)));
+            }
         }
         Ok(())
     }

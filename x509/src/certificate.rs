@@ -251,6 +251,22 @@ impl Certificate {
         })
     }
 
+    /// UPNs among the subject's alternative names.
+    pub fn san_upns(&self) -> impl Iterator<Item = String> {
+        self.san.iter().filter_map(|name| match name {
+            GeneralName::OtherName(other) if other.type_id == ext::UPN => {
+                other.value.decode_as::<String>().ok()
+            }
+            _ => None,
+        })
+    }
+
+    /// How many names the subject has besides the distinguished name.
+    #[must_use]
+    pub fn san_count(&self) -> usize {
+        self.san.len()
+    }
+
     /// URLs of the CRL distribution points.
     #[must_use]
     pub fn crl_urls(&self) -> &[String] {

@@ -4,6 +4,8 @@
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5280 as oids, rfc5912};
 
+use wire::intent::{Name, NameKind};
+
 use crate::asn1;
 
 /// Bits of keyUsage in the order of RFC 5280 section 4.2.1.3, the first being the highest.
@@ -69,9 +71,26 @@ pub(crate) fn authority_key_identifier(id: &[u8]) -> Vec<u8> {
     extension(oids::ID_CE_AUTHORITY_KEY_IDENTIFIER, false, &value)
 }
 
-/// Section 4.2.1.6: one URI. Not critical, since the subject is not empty.
-pub(crate) fn subject_alt_uri(uri: &str) -> Vec<u8> {
-    extension(oids::ID_CE_SUBJECT_ALT_NAME, false, &asn1::sequence(&[uri_name(uri)]))
+/// userPrincipalName of Microsoft, an otherName with a UTF8String.
+pub(crate) const UPN: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.20.2.3");
+
+/// Section 4.2.1.6: one URI, then e-mail addresses and UPNs in the order given. Not critical, since
+/// the subject is not empty.
+pub(crate) fn subject_alt_names(uri: &str, names: &[Name]) -> Vec<u8> {
+    let besides = names.iter().filter_map(|name| match name.kind {
+        NameKind::UserId => None,
+        NameKind::Rfc822 => Some(asn1::tlv(asn1::context(1), &[name.value.as_str()])),
+        NameKind::Upn => Some(upn_name(&name.value)),
+    });
+    let all: Vec<_> = std::iter::once(uri_name(uri)).chain(besides).collect();
+    extension(oids::ID_CE_SUBJECT_ALT_NAME, false, &asn1::sequence(&all))
+}
+
+/// otherName [0] IMPLICIT: the type, and the value [0] EXPLICIT.
+fn upn_name(value: &str) -> Vec<u8> {
+    let text = asn1::tlv(asn1::UTF8_STRING, &[value]);
+    let value = asn1::tlv(asn1::context_constructed(0), &[text]);
+    asn1::tlv(asn1::context_constructed(0), &[asn1::oid(UPN), value])
 }
 
 /// Section 4.2.1.13: one distribution point with one URI.

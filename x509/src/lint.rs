@@ -8,6 +8,7 @@ use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280 as oids;
 use der::Encode as _;
 use wire::SerialNumber;
+use wire::intent::NameKind;
 use x509_cert::Certificate as Decoded;
 use x509_cert::certificate::Version;
 use x509_cert::ext::pkix::{
@@ -141,7 +142,15 @@ pub fn leaf(
 
     let uris: Vec<_> = cert.san_uris().collect();
     rule("subjectAltName", "4.2.1.6", &uris, &vec![profile.identity_uri(uid).as_str()])?;
-    rule("other names", "4.2.1.6", &cert.san_emails().count(), &0)?;
+    let of = |kind| -> Vec<&str> {
+        let named = leaf.names.iter().filter(|name| name.kind == kind);
+        named.map(|name| name.value.as_str()).collect()
+    };
+    let (emails, upns) = (of(NameKind::Rfc822), of(NameKind::Upn));
+    rule("rfc822Name", "4.2.1.6", &cert.san_emails().collect::<Vec<_>>(), &emails)?;
+    let found: Vec<String> = cert.san_upns().collect();
+    rule("otherName UPN", "4.2.1.6", &found.iter().map(String::as_str).collect(), &upns)?;
+    rule("number of names", "4.2.1.6", &cert.san_count(), &(1 + emails.len() + upns.len()))?;
     let crl_url = profile.crl_url(issuer, profile.shard(leaf.serial));
     rule("cRLDistributionPoints", "4.2.1.13", &cert.crl_urls(), &[crl_url].as_slice())?;
     let ca_issuers: Vec<_> = profile.ca_issuers_url(issuer).into_iter().collect();

@@ -1,5 +1,6 @@
 //! Certificates before they are signed.
 
+use wire::intent::Name;
 use wire::{SerialNumber, UserId};
 
 use crate::algorithm::SigningAlgorithm;
@@ -76,6 +77,8 @@ pub struct Leaf<'a> {
     pub key: &'a PublicKey,
     /// Whose it is.
     pub uid: &'a UserId,
+    /// Names besides the id: e-mail addresses and UPNs.
+    pub names: &'a [Name],
     /// The certificate's serial number.
     pub serial: SerialNumber,
     /// The time that validity counts from, in seconds since 1970.
@@ -87,7 +90,7 @@ pub struct Leaf<'a> {
 /// # Errors
 /// See [`TbsError`].
 pub fn leaf_tbs(profile: &LeafProfile, issuer: &Issuer, leaf: &Leaf<'_>) -> Result<Tbs, TbsError> {
-    let Leaf { key, uid, serial, now } = *leaf;
+    let Leaf { key, uid, names, serial, now } = *leaf;
     let (not_before, not_after) = profile.validity(issuer, now);
     if not_after <= now {
         return Err(TbsError::IssuerExpired { issuer_not_after: issuer.not_after(), now });
@@ -98,7 +101,7 @@ pub fn leaf_tbs(profile: &LeafProfile, issuer: &Issuer, leaf: &Leaf<'_>) -> Resu
         ext::basic_constraints_leaf(),
         ext::key_usage(profile::leaf_key_usage(key.algorithm())),
         ext::extended_key_usage(&profile.purposes()),
-        ext::subject_alt_uri(&profile.identity_uri(uid)),
+        ext::subject_alt_names(&profile.identity_uri(uid), names),
         ext::crl_distribution_point(&profile.crl_url(issuer, profile.shard(serial))),
     ];
     extensions.extend(profile.ca_issuers_url(issuer).map(|url| ext::ca_issuers(&url)));

@@ -8,6 +8,7 @@ use common::{
     profile, rules, serial, uid,
 };
 use wire::SerialNumber;
+use wire::intent::{Name, NameKind};
 use x509::crl::{self, CrlParameters, CrlScope, Reason, Revoked};
 use x509::{Certificate, Crl, Csr, Issuer, Leaf, LintError, SignatureError, Tbs, leaf_tbs, lint};
 
@@ -152,7 +153,7 @@ fn the_same_input_gives_the_same_bytes_and_anothers_signature_does_not_fit() {
     let (ca, openssl, uid) = (Authority::new(Kind::P256), Openssl::new(), uid("carol"));
     let csr = Csr::parse(&openssl.request(P256, "/CN=carol", &[]), &rules()).unwrap();
     let (profile, issuer) = (profile(), ca.issuer());
-    let leaf = Leaf { key: csr.key(), uid: &uid, serial: serial(3), now: NOW };
+    let leaf = Leaf { key: csr.key(), uid: &uid, names: &[], serial: serial(3), now: NOW };
     let tbs = leaf_tbs(&profile, &issuer, &leaf).unwrap();
     // As recovery does it: the recorded request is parsed again.
     let again = Csr::parse(csr.der(), &rules()).unwrap();
@@ -179,7 +180,13 @@ fn the_lint_notices_every_part_that_is_not_as_asked_for() {
     let (profile, issuer, dora, eve) = (profile(), ca.issuer(), uid("dora"), uid("eve"));
     let csr = Csr::parse(&openssl.request(P256, "/CN=dora", &[]), &rules()).unwrap();
     let other = Csr::parse(&openssl.request(P256, "/CN=dora", &[]), &rules()).unwrap();
-    let leaf = Leaf { key: csr.key(), uid: &dora, serial: serial(4), now: NOW };
+    let named = |kind, value: &str| Name { kind, value: value.to_owned() };
+    let names = [
+        named(NameKind::Rfc822, "dora@example.org"),
+        named(NameKind::Upn, "dóra@corp.example"),
+        named(NameKind::Rfc822, "d@example.com"),
+    ];
+    let leaf = Leaf { key: csr.key(), uid: &dora, names: &names, serial: serial(4), now: NOW };
     let refused = |made: &Leaf<'_>, by: &Issuer| -> LintError {
         let tbs = leaf_tbs(&profile, by, made).unwrap();
         lint::leaf(tbs, &profile, &issuer, &leaf).unwrap_err()
@@ -188,6 +195,10 @@ fn the_lint_notices_every_part_that_is_not_as_asked_for() {
     assert_eq!(refused(&Leaf { uid: &eve, ..leaf }, &issuer).rule, "subject");
     assert_eq!(refused(&Leaf { serial: serial(5), ..leaf }, &issuer).rule, "serial number");
     assert_eq!(refused(&Leaf { now: NOW + YEAR * 2, ..leaf }, &issuer).rule, "valid now");
+    assert_eq!(refused(&Leaf { names: &names[..2], ..leaf }, &issuer).rule, "rfc822Name");
+    assert_eq!(refused(&Leaf { names: &[], ..leaf }, &issuer).rule, "rfc822Name");
+    let fewer = [names[0].clone(), names[2].clone()];
+    assert_eq!(refused(&Leaf { names: &fewer, ..leaf }, &issuer).rule, "otherName UPN");
     assert_eq!(refused(&leaf, &ca.root_issuer()).rule, "issuer");
 
     // Every single bit of what would be signed matters, but for where the lint cannot know better:
@@ -215,8 +226,13 @@ fn a_leaf_cannot_issue_and_outlives_no_issuer() {
     assert!(error.to_string().contains("basicConstraints does not say CA"), "{error}");
 
     let (profile, issuer) = (profile(), ca.issuer());
-    let late =
-        Leaf { key: csr.key(), uid: &uid, serial: serial(7), now: issuer.not_after() - 86_400 };
+    let late = Leaf {
+        key: csr.key(),
+        uid: &uid,
+        names: &[],
+        serial: serial(7),
+        now: issuer.not_after() - 86_400,
+    };
     let tbs = leaf_tbs(&profile, &issuer, &late).unwrap();
     let linted = lint::leaf(tbs, &profile, &issuer, &late).unwrap();
     let signature = ca.issuing_key.sign(linted.tbs_der());

@@ -104,7 +104,7 @@ proptest! {
         let (ca, profile) = (&*AUTHORITY, profile());
         let issuer = ca.issuer();
         let serial = SerialNumber::new(0x0100, index, random).unwrap();
-        let leaf = Leaf { key: REQUESTS[which].key(), uid: &uid, serial, now };
+        let leaf = Leaf { key: REQUESTS[which].key(), uid: &uid, names: &[], serial, now };
         let tbs = leaf_tbs(&profile, &issuer, &leaf).unwrap();
         let recorded = Tbs::from_recorded(tbs.der().to_vec());
         let linted = lint::leaf(recorded, &profile, &issuer, &leaf).unwrap();

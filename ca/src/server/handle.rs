@@ -5,7 +5,6 @@ use std::sync::Arc;
 use evidence::dossier::{self, Piece};
 use tokio::sync::oneshot;
 use wire::event::{EvidenceKind, RevocationReason, TransportSource, TransportWord};
-use wire::intent::{Intent, NameKind};
 use wire::problem::{Problem, ProblemCode};
 use wire::socket::{Peer, Request, RequestBody, ResponseBody, Signed};
 use wire::{Encoded, Hash32, IdempotencyKey, UserId};
@@ -153,7 +152,6 @@ async fn issue(
     let (installation, certificates) = authority.at_once();
     let csr = parse(&certificates, &uid, csr)?;
     can_sign(authority)?;
-    names_only_the_id(&signed)?;
     let request = request_hash(&uid, csr.der(), &signed);
     let mut evidence = vec![dossier::piece(EvidenceKind::Csr, csr.der().to_vec())];
     evidence.extend(peer);
@@ -178,19 +176,6 @@ pub(super) fn can_sign(authority: &Authority) -> Result<()> {
         Box::new(Problem::new(ProblemCode::HsmUnavailable, state).retry_after(2))
     })?;
     authority.cosigning().has_room(authority.log_size())
-}
-
-/// Certificates carry no name but the id yet, so none is agreed to.
-pub(super) fn names_only_the_id(signed: &Signed) -> Result<()> {
-    let Some(Ok(intent)) = signed.intent.as_ref().map(|der| Intent::from_canonical(der)) else {
-        return Ok(());
-    };
-    let Some(name) = intent.names.iter().find(|name| name.kind != NameKind::UserId) else {
-        return Ok(());
-    };
-    let detail = format!("certificates do not carry a {} name yet", name.kind);
-    let problem = Problem::new(ProblemCode::RefusedName, detail).rule("names");
-    Err(Box::new(problem.expected("the user id alone", name.value.clone())))
 }
 
 async fn revoke(

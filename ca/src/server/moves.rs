@@ -13,7 +13,7 @@ use wire::socket::{ResponseBody, Signed};
 use wire::{Encoded, Hash32, IdempotencyKey, UserId};
 use x509::PublicKey;
 
-use super::handle::{self, Result, awaited, can_sign, names_only_the_id, put, request_hash};
+use super::handle::{self, Result, awaited, can_sign, put, request_hash};
 use super::weigh::{Bringer, weigh};
 use crate::authority::Authority;
 use crate::queries;
@@ -45,7 +45,6 @@ pub(super) async fn ask(
                 .remedy("make the intent for the identity that is asked about"),
         ));
     }
-    names_only_the_id(&signed)?;
     if intent.verb.certifies() {
         can_sign(authority)?;
     }

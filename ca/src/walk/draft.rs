@@ -136,7 +136,7 @@ fn follows(
     let log_number = authority.installation().log_number();
     let serial = SerialNumber::new(log_number, leaf_index, random::bytes())
         .ok_or_else(|| format!("leaf index {leaf_index} does not fit a serial number"))?;
-    let tbs = certificates.issuance().leaf(&key, uid, serial, now_ms)?;
+    let tbs = certificates.issuance().leaf(&key, (uid, approved.names()), serial, now_ms)?;
     certificates
         .validator()
         .leaf(tbs.tbs_der(), now_ms / 1000)

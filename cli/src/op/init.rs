@@ -32,6 +32,10 @@ pub(crate) struct Init {
     /// An enrolment agent, as NAME=FILE with its certificate or public key, PEM. May be repeated.
     #[arg(long, value_name = "NAME=FILE")]
     agent: Vec<String>,
+    /// What an agent may do, as NAME:ENTRY, all entries of it: enrol, directory, uid-prefix=TEXT,
+    /// uid-suffix=TEXT, email=DOMAIN, upn=DOMAIN, enrol-per-day=N. Without any: all but names.
+    #[arg(long, value_name = "NAME:ENTRY")]
+    scope: Vec<String>,
     /// The first policy, TOML (docs/policy.md); without it the preset `standard`.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -81,7 +85,9 @@ impl KeyKind {
 
 pub(crate) fn run(args: &Init) -> Result<(), Failure> {
     let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
-    let agents = args.agent.iter().map(|text| keyholder::agent(text)).collect::<Result<_, _>>()?;
+    let mut agents =
+        args.agent.iter().map(|text| keyholder::agent(text)).collect::<Result<Vec<_>, _>>()?;
+    keyholder::scopes(&mut agents, &args.scope)?;
     let officers =
         args.officer.iter().map(|text| keyholder::officer(text)).collect::<Result<_, _>>()?;
     let mut rules = args.policy.as_deref().map_or_else(|| Ok(Rules::standard()), policy_file)?;

@@ -58,11 +58,15 @@ enum ChangeCommand {
     /// Adds enrolment agents and takes some off.
     Agents {
         /// An agent, as NAME=FILE with its certificate or public key.
-        #[arg(long, value_name = "NAME=FILE", required_unless_present = "remove")]
+        #[arg(long, value_name = "NAME=FILE", required_unless_present_any = ["remove", "scope"])]
         add: Vec<String>,
         /// An agent, by name.
         #[arg(long, value_name = "NAME")]
         remove: Vec<String>,
+        /// What an agent may do, as NAME:ENTRY, all entries of it: enrol, directory,
+        /// uid-prefix=TEXT, uid-suffix=TEXT, email=DOMAIN, upn=DOMAIN, enrol-per-day=N.
+        #[arg(long, value_name = "NAME:ENTRY")]
+        scope: Vec<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -134,8 +138,9 @@ pub(crate) fn run(args: &ChangeArgs) -> Result<(), Failure> {
             let roster = Roster { version: 1, officers };
             Ok(intents::change(on, EventKind::RosterChange, &roster.to_canonical())?)
         }),
-        ChangeCommand::Agents { add, remove, common } => ask(common, |on, policy| {
-            let agents = list(&policy.agents, add, remove, keyholder::agent)?;
+        ChangeCommand::Agents { add, remove, scope, common } => ask(common, |on, policy| {
+            let mut agents = list(&policy.agents, add, remove, keyholder::agent)?;
+            keyholder::scopes(&mut agents, scope)?;
             let agents = Agents { version: 1, agents };
             Ok(intents::change(on, EventKind::AgentsChange, &agents.to_canonical())?)
         }),

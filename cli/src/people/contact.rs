@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use client::contacts::{AcknowledgeError, Contact, Contacts, safety_number};
 use client::keys::Signer;
+use client::sealed::{self, Sealed};
 use wire::{Hash32, UserId};
 
 use super::common::{ContactsFile, now_signed, private_key};
@@ -65,6 +66,19 @@ enum ContactCommand {
         #[arg(value_name = "UID")]
         uid: UserId,
     },
+    /// Lists what was sealed with this contacts file: to a person, or to anybody. With `--dropped`,
+    /// to whom officers declared the enrolment false: whoever held that key was somebody else.
+    Sealed {
+        /// The user id.
+        #[arg(value_name = "UID", conflicts_with = "dropped")]
+        uid: Option<UserId>,
+        /// To contacts that were dropped.
+        #[arg(long)]
+        dropped: bool,
+        /// How to show it.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
     /// Forgets a person. The next key is taken on the authority's word again.
     Forget {
         /// The user id.
@@ -114,6 +128,21 @@ pub(crate) fn run(args: &ContactArgs) -> Result<(), Failure> {
             output::line(&format!("{uid}: the new key is known now"));
             Ok(())
         }
+        ContactCommand::Sealed { uid, dropped, format } => {
+            let mut all = sealed::list(&path, genesis, uid.as_ref()).map_err(local)?;
+            if *dropped {
+                let contacts = Contacts::load(&path).map_err(local)?;
+                let gone = contacts.dropped();
+                all.retain(|sealed| {
+                    gone.iter().any(|d| d.genesis == genesis && sealed.key(&d.uid) == Some(d.key))
+                });
+            }
+            match format {
+                Format::Json => output::json(&all),
+                Format::Text => all.iter().for_each(|sealed| output::line(&sealed_line(sealed))),
+            }
+            Ok(())
+        }
         ContactCommand::Forget { uid } => {
             if !Contacts::update(&path, |contacts| contacts.forget(genesis, uid)).map_err(local)? {
                 return Err(unknown(uid));
@@ -122,6 +151,19 @@ pub(crate) fn run(args: &ContactArgs) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// A sealed file in a line.
+pub(super) fn sealed_line(sealed: &Sealed) -> String {
+    let to: Vec<_> = sealed.to.iter().map(|to| to.uid.as_str()).collect();
+    format!(
+        "{}  {}, {} bytes, to {}, in {}",
+        sealed.at,
+        sealed.label,
+        sealed.size,
+        to.join(", "),
+        sealed.file
+    )
 }
 
 fn unknown(uid: &UserId) -> Failure {

@@ -16,6 +16,7 @@ use super::ask::give;
 use super::channels::Addresses;
 use super::common::{AgentCredentials, Connection, now, private_key};
 use super::moves::key_or_new;
+use super::rename::Names;
 use super::request;
 use super::switch::id_token;
 use crate::exit::Failure;
@@ -46,6 +47,8 @@ pub(crate) struct Enrol {
     #[arg(long, value_name = "FILE", requires = "key")]
     recovery_key: Option<PathBuf>,
     #[command(flatten)]
+    names: Names,
+    #[command(flatten)]
     addresses: Addresses,
     /// An ID token whose nonce is the request's hash, as `--prepare` shows it.
     #[arg(long, value_name = "FILE", requires = "signed")]
@@ -73,7 +76,11 @@ pub(crate) fn run(args: &Enrol) -> Result<(), Failure> {
     let intent_needed = args.signed.is_some()
         || args.recovery_key.is_some()
         || args.prepare.is_some()
+        || !args.names.is_empty()
         || !args.addresses.is_empty();
+    if !args.names.is_empty() && args.key.is_none() {
+        return Err(Failure::local("names are asked for with the key: give --key"));
+    }
     if !args.addresses.is_empty() && args.key.is_none() {
         let message = "addresses are set by the holder's own key: give --key";
         return Err(Failure::local(message));
@@ -112,7 +119,8 @@ fn prepared(
     server: &Server,
 ) -> Result<Draft, Failure> {
     let policy = runtime()?.block_on(server.installation())?.policy;
-    let on = On::nobody(trust.genesis(), policy, args.uid.clone(), now());
+    let names = args.names.all()?;
+    let on = On { names, ..On::nobody(trust.genesis(), policy, args.uid.clone(), now()) };
     let recovery = args.recovery_key.as_deref().map(key_or_new).transpose()?;
     let csr = certification_request(key, &args.uid)?;
     let recovery = recovery.as_ref().map(Signer::spki_der);

@@ -14,6 +14,7 @@ use wire::statement::Role;
 use super::common::Connection;
 use super::shown;
 use super::signer::SignerArgs;
+use super::switch::id_token;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::{files, runtime};
@@ -43,6 +44,9 @@ enum RequestCommand {
         /// The request, an approval or a veto.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// An ID token whose nonce is the request's hash.
+        #[arg(long, value_name = "FILE")]
+        id_token: Option<PathBuf>,
         /// Where to write the certificate, if one follows; PEM.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -76,8 +80,8 @@ pub(crate) fn run(args: &RequestArgs) -> Result<(), Failure> {
     match &args.command {
         RequestCommand::Show { file, format } => show(file, *format),
         RequestCommand::Sign(args) => sign(args),
-        RequestCommand::Submit { file, out, connection, format } => {
-            submit(file, out.as_deref(), connection, *format)
+        RequestCommand::Submit { file, id_token, out, connection, format } => {
+            submit(file, id_token.as_deref(), out.as_deref(), connection, *format)
         }
     }
 }
@@ -187,6 +191,7 @@ pub(super) fn send_or_keep(
 
 fn submit(
     path: &Path,
+    token: Option<&Path>,
     out: Option<&Path>,
     connection: &Connection,
     format: Format,
@@ -203,7 +208,16 @@ fn submit(
             runtime()?.block_on(server.approve(switch, &file.request))?
         }
         (Kind::Veto, Some(switch)) => runtime()?.block_on(server.veto(switch, &file.request))?,
-        _ => runtime()?.block_on(server.ask(&draft(path, &file)?))?,
+        _ => {
+            let mut draft = draft(path, &file)?;
+            if let Some(token) = token {
+                draft.id_tokens.push(id_token(token)?);
+            }
+            if draft.intent().verb == EventKind::Revoke {
+                return super::revoke::submit(&server, &draft, format);
+            }
+            runtime()?.block_on(server.ask(&draft))?
+        }
     };
     show_done(&done, out, format)
 }

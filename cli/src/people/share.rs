@@ -7,10 +7,12 @@ use clap::Args;
 use client::cms;
 use client::fetch::MaterialError;
 use client::moves::Move;
-use client::recipient::VerifiedRecipient;
+use client::recipient::{RecipientRefusal, VerifiedRecipient};
+use client::sealed::{self, Sealed};
 use client::share::{self, Resolved};
 use serde::Serialize;
-use wire::UserId;
+use wire::intent::Name;
+use wire::{Hash32, UserId};
 
 use super::common::{Connection, ContactsFile, Demands, now_signed, private_key};
 use super::verify::shown_ok;
@@ -20,7 +22,8 @@ use crate::{files, runtime};
 
 /// Seals a file to people, each of whom is verified first (CMS; `openssl cms -decrypt` opens it).
 ///
-/// Nothing is written when anybody is refused, unless --skip-refused.
+/// Nothing is written when anybody is refused, unless --skip-refused. What was sealed to whom is
+/// remembered beside the contacts (`avouch contact sealed`).
 #[derive(Debug, Args)]
 pub(crate) struct Seal {
     /// Whom to seal to. May be repeated.
@@ -32,6 +35,9 @@ pub(crate) struct Seal {
     /// Where to write the sealed file (DER).
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// What to call it in `avouch contact sealed`; by default the name of the file.
+    #[arg(long, value_name = "TEXT")]
+    label: Option<String>,
     /// Leaves out who is refused, instead of sealing to nobody.
     #[arg(long)]
     skip_refused: bool,
@@ -57,6 +63,8 @@ struct Line {
     code: Option<String>,
     detail: Option<String>,
     spki_sha256: Option<String>,
+    /// E-mail addresses and UPNs in the certificate.
+    names: Option<Vec<Name>>,
     new_contact: Option<bool>,
     moved: Option<Vec<Move>>,
 }
@@ -66,7 +74,37 @@ impl Results {
         Self(resolved.into_iter().map(|Resolved { uid, result }| (uid, result)).collect())
     }
 
-    pub(super) fn show(&self, format: Format) {
+    /// Lists what was sealed to those who turned out to be others, or have another key by officers'
+    /// word.
+    fn tell_of_sealed(&self, genesis: Hash32, contacts: &Path) {
+        for (uid, result) in &self.0 {
+            let Err(MaterialError::Refused(refusal)) = result else { continue };
+            let (RecipientRefusal::Voided { expected, .. }
+            | RecipientRefusal::Switched { expected, .. }) = refusal
+            else {
+                continue;
+            };
+            match sealed::list(contacts, genesis, Some(uid)) {
+                Ok(all) => {
+                    let to_it = all.iter().filter(|sealed| sealed.key(uid) == Some(*expected));
+                    let lines: Vec<_> = to_it.map(super::contact::sealed_line).collect();
+                    if lines.is_empty() {
+                        output::talk(&format!("{uid}: nothing was sealed to that key here"));
+                    } else {
+                        output::talk(&format!("{uid}: sealed to that key here:"));
+                        lines.iter().for_each(|line| output::talk(&format!("  {line}")));
+                    }
+                }
+                Err(error) => output::talk(&format!("avouch: {error}")),
+            }
+            if matches!(refusal, RecipientRefusal::Voided { .. }) {
+                output::talk(&format!("{uid}: the contact is dropped"));
+            }
+        }
+    }
+
+    pub(super) fn show(&self, genesis: Hash32, contacts: &Path, format: Format) {
+        self.tell_of_sealed(genesis, contacts);
         match format {
             Format::Json => output::json(&self.0.iter().map(line).collect::<Vec<_>>()),
             Format::Text => {
@@ -80,12 +118,15 @@ impl Results {
                         ));
                     }
                     match result {
-                        Ok(recipient) if recipient.is_new_contact() => shown_ok(
-                            uid,
-                            &format!("key {}, seen for the first time", recipient.spki_sha256()),
-                        ),
                         Ok(recipient) => {
-                            shown_ok(uid, &format!("key {}", recipient.spki_sha256()));
+                            let mut detail = format!("key {}", recipient.spki_sha256());
+                            if recipient.is_new_contact() {
+                                detail.push_str(", seen for the first time");
+                            }
+                            for name in recipient.names() {
+                                detail.push_str(&format!(", {} {}", name.kind, name.value));
+                            }
+                            shown_ok(uid, &detail);
                         }
                         Err(_) => output::line(&format!("{uid}: refused")),
                     }
@@ -131,6 +172,7 @@ fn line((uid, result): &(UserId, Result<VerifiedRecipient, MaterialError>)) -> L
             code: None,
             detail: None,
             spki_sha256: Some(recipient.spki_sha256().to_string()),
+            names: Some(recipient.names().collect()),
             new_contact: Some(recipient.is_new_contact()),
             moved: recipient.moved().map(|moved| moved.moves.clone()),
         },
@@ -145,6 +187,7 @@ fn line((uid, result): &(UserId, Result<VerifiedRecipient, MaterialError>)) -> L
             }),
             detail: Some(error.to_string()),
             spki_sha256: None,
+            names: None,
             new_contact: None,
             moved: None,
         },
@@ -166,12 +209,24 @@ pub(crate) fn seal(args: &Seal) -> Result<(), Failure> {
         ))
         .map_err(|e| Failure::local(e.to_string()))?;
     let results = Results::of(resolved);
-    results.show(args.format);
+    results.show(trust.genesis(), &contacts, args.format);
     let recipients = results.into_recipients(args.skip_refused)?;
     let sealed = cms::seal(&content, &recipients).map_err(|e| Failure::local(e.to_string()))?;
+    // Remembered before it is there: what nobody remembers was not sealed.
+    let label = args.label.clone().or_else(|| args.input.as_deref().map(shown_path));
+    let named = (label.unwrap_or_else(|| "standard input".to_owned()), shown_path(&args.out));
+    let size = content.len() as u64;
+    if let Some(line) = Sealed::new(&recipients, named, size, &sealed, now_signed()) {
+        sealed::remember(&contacts, &line).map_err(|e| Failure::local(e.to_string()))?;
+    }
     files::write(&args.out, &sealed, 0o600)?;
     output::talk(&format!("sealed to {} in {}", recipients.len(), args.out.display()));
     Ok(())
+}
+
+/// A path as it is found again from another folder.
+fn shown_path(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 /// Opens what was sealed to you.

@@ -71,6 +71,19 @@ impl SignRole {
 }
 
 impl SignerArgs {
+    /// Whether a key is named.
+    pub(crate) fn is_given(&self) -> bool {
+        self.key.is_some() || self.recovery_key.is_some() || self.pkcs11_module.is_some()
+    }
+
+    /// In which role the key signs. `usual` is the role where none is named.
+    pub(crate) fn role(&self, usual: Role) -> Role {
+        match self.recovery_key {
+            Some(_) => Role::RecoveryKey,
+            None => self.role.map_or(usual, SignRole::role),
+        }
+    }
+
     /// Opens the key. `usual` is the role where none is named.
     pub(crate) fn open(&self, usual: Role) -> Result<(Box<dyn Signer>, Role), Failure> {
         let role = self.role.map_or(usual, SignRole::role);

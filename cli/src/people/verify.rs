@@ -69,7 +69,7 @@ fn identity(args: &Identity) -> Result<(), Failure> {
         ))
         .map_err(|e| Failure::local(e.to_string()))?;
     let report = super::share::Results::of(resolved);
-    report.show(args.format);
+    report.show(trust.genesis(), &contacts, args.format);
     match report.into_first_refusal() {
         Some(failure) => Err(failure),
         None => Ok(()),

@@ -29,6 +29,7 @@ pub fn enrolment(
     recovery_key: Option<&[u8]>,
     channels: Vec<Channel>,
 ) -> Result<Draft, KeyError> {
+    // The names to begin with are those that `on` says.
     let mut draft = certified(on, EventKind::Enrol, request, spki)?;
     // A person asks, an agent signs another day.
     draft.intent.expiry = on.now + FOR_SEVERAL;
@@ -46,6 +47,19 @@ pub fn enrolment(
 /// The key cannot be used.
 pub fn renewal(on: &On, key: &dyn Signer) -> Result<Draft, KeyError> {
     with_request(on, EventKind::Renew, key)
+}
+
+/// Other names besides the id: all that there are to be. Whoever vouches for those that are new
+/// signs, too. `spki` is the identity's key.
+///
+/// # Errors
+/// No random numbers.
+pub fn rename(on: &On, spki: Hash32, names: &[Name]) -> Result<Draft, KeyError> {
+    let mut draft = plain(on, EventKind::Rename)?;
+    draft.intent.names = all_names(on, names);
+    draft.intent.profile = PROFILE.to_owned();
+    draft.intent.new_spki = Some(spki);
+    Ok(draft)
 }
 
 /// A revocation.
@@ -176,14 +190,19 @@ fn with_request(on: &On, verb: EventKind, key: &dyn Signer) -> Result<Draft, Key
 
 fn certified(on: &On, verb: EventKind, request: &[u8], spki: &[u8]) -> Result<Draft, KeyError> {
     let mut draft = plain(on, verb)?;
-    let names = on.subject.iter().map(|uid| {
-        let value = uid.as_str().to_owned();
-        Name { kind: NameKind::UserId, value }
-    });
-    draft.intent.names = names.collect();
+    draft.intent.names = all_names(on, &on.names);
     draft.intent.profile = PROFILE.to_owned();
     draft.intent.csr = Some(Hash32::of(request));
     draft.intent.new_spki = Some(Hash32::of(spki));
     draft.csr = Some(request.to_vec());
     Ok(draft)
+}
+
+/// The id, then the names besides it.
+fn all_names(on: &On, besides: &[Name]) -> Vec<Name> {
+    let id = on.subject.iter().map(|uid| {
+        let value = uid.as_str().to_owned();
+        Name { kind: NameKind::UserId, value }
+    });
+    id.chain(besides.iter().cloned()).collect()
 }

@@ -16,6 +16,7 @@ fn on() -> On {
         subject: Some(UserId::parse("alice").unwrap()),
         head: Some(Hash32::of(b"head")),
         sequence: 3,
+        names: Vec::new(),
         now: NOW,
     }
 }

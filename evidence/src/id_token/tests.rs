@@ -168,3 +168,23 @@ fn any_changed_character_is_refused() {
     }
     assert!(matches!(check(&"a.".repeat(9000), &set), Err(TokenError::Format(_))));
 }
+
+#[test]
+fn an_address_counts_where_the_provider_says_that_it_verified_it() {
+    let claims = |email: Value, verified: Value| -> Claims {
+        serde_json::from_value(json!({
+            "iss": "i", "sub": "s", "aud": "a", "exp": 1, "iat": 0, "nonce": "n",
+            "email": email, "email_verified": verified,
+        }))
+        .unwrap()
+    };
+    let yes = |verified| verified_email(&claims(json!("Al@Example.ORG"), verified));
+    for verified in [json!(true), json!("true")] {
+        assert_eq!(yes(verified).as_deref(), Some("Al@example.org"));
+    }
+    for verified in [json!(false), json!("false"), json!("yes"), json!(1), json!(null)] {
+        assert_eq!(yes(verified), None);
+    }
+    assert_eq!(verified_email(&claims(json!("nobody"), json!(true))), None);
+    assert_eq!(verified_email(&claims(json!(null), json!(true))), None);
+}

@@ -120,7 +120,7 @@ impl Book {
         let issuance = era.issuance();
         let number = era.installation().log_number();
         let serial = SerialNumber::new(number, self.edge.size(), [5; 8]).unwrap();
-        let tbs = issuance.leaf(csr.key(), &alice(), serial, self.now_ms).unwrap();
+        let tbs = issuance.leaf(csr.key(), (&alice(), &[]), serial, self.now_ms).unwrap();
         let (not_before, not_after) = issuance.validity(self.now_ms);
         let certified = Certified {
             version: 1,
@@ -181,7 +181,7 @@ impl Book {
         let csr = dossier::csr(&evidence, era.issuance().key_rules()).unwrap().unwrap();
         let number = era.installation().log_number();
         let serial = SerialNumber::new(number, self.edge.size(), [5; 8]).unwrap();
-        era.issuance().leaf(csr.key(), &alice(), serial, self.now_ms).unwrap()
+        era.issuance().leaf(csr.key(), (&alice(), &[]), serial, self.now_ms).unwrap()
     }
 
     /// What would prove that this is alice's head, under a checkpoint of all that is written, which

@@ -7,10 +7,10 @@ use wire::statement::Role;
 use wire::{Encoded, Hash32, UserId};
 
 use super::Approved;
-use super::guard::{self, Act, unsigned};
+use super::guard::{self, Act, Case, unsigned};
 use super::particulars::channels_of;
-use super::rate;
-use crate::identity::besides_the_id;
+use super::{names, rate};
+use crate::fact::Proven;
 use crate::{Fact, Identity, Key, KeyUse, Refusal, State, Status, Time};
 
 pub(super) fn decide(
@@ -48,6 +48,7 @@ fn enrol(
         });
     }
     let act = Act { verb: EventKind::Enrol, uid, csr: Some(csr), spki: Some(spki), body: None };
+    within_scope(state, facts, uid)?;
     let is_agent = |key| state.installation.agent(key).is_some();
     let is_officer = |key| state.installation.officer(key).is_some();
     let by = |role, signer: &dyn Fn(Hash32) -> bool| {
@@ -64,7 +65,7 @@ fn enrol(
         Some(intent) => guard::person(facts, intent, None, false)?,
         None => None,
     };
-    if vouched.is_none() && person.is_none() && !guard::transport(state, facts) {
+    if vouched.is_none() && person.is_none() && !guard::transport(state, uid, facts) {
         return Err(unvouched(
             "enrolment",
             "an enrolment agent's signed statement over this request".to_owned(),
@@ -83,19 +84,45 @@ fn enrol(
             format!("a statement by the new key {spki}"),
         ));
     }
+    let names = match intent {
+        Some(intent) => {
+            let case = Case::new(state, facts, EventKind::Enrol, intent.hash(), time);
+            names::vouched(&case, facts, intent, &[])?
+        }
+        None => Vec::new(),
+    };
     let key = Key { spki, number: 0, possession_proven: true };
     let mut approved = Approved::begin(state, uid, EventKind::Enrol, key).over(intent).request(csr);
     let identity = &mut approved.after.identity;
     identity.details.binding = person;
+    identity.details.names = names;
     let commitment = intent.and_then(|intent| intent.recovery_commitment);
     if let Some(intent) = intent {
-        identity.details.names = besides_the_id(&intent.names);
         identity.recovery_commitment = commitment;
         if intent.body.is_some() {
             identity.details.channels = channels_of(intent)?.channels;
         }
     }
     Ok(approved.certifies(commitment))
+}
+
+/// No agent vouches for who is not within its scope.
+fn within_scope(state: &State<'_>, facts: &[Fact], uid: &UserId) -> Result<(), Refusal> {
+    for fact in facts {
+        let Proven::Signed { statement, signer, .. } = &fact.0 else { continue };
+        let scope = state.installation.agent(*signer).filter(|_| statement.role == Role::Agent);
+        if scope.is_some_and(|scope| !scope.covers(uid)) {
+            return Err(Refusal {
+                code: ProblemCode::EvidenceRefused,
+                rule: "within-the-agents-scope",
+                detail: "the agent does not vouch for ids like this one".to_owned(),
+                expected: "an id with a prefix or suffix of the agent's scope".to_owned(),
+                found: uid.to_string(),
+                remedy: "ask another agent, or an officer",
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Same key, new certificate.
@@ -117,12 +144,15 @@ fn renew(
     };
     let is_current = |signer| signer == key.spki;
     let signed = guard::signed(state, facts, Role::CurrentKey, is_current, &act, time)?;
-    if signed.is_none() && !guard::transport(state, facts) {
+    if signed.is_none() && !guard::transport(state, &identity.uid, facts) {
         return Err(unvouched(
             "renewal",
             format!("a statement signed by the identity's current key {}", key.spki),
             "sign the renewal with the key itself",
         ));
+    }
+    if let Some(intent) = signed {
+        names::as_they_are(identity, intent)?;
     }
     let certified = rate::one_more_today(state, identity, time)?;
     let approved = Approved::step(state, identity, EventKind::Renew, |next| {

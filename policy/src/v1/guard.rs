@@ -11,6 +11,7 @@ use wire::{Encoded, Hash32, UserId};
 
 use crate::fact::Proven;
 use crate::identity::Identity;
+use crate::scope::Scope;
 use crate::state::is_person;
 use crate::{Fact, Installation, KeyUse, Refusal, State, Time, hsm_held};
 
@@ -40,13 +41,13 @@ pub(super) fn possession(facts: &[Fact], spki: Hash32, csr: Hash32) -> Result<()
 }
 
 /// Whether the word of a transport is there and counts: that of the administrator's socket, or of
-/// a TLS peer whose key is an enrolment agent's.
-pub(super) fn transport(state: &State<'_>, facts: &[Fact]) -> bool {
+/// a TLS peer whose key is that of an enrolment agent for this id.
+pub(super) fn transport(state: &State<'_>, uid: &UserId, facts: &[Fact]) -> bool {
     state.installation.hears_transport()
         && facts.iter().any(|fact| match fact.0 {
             Proven::Transport { source: TransportSource::AdminSocket, .. } => true,
             Proven::Transport { source: TransportSource::Mtls, peer } => {
-                state.installation.agent(peer).is_some()
+                state.installation.agent(peer).is_some_and(|scope| scope.covers(uid))
             }
             _ => false,
         })
@@ -256,9 +257,21 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Whether the directory's service signed.
+    /// Whether the directory's service signed, and the subject is within its scope.
     pub(super) fn by_directory(&self) -> Result<bool, Refusal> {
-        self.by(Role::Directory, |key| self.installation.directory(key).is_some())
+        self.by(Role::Directory, |key| {
+            let scope = self.installation.directory(key);
+            scope.is_some_and(|scope| self.subject.is_none_or(|subject| scope.covers(&subject.uid)))
+        })
+    }
+
+    /// Scopes of the enrolment agents for this id who signed.
+    pub(super) fn agents(&self, uid: Option<&UserId>) -> Vec<Scope> {
+        let signers = self.signers(Role::Agent, |key, _| {
+            may_sign(Role::Agent, key, |key| self.installation.agent(key).is_some())
+        });
+        let scopes = signers.counted.into_keys().filter_map(|key| self.installation.agent(key));
+        scopes.filter(|scope| uid.is_none_or(|uid| scope.covers(uid))).collect()
     }
 
     /// Officers of the present roster who signed, none of them the subject.
@@ -487,7 +500,7 @@ pub(super) fn person(
 ) -> Result<Option<crate::identity::Binding>, Refusal> {
     let mut found = None;
     for fact in facts {
-        let Proven::Identified { issuer, subject, intent: of } = &fact.0 else { continue };
+        let Proven::Identified { issuer, subject, intent: of, .. } = &fact.0 else { continue };
         same("intent", intent.hash(), *of)?;
         let person = crate::identity::Binding { issuer: issuer.clone(), subject: subject.clone() };
         if bound.is_some_and(|bound| *bound != person) {

@@ -7,6 +7,7 @@ use wire::problem::ProblemCode;
 use wire::rules::Rules;
 use wire::{Encoded, FormatError, Hash32};
 
+use crate::scope::Scope;
 use crate::{Installation, Refusal};
 
 /// A change of the installation, as its intent's body says it.
@@ -113,6 +114,16 @@ impl Change {
             Self::Agents(new) if !distinct(new) => {
                 let expected = "agents with names and keys of their own".to_owned();
                 Err(refuse("agents-are-distinct", expected, new.len().to_string()))
+            }
+            Self::Agents(new) => {
+                new.iter().try_for_each(|agent| match Scope::parse(&agent.scope) {
+                    Ok(_) => Ok(()),
+                    Err(error) => {
+                        let expected = "scopes that are understood".to_owned();
+                        let found = format!("{}: {error}", agent.name);
+                        Err(refuse("agents-scope", expected, found))
+                    }
+                })
             }
             Self::Issuers(new) => {
                 if new.is_empty() || new.iter().any(|key| key.purpose != KeyPurpose::Issuing) {

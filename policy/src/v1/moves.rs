@@ -7,8 +7,8 @@ use wire::statement::Role;
 use wire::{Encoded, Hash32};
 
 use super::guard::{self, Case, Freshness, unsigned};
-use super::rate;
 use super::{Approved, active, living, named_key, no_new_key};
+use super::{names, rate};
 use crate::identity::{Identity, Key, Standing, StillWins, besides_the_id};
 use crate::{Fact, Refusal, State, Time};
 
@@ -53,6 +53,7 @@ pub(super) fn reissue(
     let (identity, key) = active(state)?;
     guard::fresh(state, identity, intent, Freshness::HeadOrAnchor, time)?;
     guard::same("intent.new-spki", Some(key.spki), intent.new_spki)?;
+    names::as_they_are(identity, intent)?;
     Case::new(state, facts, EventKind::Reissue, intent.hash(), time).threshold()?;
     let approved = Approved::step(state, identity, EventKind::Reissue, |_| {});
     Ok(approved.over(Some(intent)).certifies(None))
@@ -70,6 +71,7 @@ pub(super) fn rekey(
     let (spki, csr) = named_key(intent)?;
     guard::fresh(state, identity, intent, Freshness::HeadOrAnchor, time)?;
     guard::same("intent.recovery-commitment", None, intent.recovery_commitment)?;
+    names::as_they_are(identity, intent)?;
     let case = Case::new(state, facts, EventKind::Rekey, intent.hash(), time);
     case.new_key(state, spki, csr)?;
     if !case.by(Role::CurrentKey, |signer| signer == key.spki)? {
@@ -100,6 +102,7 @@ pub(super) fn recover(
     guard::movable(state.installation)?;
     let (spki, csr) = named_key(intent)?;
     guard::fresh(state, identity, intent, Freshness::Any, time)?;
+    names::as_they_are(identity, intent)?;
     let case = Case::new(state, facts, EventKind::Recover, intent.hash(), time);
     case.new_key(state, spki, csr)?;
     let commitment = recovery_key(&case, identity, intent, time)?;

@@ -9,9 +9,9 @@ use wire::statement::Role;
 
 use super::guard::{self, Case, Freshness, unsigned};
 use super::moves::{commit_at_once, commit_later};
-use super::rate;
 use super::{Approved, active, living, suspended};
-use crate::identity::{Identity, Standing, besides_the_id};
+use super::{names, rate};
+use crate::identity::{Identity, Standing};
 use crate::{Fact, Refusal, State, Time};
 
 /// The holder of an active identity on its very head, or the threshold of officers. Says whether
@@ -34,7 +34,8 @@ fn holder_or_threshold(
     Ok(false)
 }
 
-/// Other names in the certificate, same key.
+/// Other names in the certificate, same key. The holder lets names go; each that is new somebody
+/// vouches for.
 pub(super) fn rename(
     state: &State<'_>,
     intent: &Intent,
@@ -49,7 +50,7 @@ pub(super) fn rename(
         return Err(suspended());
     };
     guard::same("intent.new-spki", Some(key.spki), intent.new_spki)?;
-    let names = besides_the_id(&intent.names);
+    let names = names::vouched(&case, facts, intent, &identity.details.names)?;
     if names == identity.details.names {
         return Err(Refusal {
             code: ProblemCode::AlreadyDone,
@@ -60,6 +61,7 @@ pub(super) fn rename(
             remedy: "renew instead",
         });
     }
+    guard::person(facts, intent, identity.binding(), false)?;
     let certified = if by_officers {
         identity.details.certified
     } else {

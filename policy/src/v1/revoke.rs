@@ -68,7 +68,7 @@ pub(super) fn decide(
         let is_officer = |signer| state.installation.officer(signer).is_some();
         signed = guard::signed(state, facts, Role::Officer, is_officer, &act, time)?;
     }
-    if signed.is_none() && !guard::transport(state, facts) {
+    if signed.is_none() && !guard::transport(state, uid, facts) {
         return Err(Refusal {
             code: ProblemCode::EvidenceRequired,
             rule: "transport-is-not-evidence",

@@ -63,6 +63,80 @@ fn a_false_enrolment_is_declared_so_and_the_right_person_gets_the_id() {
 }
 
 #[test]
+fn after_a_void_the_contact_is_dropped_and_what_was_sealed_to_it_is_listed() {
+    let desk = Desk::new();
+    desk.enrol("alice");
+    desk.enrol("bob");
+    for (name, text, to) in
+        [("plans", "what we plan", "alice bob"), ("minutes", "what we said", "bob")]
+    {
+        desk.write(name, text);
+        desk.run(0, &format!("seal --in @{name} --out @{name}.cms --to {to}"));
+    }
+    desk.run(0, "seal --in @plans --out @again.cms --label \"plans, again\" --to alice");
+    let mode = std::fs::metadata(desk.file("contacts.json.sealed")).expect("it is remembered");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o600);
+    let listed = desk.run(0, "contact sealed alice");
+    listed.says(&["plans", "12 bytes", "to alice, bob", "plans, again", "again.cms"]);
+    assert!(!listed.out.contains("minutes"), "{}", listed.out);
+    assert!(desk.run(0, "contact sealed --dropped").out.is_empty());
+
+    by_two(&desk, "void alice");
+    desk.run(0, "contact list").says(&["alice", "bob"]);
+    let told = desk.run(12, "seal --in @minutes --out @third.cms --to alice");
+    told.says(&["declared the enrolment false", "plans, again", "to alice, bob", "dropped"]);
+    assert!(!told.err.contains("what was said") && !told.err.contains("minutes,"), "{}", told.err);
+    let known = desk.run(0, "contact list").out;
+    assert!(!known.contains("alice") && known.contains("bob"), "{known}");
+    desk.run(0, "contact sealed --dropped").says(&["plans", "plans, again"]);
+    // It is told once; then there is nobody of that name.
+    desk.run(12, "verify identity alice").says(&["suspended"]);
+    desk.run(0, "verify identity bob");
+}
+
+#[test]
+fn who_comes_late_hears_of_the_void_although_the_right_person_has_the_id_by_now() {
+    let desk = Desk::new();
+    desk.enrol("alice");
+    desk.write("plans", "what we plan");
+    desk.run(0, "seal --in @plans --out @plans.cms --to alice");
+    by_two(&desk, "void alice");
+    desk.run(0, "switch request alice --new-key @right.key");
+    for n in [1, 2] {
+        desk.run(0, &format!("approve alice --key ca:officer-{n}.key --remark met --yes"));
+    }
+    desk.hours_ahead(73);
+    desk.until(0, "switch status alice");
+    let told = desk.until(12, "verify identity alice");
+    told.says(&["declared the enrolment false", "plans", "dropped"]);
+    desk.run(0, "verify identity alice").says(&["first time"]);
+}
+
+#[test]
+fn an_officer_revokes_after_a_look_and_by_a_file() {
+    let desk = Desk::new();
+    desk.enrol("alice");
+    desk.enrol("bob");
+    let officer = "--key ca:officer-1.key --as officer";
+    // Shown, and asked.
+    let shown = desk.run(1, &format!("revoke alice {officer} --reason key-compromise"));
+    shown.says(&["revokes", "key-compromise", "ends", "suspended", "recovery key", "--yes"]);
+    desk.run(0, "verify identity alice");
+    let foreign = format!("revoke alice {officer} --yes --serial 0100{}", "0".repeat(28));
+    desk.run(20, &foreign).says(&["no certificate over the present key"]);
+    desk.run(0, &format!("revoke alice {officer} --reason key-compromise --yes"))
+        .says(&["revoked"]);
+    desk.run(12, "verify identity alice");
+    desk.run(12, &format!("revoke alice {officer} --yes")).says(&["no certificate"]);
+
+    desk.run(0, &format!("revoke bob {officer} --yes --out @request"));
+    desk.run(0, "verify identity bob");
+    desk.run(0, "request show @request").says(&["asks for       revoke", "certificate", "officer"]);
+    desk.run(0, "request submit @request").says(&["revoked"]);
+    desk.run(12, "verify identity bob");
+}
+
+#[test]
 fn what_is_signed_is_shown_from_its_own_bytes() {
     let desk = Desk::new();
     desk.enrol("alice");

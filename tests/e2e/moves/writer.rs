@@ -1,4 +1,5 @@
-//! Whoever can write to the whole database: nothing he wrote is signed.
+//! Whoever can write to the whole database: nothing he wrote is signed. (A state rolled back by one
+//! event stands in `e2e/tamper.rs`; a record with his own TBS before a crash in `ca/tests/crash.rs`.)
 
 use avouch_tests::database::tamper;
 use avouch_tests::patiently;
@@ -92,4 +93,40 @@ fn a_change_of_policy_is_not_taken_back_by_deleting_it() {
     let said = String::from_utf8_lossy(&start.stderr).into_owned();
     assert!(!start.status.success(), "{said}");
     assert!(said.contains("the installation's events"), "{said}");
+}
+
+#[test]
+fn an_officer_who_was_written_into_the_roster_is_none() {
+    use wire::body::Roster;
+    use wire::genesis::Keyholder;
+    let town = Town::new();
+    town.enrol("alice", &Holder::new(), None);
+    let (fourth, mallory) = (Holder::new(), Holder::new());
+    let officers = town.officers.iter().chain([&fourth]).enumerate();
+    let officers = officers.map(|(n, officer)| Keyholder {
+        name: format!("officer-{}", n + 1),
+        spki: wire::octets(officer.spki()),
+        scope: Vec::new(),
+    });
+    let roster = Roster { version: 1, officers: officers.collect() }.to_canonical();
+    let leaf = town.change(&town.change_intent(K::RosterChange, &roster), 2).unwrap().leaf_index;
+    assert!(town.installation.stop().success());
+    // The roster is in the event that changes it. He puts his key in the place of the fourth's.
+    let (database, hex) = (town.installation.file("avouch.db"), |bytes: &[u8]| -> String {
+        bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+    });
+    let select = format!("SELECT hex(event) FROM event WHERE leaf_index = {leaf}");
+    let event = tamper(&database, &[&select]).remove(0).remove(0);
+    let edited = event.replace(&hex(fourth.spki()), &hex(mallory.spki()));
+    assert_ne!(event, edited);
+    tamper(
+        &database,
+        &[&format!("UPDATE event SET event = x'{edited}' WHERE leaf_index = {leaf}")],
+    );
+    let config = town.installation.file("avouch.toml");
+    let config = config.to_str().expect("a plain path");
+    let start = town.installation.avouch(&["authority", "--config", config]);
+    let said = String::from_utf8_lossy(&start.stderr).into_owned();
+    assert!(!start.status.success(), "{said}");
+    assert!(said.contains(&format!("leaf {leaf} does not commit")), "{said}");
 }

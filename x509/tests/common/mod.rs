@@ -112,7 +112,7 @@ impl Authority {
 
     pub(crate) fn issue(&self, csr: &Csr, uid: &UserId, serial: SerialNumber) -> Certificate {
         let (profile, issuer) = (profile(), self.issuer());
-        let leaf = Leaf { key: csr.key(), uid, serial, now: NOW };
+        let leaf = Leaf { key: csr.key(), uid, names: &[], serial, now: NOW };
         let tbs = leaf_tbs(&profile, &issuer, &leaf).unwrap();
         let linted = lint::leaf(tbs, &profile, &issuer, &leaf).unwrap();
         let signature = self.issuing_key.sign(linted.tbs_der());

@@ -2,6 +2,9 @@
 
 use wire::event::EventKind as K;
 use wire::intent::{Name, NameKind};
+use wire::rules::Rules;
+
+use crate::fact::mint;
 
 use super::moves::{recover, rekey};
 use super::standing::by_officers;
@@ -91,27 +94,121 @@ fn channels_change_once_per_wait_and_the_old_ones_stay_for_one() {
     rechannel(&mut world, "k0", "next").unwrap();
 }
 
+fn named(world: &World, verb: K, values: &[&str]) -> Intent {
+    let mut intent = world.intent(verb);
+    intent.new_spki = Some(h("k0"));
+    let name = |value: &&str| Name { kind: NameKind::Rfc822, value: (*value).into() };
+    intent.names = values.iter().map(name).collect();
+    intent
+}
+
+/// An installation where `agent` may vouch for addresses at example.org, of ids that end so.
+fn scoped(scope: &[&str]) -> World {
+    let mut body = genesis_body(Rules::standard(), &hsm());
+    body.agents[1].scope = scope.iter().map(|entry| (*entry).to_owned()).collect();
+    World::with(installed(&body))
+}
+
 #[test]
 fn names_change_by_holder_or_threshold_and_the_key_stays() {
-    let named = |world: &World, value: &str| {
-        let mut intent = world.intent(K::Rename);
-        intent.new_spki = Some(h("k0"));
-        intent.names = vec![Name { kind: NameKind::Rfc822, value: value.into() }];
-        intent
-    };
     let mut world = World::new();
-    let intent = named(&world, "alice@example.org");
+    let intent = named(&world, K::Rename, &["alice@example.org"]);
     for (role, who) in [(Role::Officer, "olga"), (Role::Agent, "agent"), (Role::RecoveryKey, "r0")]
     {
         let fact = world.signs(role, who, &intent);
         assert!(world.ask(&intent, &[fact]).is_err());
     }
-    let fact = world.signs(Role::CurrentKey, "k0", &intent);
-    world.ask(&intent, &[fact]).unwrap();
-    let intent = named(&world, "alice@example.org");
+    by_officers(&mut world, &intent).unwrap();
+    let intent = named(&world, K::Rename, &["alice@example.org"]);
     assert_eq!(by_officers(&mut world, &intent).unwrap_err().rule, "rename-to-other-names");
-    let intent = named(&world, "a@example.org");
+    let intent = named(&world, K::Rename, &["a@example.org", "alice@example.org"]);
     by_officers(&mut world, &intent).unwrap();
     assert_eq!(world.alice().names()[0].value, "a@example.org");
     assert_eq!(world.alice().key.unwrap().number, 0);
+    // The holder lets names go, and takes none by herself.
+    let intent = named(&world, K::Rename, &["a@example.org", "b@example.org"]);
+    let own = world.signs(Role::CurrentKey, "k0", &intent);
+    let refusal = world.ask(&intent, &[own]).unwrap_err();
+    assert_eq!((refusal.rule, &*refusal.found), ("names-are-vouched-for", "b@example.org"));
+    let intent = named(&world, K::Rename, &["a@example.org"]);
+    let own = world.signs(Role::CurrentKey, "k0", &intent);
+    world.ask(&intent, &[own]).unwrap();
+    assert_eq!(world.alice().names().len(), 1);
+}
+
+#[test]
+fn agents_vouch_for_names_within_their_scope_and_providers_for_verified_addresses() {
+    let mut world = scoped(&["email=example.org", "uid-prefix=al"]);
+    let renames = |world: &mut World, value: &str, by: &[(Role, &str)], token: Option<&str>| {
+        let intent = named(world, K::Rename, &[value]);
+        let mut facts: Vec<Fact> =
+            by.iter().map(|(role, who)| world.signs(*role, who, &intent)).collect();
+        facts.extend(token.map(|email| {
+            let email = Some(email.to_owned());
+            mint::identified("https://idp".into(), "alice".into(), email, intent.hash())
+        }));
+        world.ask(&intent, &facts).map_err(|refusal| refusal.rule)
+    };
+    let (own, scoped, other) =
+        ((Role::CurrentKey, "k0"), (Role::Agent, "other-agent"), (Role::Agent, "agent"));
+    let unvouched = Err("names-are-vouched-for");
+    // An empty scope lets nobody vouch for names.
+    assert_eq!(renames(&mut world, "a@example.org", &[own, other], None), unvouched);
+    assert_eq!(renames(&mut world, "a@example.com", &[own, scoped], None), unvouched);
+    renames(&mut world, "a@example.org", &[own, scoped], None).unwrap();
+    // An agent alone renames nobody.
+    assert!(renames(&mut world, "b@example.org", &[scoped], None).is_err());
+    // A token proves its own address, and no other.
+    assert_eq!(renames(&mut world, "a@idp.example", &[own], Some("b@idp.example")), unvouched);
+    renames(&mut world, "a@idp.example", &[own], Some("a@idp.example")).unwrap();
+    // Not within the scope of ids.
+    let mut world = self::scoped(&["email=example.org", "uid-prefix=bob"]);
+    assert_eq!(renames(&mut world, "a@example.org", &[own, scoped], None), unvouched);
+}
+
+#[test]
+fn what_changes_no_names_gives_none_or_those_that_are_there() {
+    let mut world = World::new();
+    let intent = named(&world, K::Rename, &["a@example.org"]);
+    by_officers(&mut world, &intent).unwrap();
+    let rekey = |world: &World, names: Vec<Name>| {
+        let mut intent = over_key(world.intent(K::Rekey), "k1");
+        intent.names = names;
+        let facts = vec![
+            possession("k1"),
+            world.signs(Role::NewKey, "k1", &intent),
+            world.signs(Role::CurrentKey, "k0", &intent),
+        ];
+        let mut world = world.clone();
+        world.ask(&intent, &facts).map(|_| world.alice().names().to_vec())
+    };
+    let has = world.alice().names().to_vec();
+    assert_eq!(rekey(&world, vec![]).unwrap(), has);
+    assert_eq!(rekey(&world, has.clone()).unwrap(), has);
+    let other = vec![Name { kind: NameKind::Rfc822, value: "thief@example.org".into() }];
+    assert_eq!(rekey(&world, other).unwrap_err().rule, "names-as-they-are");
+}
+
+#[test]
+fn an_enrolment_has_the_names_that_somebody_vouches_for() {
+    let enrols = |world: &World, value: &str, by: &[(Role, &str)]| {
+        let mut intent = over_key(intent(&world.installation, K::Enrol, "carol", None, 0), "c0");
+        intent.names = vec![Name { kind: NameKind::Upn, value: value.into() }];
+        let mut facts = vec![possession("c0"), world.signs(Role::NewKey, "c0", &intent)];
+        facts.extend(by.iter().map(|(role, who)| world.signs(*role, who, &intent)));
+        let request = Request::Certify { uid: uid("carol"), spki: h("c0"), csr: csr("c0") };
+        let mut world = world.clone();
+        world.act("carol", &request, &facts).map_err(|refusal| refusal.rule)?;
+        Ok::<_, &'static str>(world.people["carol"].names().len())
+    };
+    let world = scoped(&["upn=corp.example", "uid-suffix=ol"]);
+    let (plain, scoped) = ((Role::Agent, "agent"), (Role::Agent, "other-agent"));
+    assert_eq!(enrols(&world, "carol@corp.example", &[scoped]), Ok(1));
+    assert_eq!(enrols(&world, "carol@corp.example", &[plain]), Err("names-are-vouched-for"));
+    assert_eq!(enrols(&world, "carol@other.example", &[scoped]), Err("names-are-vouched-for"));
+    let (olga, omar) = ((Role::Officer, "olga"), (Role::Officer, "omar"));
+    assert_eq!(enrols(&world, "carol@other.example", &[olga]), Err("names-are-vouched-for"));
+    assert_eq!(enrols(&world, "carol@other.example", &[olga, omar]), Ok(1));
+    let world = self::scoped(&["upn=corp.example", "uid-suffix=bert"]);
+    assert_eq!(enrols(&world, "carol@corp.example", &[scoped]), Err("within-the-agents-scope"));
 }
