@@ -388,7 +388,7 @@ impl Book {
     /// Officers declare the leaf of an entry dead, whose event left alice as she is.
     pub fn strike(&mut self, at: u64, leaf: &Leaf) {
         let left_behind = crate::audit::after(&self.alice).unwrap();
-        let strike = Struck { version: 1, leaf: leaf.leaf_hash() };
+        let strike = Struck { version: 1, leaf: leaf.leaf_hash(), index: None };
         self.change(EventKind::Strike, &strike.to_canonical());
         let at = usize::try_from(at).unwrap();
         self.entries[at].event.as_mut().unwrap().after = Some(Blob(left_behind));
