@@ -18,12 +18,13 @@ use crate::catch_up::CatchUpError;
 use crate::certificates::Certificates;
 use crate::clock::Clock;
 use crate::cosign::{Cosigning, CosigningSettings};
+use crate::custody::TokenSettings;
 use crate::heads::{Heads, HeadsError};
 use crate::metrics::Metrics;
 use crate::notices::{NoticeSettings, Notices};
 use crate::store::{Store, StoreError};
 use crate::token::Token;
-use crate::walk::{self, Ask, ChangeAsk, Log, QueueSender, TreeHead};
+use crate::walk::{self, Ask, ChangeAsk, Checkpoints, Log, QueueSender, TreeHead};
 use crate::{crl, issue};
 
 pub use open::{Missing, OpenError};
@@ -70,6 +71,8 @@ pub struct Settings {
     pub notices: NoticeSettings,
     /// How co-signers are asked.
     pub cosigning: CosigningSettings,
+    /// Tokens that operators open, and what attests their keys.
+    pub tokens: TokenSettings,
 }
 
 /// Why a running authority stops. Whoever supervises it starts it again; it then goes on from the
@@ -118,6 +121,8 @@ pub struct Authority {
     alarms: std::sync::Mutex<Vec<String>>,
     log_size: AtomicU64,
     tree_head: std::sync::Mutex<TreeHead>,
+    checkpoints: Checkpoints,
+    tokens: TokenSettings,
     stop: CancellationToken,
     /// Nothing walks any more.
     ended: CancellationToken,
@@ -200,6 +205,16 @@ impl Authority {
 
     pub(crate) fn hsm(&self) -> &Token {
         &self.token
+    }
+
+    /// The checkpoints that this authority has signed.
+    pub(crate) fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
+    }
+
+    /// Tokens that operators open, and what attests their keys.
+    pub(crate) fn tokens(&self) -> &TokenSettings {
+        &self.tokens
     }
 
     /// What counts and measures.

@@ -6,6 +6,7 @@
 //! * [`store`] is the contract for what is durable;
 //! * [`server`] answers on the sockets, from the store only.
 
+mod attestation;
 pub mod audit;
 pub mod authority;
 mod catch_up;
@@ -14,6 +15,7 @@ mod certificates;
 pub mod clock;
 pub mod cosign;
 mod crl;
+pub mod custody;
 mod effects;
 #[cfg(test)]
 mod fill;

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::authority::Authority;
 
 pub(crate) use hsm::word as hsm_word;
+pub use unlock::{Awaited, Pins};
 
 /// Most connections on one socket.
 const MAX_CONNECTIONS: usize = 64;

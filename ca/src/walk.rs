@@ -17,7 +17,7 @@ pub(crate) use change::{ChangeAsk, change};
 pub(crate) use cosign::cosign;
 pub(crate) use decide::{decide, turn_away};
 pub(crate) use log::LogKeyError;
-pub(crate) use log::{Log, TreeHead, log};
+pub(crate) use log::{Checkpoints, Log, TreeHead, log};
 pub(crate) use publish::publish;
 pub(crate) use queue::{Full, Group, Guest, Queue, QueueSender, queue};
 pub(crate) use record::{Ledger, Recorded, leaf_of, record, root_leaf};

@@ -2,6 +2,7 @@
 
 use crate::HsmError;
 use crate::locked::Locked;
+use crate::template::Template;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -110,6 +111,8 @@ pub struct TokenConfig {
     /// Most memory of a worker process in MiB; past it the process is replaced, since some modules
     /// leak. Default 1024.
     pub memory: u32,
+    /// What the token is told of the keys that it makes.
+    pub template: Template,
 }
 
 impl TokenConfig {
@@ -133,6 +136,7 @@ impl TokenConfig {
             start_deadline: Duration::from_secs(30),
             keep_alive: Duration::from_secs(10),
             memory: 1024,
+            template: Template::default(),
         }
     }
 

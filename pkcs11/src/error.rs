@@ -211,6 +211,9 @@ pub enum HsmError {
     /// The handle was shut down.
     #[error("the HSM layer is shut down")]
     ShutDown,
+    /// Nobody has given a PIN yet.
+    #[error("the token waits for its PIN")]
+    PinAwaited,
 }
 
 impl HsmError {
@@ -236,6 +239,7 @@ impl HsmError {
                 | HsmError::PinLocked
                 | HsmError::PinExpired
                 | HsmError::PinNotSet
+                | HsmError::PinAwaited
         )
     }
 
@@ -269,6 +273,7 @@ impl HsmError {
             HsmError::Worker { .. } => "hsm-worker",
             HsmError::Unavailable { .. } => "hsm-unavailable",
             HsmError::ShutDown => "hsm-shut-down",
+            HsmError::PinAwaited => "hsm-pin-awaited",
         }
     }
 }

@@ -94,6 +94,21 @@ impl KeyInfo {
     }
 }
 
+/// What a token holds that may attest keys: certificates, and what its maker adds to them.
+///
+/// Nothing of it is believed here: whether it is an attestation, and whose, is for whoever knows the
+/// maker's root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attestation {
+    /// CKA_ID of the key whose attribute it is; none for a certificate object.
+    pub of: Option<Vec<u8>>,
+    /// CKA_LABEL of a certificate object.
+    pub label: String,
+    /// Its content: of a certificate object a DER certificate.
+    #[serde(with = "serde_bytes")]
+    pub content: Vec<u8>,
+}
+
 /// What a token says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenInfo {

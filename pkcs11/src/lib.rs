@@ -22,7 +22,9 @@ mod locked;
 mod proto;
 pub mod provision;
 mod recovery;
+pub mod shares;
 mod spki;
+mod template;
 pub mod trial;
 pub mod worker;
 
@@ -30,5 +32,8 @@ pub use client::{Hsm, HsmState, HsmStatus, TokenSetup, TokenStatus, WorkerStatus
 pub use config::{Backend, MODULE_ARGUMENTS, Pin, TokenConfig, TokenSelector, WorkerCommand};
 pub use error::HsmError;
 pub use harden::harden_process;
-pub use key::{Algorithm, Holder, KeyInfo, KeySpec, Protection, TRIAL_LABEL, TokenInfo};
+pub use key::{
+    Algorithm, Attestation, Holder, KeyInfo, KeySpec, Protection, TRIAL_LABEL, TokenInfo,
+};
 pub use recovery::{Action, Recovery, Stage};
+pub use template::{Half, Setting, Template, TemplateError};

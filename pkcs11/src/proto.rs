@@ -5,7 +5,8 @@
 
 use crate::config::Backend;
 use crate::error::HsmError;
-use crate::key::{KeyInfo, KeySpec, TokenInfo};
+use crate::key::{Attestation, KeyInfo, KeySpec, TokenInfo};
+use crate::template::Template;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,7 +31,14 @@ pub(crate) struct Hello<'a> {
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Job<'a> {
     /// Serve requests until the end of input.
-    Serve { backend: Backend, sessions: u32, keep_alive: Duration, memory: u32, pin: &'a str },
+    Serve {
+        backend: Backend,
+        sessions: u32,
+        keep_alive: Duration,
+        memory: u32,
+        template: Template,
+        pin: &'a str,
+    },
     /// Initialise a fresh token, answer [`Welcome::Token`], end.
     InitToken { module: PathBuf, label: &'a str, so_pin: &'a str, pin: &'a str },
     /// List what the module shows without logging in, answer [`Welcome::Tokens`], end.
@@ -85,6 +93,7 @@ pub(crate) enum Op<'a> {
         #[serde(with = "serde_bytes")]
         id: &'a [u8],
     },
+    Attestations,
 }
 
 /// A frame from the worker after the greeting.
@@ -106,6 +115,7 @@ pub(crate) enum Answer {
     Signature(#[serde(with = "serde_bytes")] Vec<u8>),
     Key(Option<Box<KeyInfo>>),
     Keys(Vec<KeyInfo>),
+    Attestations(Vec<Attestation>),
 }
 
 /// Appends one frame to `buffer`.

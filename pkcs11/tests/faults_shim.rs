@@ -188,7 +188,7 @@ impl Pair {
             name: name.to_owned(),
             command,
             config: config(),
-            pin: pin(),
+            pin: Some(pin()),
         };
         let tokens = vec![
             setup("first", command(&first.soft, &first.shim)),

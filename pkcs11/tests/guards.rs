@@ -26,7 +26,7 @@ async fn token() -> (SoftHsm, Shim) {
 
 fn setup(name: &str, soft: &SoftHsm, shim: &Shim, pin: Pin) -> TokenSetup {
     let command = command(soft, shim);
-    TokenSetup { name: name.to_owned(), command, config: config(), pin }
+    TokenSetup { name: name.to_owned(), command, config: config(), pin: Some(pin) }
 }
 
 /// Gives supervisors every occasion to do what they should not.
@@ -129,7 +129,7 @@ async fn a_login_whose_answer_is_lost_is_repeated_with_the_right_pin() {
         let (soft, shim) = token().await;
         shim.add(Rule { after: true, times: 2, ..Rule::new(0, Call::Login, act) }).unwrap();
         let TokenSetup { command, config, pin, .. } = setup("token", &soft, &shim, pin());
-        let hsm = Hsm::start_in_background(command, config, pin).unwrap();
+        let hsm = Hsm::start_in_background(command, config, pin.unwrap()).unwrap();
         hsm.wait_ready().await.unwrap();
         hsm.shut_down().await;
     }

@@ -9,11 +9,14 @@ use pkcs11_shim::{Act, Call, Rule, Shim};
 use serde_json::Value;
 use wire::rest::Certificate;
 
-const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+pub(crate) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
 /// `avouch hsm …` or `avouch unlock …` on this installation: exit code, and the answer or what was
 /// said.
-fn ask(installation: &Installation, arguments: &[&str]) -> Result<Value, (Option<i32>, String)> {
+pub(crate) fn ask(
+    installation: &Installation,
+    arguments: &[&str],
+) -> Result<Value, (Option<i32>, String)> {
     let config = installation.file("avouch.toml");
     let config = config.to_str().expect("UTF-8");
     let all = [arguments, &["--config", config, "--format", "json"]].concat();
@@ -25,12 +28,12 @@ fn ask(installation: &Installation, arguments: &[&str]) -> Result<Value, (Option
     Ok(serde_json::from_slice(&output.stdout).expect("JSON"))
 }
 
-fn state(installation: &Installation, token: usize) -> String {
+pub(crate) fn state(installation: &Installation, token: usize) -> String {
     let status = ask(installation, &["hsm", "status"]).expect("a status");
     status["tokens"][token]["state"].as_str().unwrap_or_default().to_owned()
 }
 
-fn change_pin(folder: &Path, from: &str, to: &str) {
+pub(crate) fn change_pin(folder: &Path, from: &str, to: &str) {
     let changed = Command::new("pkcs11-tool")
         .env("SOFTHSM2_CONF", folder.join("softhsm2.conf"))
         .args(["--module", MODULE, "--token-label", "avouch-dev", "--login", "--pin", from])
@@ -129,7 +132,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Puts the shim before the installation's token.
-fn behind_a_shim(installation: &mut Installation) -> Shim {
+pub(crate) fn behind_a_shim(installation: &mut Installation) -> Shim {
     let folder = installation.file("");
     let shim = Shim::new(&folder, Path::new(MODULE)).expect("two files");
     let module = Shim::module().expect("the shim is built").display().to_string();

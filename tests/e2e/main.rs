@@ -8,6 +8,7 @@ mod cosign;
 mod crash;
 mod crl;
 mod curl;
+mod custody;
 mod database;
 mod description;
 mod fresh;

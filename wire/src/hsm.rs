@@ -34,6 +34,13 @@ pub enum HsmAsk {
         /// The PIN.
         pin: SecretText,
     },
+    /// Hands in one operator's share of a PIN. When enough are there, the PIN is tried once.
+    Share {
+        /// Which.
+        token: Option<String>,
+        /// The share.
+        share: SecretText,
+    },
 }
 
 /// How the tokens are, after what was asked.
@@ -54,7 +61,8 @@ pub struct HsmReport {
 pub struct HsmToken {
     /// Its section in the configuration.
     pub name: String,
-    /// `ready`, `starting`, `recovering`, `drained`, `pin-refused` or `stopped`.
+    /// `ready`, `starting`, `recovering`, `drained`, `pin-refused`, `locked` (nobody has given its
+    /// PIN yet) or `stopped`.
     pub state: String,
     /// Since when, seconds since 1970.
     pub since: u64,
@@ -64,6 +72,19 @@ pub struct HsmToken {
     pub token: Option<String>,
     /// Its worker processes.
     pub workers: Vec<HsmWorker>,
+    /// The shares of its PIN, where it is opened by shares.
+    pub shares: Option<HsmShares>,
+}
+
+/// Shares of a PIN that were handed in and wait for others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HsmShares {
+    /// The numbers of those that were.
+    pub given: Vec<u8>,
+    /// How many open the token.
+    pub needed: u8,
+    /// How many there are.
+    pub of: u8,
 }
 
 /// A worker process.
@@ -95,6 +116,9 @@ pub struct HsmKey {
     /// Its attributes as the token reports them, by name; those that it does not report are left
     /// out.
     pub attributes: Vec<(String, bool)>,
+    /// What the token's maker attests of it: `none`, or whose attestation it is and whether it
+    /// holds.
+    pub attestation: String,
 }
 
 /// A secret on its way, wiped at the end and shown by nothing.

@@ -20,12 +20,6 @@ use server::Server;
 use crate::run::{cargo, failed, output, root, say};
 use crate::{manifest, setup};
 
-/// Numbers of clients at once.
-const CLIENTS: [usize; 3] = [1, 16, 64];
-
-/// Threads that sign at once in the bare measure; the faster counts.
-const THREADS: [usize; 2] = [1, 2];
-
 /// Measures and, unless told otherwise, writes `docs/performance.md`.
 pub(crate) fn bench(args: &[String]) -> Result<(), String> {
     let options = Options::parse(args)?;
@@ -65,13 +59,13 @@ fn one_round(
     server: &mut Server,
     figures: &mut Figures,
 ) -> Result<(), String> {
-    for threads in THREADS {
+    for threads in server.setup.threads().iter().copied() {
         let raw = programs.raw(server, options.seconds / 2.0, threads)?;
         println!("the token alone, {threads} threads: {:.0}/s", raw.rate());
         figures.raw(threads, raw);
     }
     server.running(|running| {
-        for clients in CLIENTS {
+        for clients in figures.setup.clients().iter().copied() {
             let run = programs.load(running, options.seconds, clients)?;
             println!(
                 "{clients} clients: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms",
@@ -81,7 +75,7 @@ fn one_round(
             );
             figures.run(clients, run);
         }
-        if figures.syncs.is_none() {
+        if figures.syncs.is_none() && !figures.setup.slow {
             figures.syncs = running.syncs(|| programs.load(running, 1.0, 1))?;
         }
         Ok(())
@@ -109,6 +103,8 @@ struct Programs {
     avouch: PathBuf,
     load: PathBuf,
     raw: PathBuf,
+    /// The module that makes a token slow.
+    shim: PathBuf,
 }
 
 impl Programs {
@@ -118,12 +114,14 @@ impl Programs {
         output(cargo().args(build).args(packages).args(["--bins"]))?;
         let raw = ["--package", "avouch-pkcs11", "--example", "raw_sign"];
         output(cargo().args(build).args(raw))?;
+        output(cargo().args(build).args(["--package", "avouch-pkcs11-shim", "--lib"]))?;
         let target = manifest::workspace()?.target;
         let release = target.join("release");
         Ok(Self {
             avouch: release.join("avouch"),
             load: release.join("avouch-bench-load"),
             raw: release.join("examples").join("raw_sign"),
+            shim: release.join("libavouch_pkcs11_shim.so"),
             target,
         })
     }
@@ -132,10 +130,11 @@ impl Programs {
     fn raw(&self, server: &Server, seconds: f64, threads: usize) -> Result<Raw, String> {
         let mut command = Command::new(&self.raw);
         command
-            .args([server::MODULE, server::TOKEN])
+            .arg(server.module())
+            .arg(server::TOKEN)
             .arg(server.folder.join("pin"))
             .args([server::ISSUING_KEY, &seconds.to_string(), &threads.to_string()])
-            .env("SOFTHSM2_CONF", server.folder.join("softhsm2.conf"));
+            .envs(server.module_env());
         Raw::read(&output(&mut command)?).ok_or_else(|| failed(&command, &"an odd line"))
     }
 

@@ -132,7 +132,7 @@ impl Authority {
         settings: Settings,
         stop: CancellationToken,
     ) -> Result<Running, OpenError> {
-        let Settings { limits, blocklist, metrics, genesis, notices, cosigning } = settings;
+        let Settings { limits, blocklist, metrics, genesis, notices, cosigning, tokens } = settings;
         let row = store.genesis().await?.ok_or(OpenError::Empty)?;
         if walk::leaf_of(&row.event, &[0; 32], &row.salt) != row.leaf {
             return Err(OpenError::GenesisLeaf);
@@ -193,6 +193,8 @@ impl Authority {
             alarms: std::sync::Mutex::default(),
             log_size: AtomicU64::new(size),
             tree_head: std::sync::Mutex::new(head),
+            checkpoints: walk::Checkpoints::default(),
+            tokens,
             stop,
             ended: CancellationToken::new(),
         });

@@ -10,7 +10,9 @@ use wire::{Hash32, socket::ResponseBody};
 
 use super::Door;
 use super::handle::Result;
+use crate::attestation::Attestations;
 use crate::authority::Authority;
+use crate::custody;
 
 /// Answers, at the administrator's door alone.
 pub(super) async fn answer(
@@ -26,16 +28,47 @@ pub(super) async fn answer(
     let mut keys = Vec::new();
     let done = match ask {
         HsmAsk::Status => Ok(()),
-        HsmAsk::Keys => {
-            let software = authority.installation().rules().allow_software_token;
-            hsm.keys().await.map(|found| keys = found.iter().map(|k| key(k, software)).collect())
-        }
+        HsmAsk::Keys => all_keys(authority).await.map(|found| keys = found),
         HsmAsk::Probe { token } => hsm.probe(token.as_deref()).await.map(drop),
         HsmAsk::Drain { token, drained, force } => hsm.drain(token.as_deref(), drained, force),
-        HsmAsk::Unlock { token, pin } => hsm.try_pin(token.as_deref(), Pin::new(pin.take())).await,
+        HsmAsk::Unlock { token, pin } => {
+            let allowed = custody::whole_pin(&authority.tokens().custody, token.as_deref());
+            match allowed.map(|()| Pin::new(pin.take())) {
+                Ok(pin) => unlock(authority, token.as_deref(), pin).await,
+                Err(error) => Err(error),
+            }
+        }
+        HsmAsk::Share { token, share } => {
+            let custody = &authority.tokens().custody;
+            match custody::hand_in(custody, token.as_deref(), share) {
+                Ok(Some((token, pin))) => unlock(authority, Some(&token), pin).await,
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            }
+        }
     };
     done.map_err(|error| Box::new(problem(&error)))?;
-    Ok(ResponseBody::Hsm(Box::new(HsmReport { keys, ..report(hsm) })))
+    let mut report = HsmReport { keys, ..report(hsm) };
+    custody::show(&authority.tokens().custody, &mut report);
+    Ok(ResponseBody::Hsm(Box::new(report)))
+}
+
+/// Tries a PIN that somebody gave, or several together; once.
+async fn unlock(
+    authority: &Arc<Authority>,
+    token: Option<&str>,
+    pin: Pin,
+) -> std::result::Result<(), HsmError> {
+    authority.hsm().try_pin(token, pin).await
+}
+
+async fn all_keys(authority: &Arc<Authority>) -> std::result::Result<Vec<HsmKey>, HsmError> {
+    let hsm: &Hsm = authority.hsm();
+    let software = authority.installation().rules().allow_software_token;
+    let (keys, held) = (hsm.keys().await?, hsm.attestations().await?);
+    let at = i64::try_from(authority.clock().now_ms() / 1000).unwrap_or(i64::MAX);
+    let attestations = Attestations::new(&authority.tokens().attestation_roots, &held, at);
+    Ok(keys.iter().map(|found| key(found, software, attestations.of(found))).collect())
 }
 
 /// What went wrong with a token, for its administrator.
@@ -62,11 +95,12 @@ fn report(hsm: &Hsm) -> HsmReport {
         name: token.name.clone(),
         state: word(&token.state).to_owned(),
         since: seconds(token.since),
-        detail: detail(&token.state),
+        detail: detail(&token.name, &token.state),
         token: token.token.as_ref().map(|t| {
             format!("«{}» (serial {}), {} {}", t.label, t.serial, t.manufacturer, t.model)
         }),
         workers: workers_of(number).collect(),
+        shares: None,
     });
     HsmReport {
         tokens: tokens.collect(),
@@ -80,6 +114,14 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// The state of a token whose PIN nobody has given yet.
+pub(super) const LOCKED: &str = "locked";
+
+/// What is to be done about it.
+pub(super) fn locked(token: &str) -> String {
+    format!("operators open it with `avouch unlock {token}`")
+}
+
 /// A state in a word, for administrators and metrics.
 pub(crate) fn word(state: &HsmState) -> &'static str {
     match state {
@@ -87,13 +129,15 @@ pub(crate) fn word(state: &HsmState) -> &'static str {
         HsmState::Ready => "ready",
         HsmState::Recovering { .. } => "recovering",
         HsmState::Drained => "drained",
+        HsmState::PinRefused { error: HsmError::PinAwaited } => LOCKED,
         HsmState::PinRefused { .. } => "pin-refused",
         HsmState::Stopped => "stopped",
     }
 }
 
-fn detail(state: &HsmState) -> Option<String> {
+fn detail(token: &str, state: &HsmState) -> Option<String> {
     match state {
+        HsmState::PinRefused { error: HsmError::PinAwaited } => Some(locked(token)),
         HsmState::Recovering { error } => Some(error.to_string()),
         HsmState::PinRefused { error } => {
             Some(format!("{error}; give the PIN that holds with `avouch unlock`"))
@@ -102,7 +146,7 @@ fn detail(state: &HsmState) -> Option<String> {
     }
 }
 
-fn key(key: &KeyInfo, allow_software_token: bool) -> HsmKey {
+fn key(key: &KeyInfo, allow_software_token: bool, attestation: String) -> HsmKey {
     let KeyInfo { id, label, algorithm, spki_der, protection } = key;
     let named = [
         ("CKA_LOCAL", protection.local),
@@ -123,5 +167,6 @@ fn key(key: &KeyInfo, allow_software_token: bool) -> HsmKey {
             .into_iter()
             .filter_map(|(name, value)| Some((name.to_owned(), value?)))
             .collect(),
+        attestation,
     }
 }

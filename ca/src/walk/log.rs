@@ -1,5 +1,7 @@
 //! Log: the leaves are in a signed checkpoint.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use pkcs11::HsmError;
 use tlog::Edge;
 use tlog::note::{Checkpoint, LogKey, NoteError, SignedCheckpoint};
@@ -123,6 +125,51 @@ impl Log {
     }
 }
 
+/// The newest checkpoint that was signed, and how the last try ended.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoints {
+    /// Groups that came for a checkpoint so far.
+    came: AtomicU64,
+    state: tokio::sync::Mutex<Newest>,
+}
+
+#[derive(Debug, Default)]
+struct Newest {
+    row: Option<CheckpointRow>,
+    /// The last try that failed, with how many had come by then: it failed for all of those.
+    failed: Option<(u64, String)>,
+}
+
+impl Checkpoints {
+    /// A checkpoint of at least this size. One is signed at a time, of the log as it is by then:
+    /// groups that wait meanwhile share the next one, so that a slow token is kept for
+    /// certificates. Where it fails, it fails for all who wait: none of them waits a token's
+    /// deadline after another's.
+    ///
+    /// # Errors
+    /// Why none was signed.
+    async fn covering(&self, size: u64, authority: &Authority) -> Result<CheckpointRow, String> {
+        let own = self.came.fetch_add(1, Ordering::Relaxed);
+        let mut newest = self.state.lock().await;
+        if let Some(row) = newest.row.as_ref().filter(|row| row.size >= size) {
+            return Ok(row.clone());
+        }
+        if let Some((_, error)) = newest.failed.as_ref().filter(|(came, _)| own < *came) {
+            return Err(error.clone());
+        }
+        match authority.log().sign(authority.hsm(), authority.tree_head()).await {
+            Ok(row) => {
+                newest.row = Some(row.clone());
+                Ok(row)
+            }
+            Err(error) => {
+                newest.failed = Some((self.came.load(Ordering::Relaxed), error.clone()));
+                Err(error)
+            }
+        }
+    }
+}
+
 /// Has a checkpoint signed that covers the group. When the token does not sign now, the group is
 /// finished later from the record, and its callers are told so.
 pub(crate) async fn log(
@@ -130,8 +177,7 @@ pub(crate) async fn log(
     head: TreeHead,
     recorded: Vec<Recorded>,
 ) -> Option<LoggedGroup> {
-    let signed = authority.log().sign(authority.hsm(), head).await;
-    let checkpoint = match signed {
+    let checkpoint = match authority.checkpoints().covering(head.size, authority).await {
         Ok(checkpoint) => checkpoint,
         Err(error) => {
             tracing::error!(%error, size = head.size, "recorded, but the checkpoint is not signed");

@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 use ca::clock::Clock;
 use ca::store::postgres;
-use pkcs11::{Pin, TokenConfig, TokenSelector};
+use pkcs11::shares::{Custody, CustodyError, Gathered, ShareSet};
+use pkcs11::{Half, Pin, Template, TemplateError, TokenConfig, TokenSelector};
 use wire::address::{Address, SALT};
 use wire::body::ChannelKind;
 
 use super::keys::{
     RawCosigning, RawGateway, RawHsm, RawLimits, RawLog, RawNotices, RawPeer, RawStore, RawUsers,
 };
-use super::read::{Fault, Origins, Source};
-use super::values::{LogFormat, SmtpTls, UserName};
+use super::read::{Fault, Origins, Source, nearest};
+use super::values::{LogFormat, Said, SmtpTls, UserName};
 use super::{ConfigError, Origin};
 
 /// A checked configuration; all paths are absolute.
@@ -54,6 +55,7 @@ pub(crate) struct HsmConfig {
     pub(crate) token: TokenConfig,
     pub(crate) pin: PinSource,
     pub(crate) env: Vec<(String, String)>,
+    pub(crate) attestation_ca: Option<PathBuf>,
 }
 
 /// The HTTPS side.
@@ -110,6 +112,8 @@ pub(crate) enum PinSource {
     Prompt,
     /// An administrator, after the start.
     Unlock,
+    /// Several operators, after the start: shares of the set in this file.
+    Shares(PathBuf),
 }
 
 /// Why there is no PIN.
@@ -129,6 +133,9 @@ pub(crate) enum PinError {
     /// It cannot be asked for.
     #[error("the PIN: cannot ask for it: {0}")]
     Prompt(std::io::Error),
+    /// A share is wrong.
+    #[error("the PIN: {0}")]
+    Share(#[from] CustodyError),
     /// It comes later.
     #[error("the PIN is given to the running authority by `avouch unlock`, not here")]
     Unlock,
@@ -175,6 +182,13 @@ impl HsmConfig {
         {
             return Err(format!("the PKCS#11 module {}: {error}", module.display()));
         }
+        if let PinSource::Shares(path) = &self.pin {
+            let told = |error: &dyn std::fmt::Display| {
+                format!("the file of the PIN's shares {}: {error}", path.display())
+            };
+            let text = std::fs::read_to_string(path).map_err(|error| told(&error))?;
+            return ShareSet::parse(&text).map(drop).map_err(|error| told(&error));
+        }
         let PinSource::File(path) = &self.pin else { return Ok(()) };
         let found = std::fs::metadata(path)
             .map_err(|error| format!("the PIN's file {}: {error}", path.display()))?;
@@ -213,6 +227,11 @@ impl LogSection {
 }
 
 impl PinSource {
+    /// Whether it comes only after the start.
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self, Self::Unlock | Self::Shares(_))
+    }
+
     /// The environment variable that holds the PIN.
     pub(crate) fn variable(&self) -> Option<String> {
         match self {
@@ -235,9 +254,26 @@ impl PinSource {
                 std::env::var(name).map(Pin::new).map_err(|_| PinError::Env(name.clone()))
             }
             Self::Unlock => Err(PinError::Unlock),
+            Self::Shares(path) => from_shares(path),
             Self::Prompt => crate::terminal::ask_secret("PIN of the token: ")
                 .map(Pin::new)
                 .map_err(PinError::Prompt),
+        }
+    }
+}
+
+/// Asks for shares on the terminal until they are enough.
+fn from_shares(path: &Path) -> Result<Pin, PinError> {
+    const TOKEN: &str = "token";
+    let custody = Custody::new([(TOKEN.to_owned(), path.to_owned())]);
+    loop {
+        let progress = custody.progress().remove(TOKEN);
+        let given = progress.as_ref().map_or(0, |progress| progress.given.len());
+        let needed = progress.and_then(|progress| progress.of).map_or(0, |(needed, _)| needed);
+        let prompt = format!("A share of the PIN ({given} of {needed} so far): ");
+        let share = crate::terminal::ask_secret(&prompt).map_err(PinError::Prompt)?;
+        if let Gathered::Pin(pin) = custody.hand_in(TOKEN, &zeroize::Zeroizing::new(share))? {
+            return Ok(pin);
         }
     }
 }
@@ -375,6 +411,45 @@ fn notices(mut raw: RawNotices, dir: &Path) -> Result<RawNotices, Wrong> {
     Ok(raw)
 }
 
+/// What the token is told of its keys.
+fn template(
+    section: &'static str,
+    name: &str,
+    public: BTreeMap<String, Said>,
+    private: BTreeMap<String, Said>,
+) -> Result<Template, Wrong> {
+    let mut template = Template::preset(name).ok_or_else(|| {
+        let what = format!("there is no template {name:?}; {}", among(name, Template::presets()));
+        (section, "template", what)
+    })?;
+    for (key, half, attributes) in [
+        ("public_attributes", Half::Public, public),
+        ("private_attributes", Half::Private, private),
+    ] {
+        for (name, Said(setting)) in attributes {
+            template.set(half, &name, setting).map_err(|error| {
+                let what = match &error {
+                    TemplateError::Unknown { name } => {
+                        format!("{error}; {}", among(name, Template::names(half)))
+                    }
+                    TemplateError::Fixed { .. } => error.to_string(),
+                };
+                (section, key, what)
+            })?;
+        }
+    }
+    Ok(template)
+}
+
+/// The name that was probably meant, or all there are.
+fn among(name: &str, known: impl Iterator<Item = &'static str>) -> String {
+    let known: Vec<_> = known.collect();
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("there are {}", known.join(", ")),
+    }
+}
+
 fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, Wrong> {
     let mut token = match (raw.module, raw.token, raw.software) {
         (Some(module), Some(label), None) => {
@@ -394,6 +469,11 @@ fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, Wron
     token.keep_alive = raw.keep_alive.0;
     // At most 65536 (keys.rs).
     token.memory = u32::try_from(raw.memory.0).unwrap_or(u32::MAX);
+    token.template =
+        template(section, &raw.template, raw.public_attributes, raw.private_attributes)?;
+    if let Some(number) = raw.attestation_attribute {
+        token.template.attested_by(u64::try_from(number.0).unwrap_or(u64::MAX));
+    }
     let mut sources = Vec::new();
     sources.extend(raw.pin_file.map(|path| PinSource::File(dir.join(path))));
     if let Some(name) = raw.pin_credential {
@@ -411,14 +491,15 @@ fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, Wron
     sources.extend(raw.pin_env.map(PinSource::Env));
     sources.extend(raw.pin_prompt.then_some(PinSource::Prompt));
     sources.extend(raw.pin_unlock.then_some(PinSource::Unlock));
+    sources.extend(raw.pin_shares.map(|path| PinSource::Shares(dir.join(path))));
     let software = matches!(token.backend, pkcs11::Backend::Software { .. });
     let pin = match (sources.len(), sources.pop()) {
         (0, _) if software => PinSource::None,
         (1, Some(source)) => source,
         (n, _) => {
             let what = format!(
-                "{n} of pin_file, pin_credential, pin_env, pin_prompt and pin_unlock are given; \
-                 give one"
+                "{n} of pin_file, pin_credential, pin_env, pin_prompt, pin_unlock and pin_shares \
+                 are given; give one"
             );
             return Err((section, "pin_file", what));
         }
@@ -431,5 +512,6 @@ fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, Wron
         .chain(init_args)
         .map(|(k, v)| (k, v.replace("{dir}", &folder)))
         .collect();
-    Ok(HsmConfig { token, pin, env })
+    let attestation_ca = raw.attestation_ca.map(|path| dir.join(path));
+    Ok(HsmConfig { token, pin, env, attestation_ca })
 }

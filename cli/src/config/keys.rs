@@ -10,8 +10,8 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use super::values::{
-    Address, CosignerKind, Count, Described, LogFilter, LogFormat, Logs, SmtpTls, Span, UserName,
-    WhenUnreachable,
+    Address, CosignerKind, Count, Described, LogFilter, LogFormat, Logs, Said, SmtpTls, Span,
+    UserName, WhenUnreachable,
 };
 
 /// The default of `hsm.keep_alive`.
@@ -161,6 +161,25 @@ sections! {
         pin_prompt: bool = false;
         /// The PIN is given after the start, by `avouch unlock`.
         pin_unlock: bool = false;
+        /// The PIN is put together from shares that several operators hand in after the start, by
+        /// `avouch unlock` ([more](hsm.md)). This file, which `avouch hsm split` wrote,
+        /// says which; it is no secret, and read anew whenever shares come in.
+        pin_shares: Option<PathBuf>;
+        /// What the token is told of the keys that it makes: one of the compiled-in templates
+        /// ([more](hsm.md)), for modules that refuse some of the attributes that others need.
+        template: String = "standard".to_owned();
+        /// Attributes of public keys that differ from the template's, by their names in the
+        /// standard: `{ CKA_VERIFY = "omit" }`.
+        public_attributes: BTreeMap<String, Said>;
+        /// The same for private keys. `CKA_SENSITIVE`, `CKA_EXTRACTABLE` and `CKA_SIGN` may be left
+        /// out, for tokens that set them themselves, and are never turned round.
+        private_attributes: BTreeMap<String, Said>;
+        /// Roots, PEM, by which the token's maker attests keys; `avouch hsm keys` holds
+        /// attestations on the token against them.
+        attestation_ca: Option<PathBuf>;
+        /// The number of the attribute of private keys in which the token's maker attests them, for
+        /// tokens that attest so: 0x80000000 (`CKA_VENDOR_DEFINED`) or greater.
+        attestation_attribute: Option<Count<0x8000_0000, 0xffff_ffff>>;
         /// Sessions of each worker process.
         sessions: Count<1, 256> = Count(2);
         /// Worker processes.

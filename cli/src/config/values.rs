@@ -58,6 +58,45 @@ impl Described for BTreeMap<String, String> {
     }
 }
 
+/// What a token is told of an attribute of the keys that it makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Said(pub(crate) pkcs11::Setting);
+
+impl Serialize for Said {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            pkcs11::Setting::Omit => serializer.serialize_str("omit"),
+            pkcs11::Setting::Say(value) => serializer.serialize_bool(value),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Said {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // In the environment everything is a text.
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::Boolean(value) => Ok(Self(pkcs11::Setting::Say(value))),
+            toml::Value::String(text) => match text.as_str() {
+                "omit" => Ok(Self(pkcs11::Setting::Omit)),
+                "true" => Ok(Self(pkcs11::Setting::Say(true))),
+                "false" => Ok(Self(pkcs11::Setting::Say(false))),
+                _ => Err(D::Error::custom("true, false or \"omit\"")),
+            },
+            _ => Err(D::Error::custom("true, false or \"omit\"")),
+        }
+    }
+}
+
+impl Described for BTreeMap<String, Said> {
+    fn expected() -> String {
+        "a table of attributes, each true, false or \"omit\"".to_owned()
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self::new())
+    }
+}
+
 impl Described for Vec<String> {
     fn expected() -> String {
         "a list of texts".to_owned()

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ca::authority::{Authority, Limits, Missing, OpenError, Settings};
+use ca::custody::TokenSettings;
 use ca::metrics::{Format, Metrics};
-use ca::server::Server;
+use ca::server::{Awaited, Pins, Server};
 use ca::store::Store;
 use ca::store::measured::Measured;
 use clap::Args;
+use pkcs11::shares::Custody;
 use pkcs11::{Hsm, HsmError, Pin, TokenSetup, WorkerCommand};
 
 use wire::Hash32;
@@ -64,7 +66,8 @@ pub(super) fn settings(config: &Config) -> Result<Settings, Failure> {
     let notices = super::notices::settings(&config.notices)?;
     let (blocklist, metrics) = (Arc::new(blocklist), Metrics::new());
     let cosigning = super::cosigning::settings(config)?;
-    Ok(Settings { limits, blocklist, metrics, genesis: None, notices, cosigning })
+    let tokens = token_settings(config)?;
+    Ok(Settings { limits, blocklist, metrics, genesis: None, notices, cosigning, tokens })
 }
 
 /// Which installation it is to be. Whoever writes to the database does not write to this file.
@@ -102,7 +105,7 @@ async fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {
         .await
         .map_err(|e| Failure::local(e.to_string()))?;
     let hsm = tokio::select! {
-        hsm = open_tokens(config, &server) => hsm?,
+        hsm = open_tokens(config, &server, &settings.tokens.custody) => hsm?,
         () = stop.cancelled() => return Ok(()),
     };
     let clock = config.clock();
@@ -156,40 +159,63 @@ pub(super) async fn open_store(store: &StoreConfig) -> Result<Arc<dyn Store>, Fa
     })
 }
 
-/// Opens all tokens that hold the issuing key; one that answers is enough. Where an administrator
-/// gives the PIN, it is waited for.
-async fn open_tokens(config: &Config, server: &Server) -> Result<Hsm, Failure> {
-    let setups = |given: Option<&Pin>| {
-        let tokens = config.tokens();
-        tokens
-            .map(|(name, hsm)| match (&hsm.pin, given) {
-                (PinSource::Unlock, Some(pin)) => {
-                    Ok(setup(name, hsm, Some(&config.run), pin.clone()))
-                }
-                _ => token_setup(name, hsm, Some(&config.run)),
-            })
-            .collect::<Result<Vec<_>, Failure>>()
+/// Opens all tokens that hold the issuing key; one that answers is enough. Those whose PIN
+/// administrators give join when it is given; where there are only such, the first is waited for.
+async fn open_tokens(config: &Config, server: &Server, custody: &Custody) -> Result<Hsm, Failure> {
+    let setups = |given: &Pins| {
+        let tokens = config.tokens().map(|(name, hsm)| {
+            if hsm.pin.is_awaited() {
+                Ok(setup(name, hsm, Some(&config.run), given.get(name).cloned()))
+            } else {
+                token_setup(name, hsm, Some(&config.run))
+            }
+        });
+        tokens.collect::<Result<Vec<_>, Failure>>()
     };
-    if config.tokens().all(|(_, hsm)| !matches!(hsm.pin, PinSource::Unlock)) {
-        let tokens = setups(None)?;
-        for token in tokens.iter().filter(|token| !token.pin.is_locked()) {
+    for (_, hsm) in config.tokens().filter(|(_, hsm)| hsm.pin.is_awaited()) {
+        // What is wrong with a set of shares shows now, not when the operators have come.
+        hsm.check_files().map_err(Failure::local)?;
+    }
+    if config.tokens().any(|(_, hsm)| !hsm.pin.is_awaited()) {
+        let tokens = setups(&Pins::new())?;
+        for token in
+            tokens.iter().filter(|token| token.pin.as_ref().is_some_and(|p| !p.is_locked()))
+        {
             let token = &token.name;
             tracing::warn!(token, "the PIN's memory may be swapped out; raise `ulimit -l`");
         }
         return Hsm::start_all(tokens).await.map_err(|error| hsm_failure(&error));
     }
-    // Read before anybody waits, so that what is wrong with the others shows now.
-    setups(Some(&Pin::none()))?;
+    let whole = config.tokens().filter(|(_, hsm)| matches!(hsm.pin, PinSource::Unlock));
+    let whole = whole.map(|(name, _)| name.to_owned()).collect();
     tracing::warn!("waiting for a PIN: `avouch unlock`");
-    let open = |pin: Pin| {
-        let tokens = setups(Some(&pin));
+    let open = |pins: Pins| {
+        let tokens = setups(&pins);
         async move {
             let detail = |failure: Failure| failure.message().to_owned();
             let tokens = tokens.map_err(|f| HsmError::Config { detail: detail(f) })?;
             Hsm::start_all(tokens).await
         }
     };
-    Ok(server.unlocked(open).await)
+    Ok(server.unlocked(&Awaited { whole, custody: custody.clone() }, open).await)
+}
+
+/// What the authority is told of its tokens beside the tokens themselves.
+fn token_settings(config: &Config) -> Result<TokenSettings, Failure> {
+    let shared = config.tokens().filter_map(|(name, hsm)| match &hsm.pin {
+        PinSource::Shares(path) => Some((name.to_owned(), path.clone())),
+        _ => None,
+    });
+    let custody = Custody::new(shared);
+    let mut attestation_roots = Vec::new();
+    for path in config.tokens().filter_map(|(_, hsm)| hsm.attestation_ca.as_ref()) {
+        let found = path::Certificate::from_pem_or_der(&crate::files::read(path)?);
+        let wrong = |e: &dyn std::fmt::Display| {
+            Failure::local(format!("`attestation_ca`: {}: {e}", path.display()))
+        };
+        attestation_roots.extend(found.map_err(|error| wrong(&error))?);
+    }
+    Ok(TokenSettings { custody, attestation_roots })
 }
 
 /// Opens one token.
@@ -205,10 +231,15 @@ pub(super) fn token_setup(
     run: Option<&Path>,
 ) -> Result<TokenSetup, Failure> {
     let pin = hsm.pin.read().map_err(|e| Failure::local(e.to_string()))?;
-    Ok(setup(name, hsm, run, pin))
+    Ok(setup(name, hsm, run, Some(pin)))
 }
 
-pub(super) fn setup(name: &str, hsm: &HsmConfig, run: Option<&Path>, pin: Pin) -> TokenSetup {
+pub(super) fn setup(
+    name: &str,
+    hsm: &HsmConfig,
+    run: Option<&Path>,
+    pin: Option<Pin>,
+) -> TokenSetup {
     let command = worker(&hsm.env, run);
     TokenSetup { name: name.to_owned(), command, config: hsm.token.clone(), pin }
 }

@@ -1,11 +1,12 @@
 //! `avouch hsm` and `avouch unlock`: what operators do with tokens.
 
+mod split;
 mod test;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use wire::hsm::{HsmAsk, HsmReport, SecretText};
+use wire::hsm::{HsmAsk, HsmReport, HsmShares, SecretText};
 use wire::socket::{RequestBody, ResponseBody};
 
 use crate::config;
@@ -64,13 +65,17 @@ enum Command {
         #[command(flatten)]
         asking: Asking,
     },
+    /// Splits a PIN into shares for several operators, who then open the token together
+    /// (`avouch unlock`).
+    Split(split::Split),
     /// Tries a token with everything that Avouch needs of it, and measures it. It makes keys on it
     /// and removes them again.
     Test(test::Test),
 }
 
 /// Gives the authority another PIN: where it waits for one, or after it was changed on the token.
-/// It is tried once. What is served meanwhile goes on.
+/// It is tried once. What is served meanwhile goes on. A token that is opened by shares
+/// (`pin_shares`) takes one operator's share instead, and is opened when enough are there.
 #[derive(Debug, Args)]
 pub(crate) struct Unlock {
     /// The token's section in the configuration, where there are several.
@@ -78,6 +83,9 @@ pub(crate) struct Unlock {
     /// The PIN is in this file, which only this user can read; else it is asked for.
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
+    /// The share is in this file, which only this user can read; else it is asked for.
+    #[arg(long, value_name = "FILE", conflicts_with = "pin_file")]
+    share_file: Option<PathBuf>,
     #[command(flatten)]
     asking: Asking,
 }
@@ -90,18 +98,42 @@ pub(crate) fn run(args: &HsmArgs) -> Result<(), Failure> {
         Command::Drain { token, force, end, asking } => {
             asking.ask(HsmAsk::Drain { token: token.clone(), drained: !end, force: *force })
         }
+        Command::Split(args) => split::run(args),
         Command::Test(args) => test::run(args),
     }
 }
 
 pub(crate) fn unlock(args: &Unlock) -> Result<(), Failure> {
-    let pin = match &args.pin_file {
-        Some(path) => secret(path)?,
-        None => terminal::ask_secret("PIN of the token: ")
-            .map_err(|error| Failure::local(format!("cannot ask for the PIN: {error}")))?,
+    let asked = |prompt: &str| {
+        let text = terminal::ask_secret(prompt);
+        text.map_err(|error| Failure::local(format!("cannot ask for it: {error}")))
     };
-    let (token, pin) = (args.token.clone(), SecretText::new(pin));
-    args.asking.ask(HsmAsk::Unlock { token, pin })
+    let (shared, text) = match (&args.share_file, &args.pin_file) {
+        (Some(path), _) => (true, secret(path)?),
+        (None, Some(path)) => (false, secret(path)?),
+        (None, None) if args.wants_share()? => (true, asked("Your share of the PIN: ")?),
+        (None, None) => (false, asked("PIN of the token: ")?),
+    };
+    let (token, text) = (args.token.clone(), SecretText::new(text));
+    args.asking.ask(if shared {
+        HsmAsk::Share { token, share: text }
+    } else {
+        HsmAsk::Unlock { token, pin: text }
+    })
+}
+
+impl Unlock {
+    /// Whether the token that is meant is opened by shares.
+    fn wants_share(&self) -> Result<bool, Failure> {
+        let config = config::load(&self.asking.config);
+        let config = config.map_err(|error| Failure::local(error.to_string()))?;
+        let meant: Vec<_> = config
+            .tokens()
+            .filter(|(name, _)| self.token.as_ref().is_none_or(|token| token == name))
+            .collect();
+        let shared = |hsm: &config::HsmConfig| matches!(hsm.pin, config::PinSource::Shares(_));
+        Ok(!meant.is_empty() && meant.iter().all(|(_, hsm)| shared(hsm)))
+    }
 }
 
 fn secret(path: &Path) -> Result<String, Failure> {
@@ -130,9 +162,17 @@ impl Asking {
 fn show(report: &HsmReport) {
     for token in &report.tokens {
         let since = crate::people::common::time(token.since.saturating_mul(1000));
-        output::line(&format!("{}: {} since {since}", token.name, token.state));
+        // Before it has begun, an authority does not say since when.
+        let since = if token.since == 0 { String::new() } else { format!(" since {since}") };
+        output::line(&format!("{}: {}{since}", token.name, token.state));
         for text in token.token.iter().chain(&token.detail) {
             output::line(&format!("  {text}"));
+        }
+        if let Some(HsmShares { given, needed, of }) = &token.shares {
+            let numbers = given.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+            let numbers = if given.is_empty() { numbers } else { format!(" (number {numbers})") };
+            let given = given.len();
+            output::line(&format!("  shares: {given} of {needed} handed in{numbers}, {of} exist"));
         }
         for worker in &token.workers {
             let pid =
@@ -148,5 +188,6 @@ fn show(report: &HsmReport) {
         output::line(&format!("  public key SHA-256 {}", key.spki_sha256));
         let attributes = key.attributes.iter().map(|(name, value)| format!("{name} {value}"));
         output::line(&format!("  {}", attributes.collect::<Vec<_>>().join(", ")));
+        output::line(&format!("  attestation: {}", key.attestation));
     }
 }

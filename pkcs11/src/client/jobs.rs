@@ -22,6 +22,7 @@ pub(super) enum Op {
     Forget {
         id: Vec<u8>,
     },
+    Attestations,
 }
 
 /// An answer, and whose it is.
@@ -40,7 +41,7 @@ impl Op {
     pub(super) fn key_id(&self) -> Option<&[u8]> {
         match self {
             Op::Sign { id, .. } | Op::Find { id } => Some(id),
-            Op::Keys | Op::Generate(_) | Op::Forget { .. } => None,
+            Op::Keys | Op::Generate(_) | Op::Forget { .. } | Op::Attestations => None,
         }
     }
 
@@ -51,6 +52,7 @@ impl Op {
             Op::Keys => proto::Op::Keys,
             Op::Generate(spec) => proto::Op::Generate(spec.clone()),
             Op::Forget { id } => proto::Op::Forget { id },
+            Op::Attestations => proto::Op::Attestations,
         }
     }
 }

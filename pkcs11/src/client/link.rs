@@ -119,6 +119,7 @@ impl Link {
             sessions: config.sessions as u32,
             keep_alive: config.keep_alive,
             memory: config.memory,
+            template: config.template.clone(),
             pin: pin.expose(),
         };
         // The other tokens' modules have no business with this one's PIN.

@@ -12,7 +12,7 @@ pub(crate) use spawn::one_shot;
 
 use crate::config::{Pin, TokenConfig, WorkerCommand};
 use crate::error::HsmError;
-use crate::key::{Algorithm, KeyInfo, KeySpec, TokenInfo};
+use crate::key::{Algorithm, Attestation, KeyInfo, KeySpec, TokenInfo};
 use crate::proto::{Answer, MAX_FRAME};
 use jobs::{Given, Op};
 use link::Who;
@@ -46,9 +46,9 @@ pub enum HsmState {
     },
     /// Taken out of use by an operator ([`Hsm::drain`]).
     Drained,
-    /// The PIN was refused; waits for [`Hsm::set_pin`].
+    /// The PIN was refused, or nobody has given one yet; waits for [`Hsm::set_pin`].
     PinRefused {
-        /// What the token said.
+        /// What the token said, or [`HsmError::PinAwaited`].
         error: HsmError,
     },
     /// Shut down.
@@ -64,8 +64,8 @@ pub struct TokenSetup {
     pub command: WorkerCommand,
     /// Which token, and how.
     pub config: TokenConfig,
-    /// Its PIN.
-    pub pin: Pin,
+    /// Its PIN; none where somebody gives it later ([`Hsm::try_pin`]).
+    pub pin: Option<Pin>,
 }
 
 /// One token.
@@ -123,7 +123,8 @@ impl Hsm {
         config: TokenConfig,
         pin: Pin,
     ) -> Result<Hsm, HsmError> {
-        Self::start_all(vec![TokenSetup { name: "token".to_owned(), command, config, pin }]).await
+        let (name, pin) = ("token".to_owned(), Some(pin));
+        Self::start_all(vec![TokenSetup { name, command, config, pin }]).await
     }
 
     /// The same for several tokens that hold the same keys: any of them serves, and one may go.
@@ -150,7 +151,7 @@ impl Hsm {
         config: TokenConfig,
         pin: Pin,
     ) -> Result<Hsm, HsmError> {
-        let name = "token".to_owned();
+        let (name, pin) = ("token".to_owned(), Some(pin));
         Self::all_in_background(vec![TokenSetup { name, command, config, pin }])
     }
 
@@ -270,6 +271,17 @@ impl Hsm {
     pub async fn keys(&self) -> Result<Vec<KeyInfo>, HsmError> {
         match self.ask(Op::Keys, self.deadline()).await? {
             Answer::Keys(keys) => Ok(keys),
+            _ => Err(odd_answer()),
+        }
+    }
+
+    /// What the token holds that may attest its keys. Nothing of it is believed here.
+    ///
+    /// # Errors
+    /// As [`Hsm::keys`].
+    pub async fn attestations(&self) -> Result<Vec<Attestation>, HsmError> {
+        match self.ask(Op::Attestations, self.deadline()).await? {
+            Answer::Attestations(found) => Ok(found),
             _ => Err(odd_answer()),
         }
     }

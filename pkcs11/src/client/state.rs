@@ -30,11 +30,11 @@ pub(super) struct TokenState {
 }
 
 impl TokenState {
-    pub(super) fn new(pin: Pin) -> Self {
+    pub(super) fn new(pin: Option<Pin>) -> Self {
         TokenState {
-            pin,
+            pin_refused: pin.is_none().then_some(HsmError::PinAwaited),
+            pin: pin.unwrap_or_else(Pin::none),
             pin_number: 0,
-            pin_refused: None,
             drained: false,
             info: None,
             state: HsmState::Starting,

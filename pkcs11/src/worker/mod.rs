@@ -18,6 +18,7 @@ use crate::harden;
 use crate::key::TokenInfo;
 use crate::locked::Locked;
 use crate::proto::{self, Hello, Job, MAX_HELLO, Welcome};
+use crate::template::Template;
 use care::Care;
 use output::Output;
 use queue::{Op, Requests};
@@ -72,9 +73,9 @@ fn serve() -> io::Result<()> {
         Job::InitToken { module, label, so_pin, pin } => {
             provision::init_token(&module, label, so_pin, pin).map(Welcome::Token)
         }
-        Job::Serve { backend, sessions, keep_alive, memory, pin } => {
+        Job::Serve { backend, sessions, keep_alive, memory, template, pin } => {
             let pin = Pin::new(pin.to_owned());
-            let held = hold(&backend, sessions as usize, &pin, |token| {
+            let held = hold(&backend, sessions as usize, template, &pin, |token| {
                 may_log_in(token, &mut input, &output)
             });
             // From here on the PIN exists only in the authority.
@@ -117,11 +118,12 @@ fn may_log_in(token: &TokenInfo, input: &mut File, output: &Output) -> io::Resul
 fn hold(
     backend: &Backend,
     sessions: usize,
+    template: Template,
     pin: &Pin,
     may_log_in: impl FnOnce(&TokenInfo) -> io::Result<bool>,
 ) -> Result<Holding, HsmError> {
     match backend {
-        Backend::Token { module, token } => token::open(module, token, sessions, pin, may_log_in),
+        Backend::Token { module, token } => token::open(module, token, sessions, template, pin, may_log_in),
         Backend::Software { dir } => software::open(dir, sessions),
     }
 }

@@ -31,6 +31,7 @@ pub(super) enum Op {
     Keys,
     Generate(KeySpec),
     Forget { id: Vec<u8> },
+    Attestations,
 }
 
 /// First in, first out, to whichever session is free.
@@ -173,6 +174,7 @@ impl<R: Read> Input<R> {
             proto::Op::Keys => Op::Keys,
             proto::Op::Generate(spec) => Op::Generate(spec),
             proto::Op::Forget { id } => Op::Forget { id: id.to_vec() },
+            proto::Op::Attestations => Op::Attestations,
         };
         Ok(Some(Work { number: request.number, op }))
     }

@@ -2,7 +2,7 @@
 
 use super::queue::{Op, Work};
 use crate::HsmError;
-use crate::key::{KeyInfo, KeySpec, TokenInfo};
+use crate::key::{Attestation, KeyInfo, KeySpec, TokenInfo};
 use crate::proto::Answer;
 
 /// Why a request was not carried out.
@@ -35,6 +35,8 @@ pub(super) trait Signer: Send {
     fn sign(&mut self, id: &[u8], tbs: &[u8]) -> Result<Vec<u8>, Fault>;
     fn find(&mut self, id: &[u8]) -> Result<Option<KeyInfo>, Fault>;
     fn keys(&mut self) -> Result<Vec<KeyInfo>, Fault>;
+    /// What may attest the keys.
+    fn attestations(&mut self) -> Result<Vec<Attestation>, Fault>;
     fn generate(&mut self, spec: &KeySpec) -> Result<KeyInfo, Fault>;
     /// Removes a key whose label begins with [`crate::TRIAL_LABEL`], and no other.
     fn forget(&mut self, id: &[u8]) -> Result<(), Fault>;
@@ -49,6 +51,7 @@ impl dyn Signer {
             Op::Sign { id, tbs } => self.sign(id, tbs).map(Answer::Signature),
             Op::Find { id } => self.find(id).map(|key| Answer::Key(key.map(Box::new))),
             Op::Keys => self.keys().map(Answer::Keys),
+            Op::Attestations => self.attestations().map(Answer::Attestations),
             Op::Forget { id } => self.forget(id).map(|()| Answer::Key(None)),
             Op::Generate(spec) => self.generate(spec).map(|key| Answer::Key(Some(Box::new(key)))),
         }

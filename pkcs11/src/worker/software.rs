@@ -5,7 +5,7 @@
 
 use super::signer::{Fault, Holding, Signer, not_a_trial_key};
 use crate::HsmError;
-use crate::key::{Algorithm, KeyInfo, KeySpec, Protection, TokenInfo};
+use crate::key::{Algorithm, Attestation, KeyInfo, KeySpec, Protection, TokenInfo};
 use crate::spki;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -222,6 +222,10 @@ impl Signer for Folder {
         let loaded =
             self.load(&spec.id)?.ok_or_else(|| HsmError::KeyNotFound { id: spec.id.to_vec() })?;
         Ok(loaded.info.clone())
+    }
+
+    fn attestations(&mut self) -> Result<Vec<Attestation>, Fault> {
+        Ok(Vec::new())
     }
 
     fn forget(&mut self, id: &[u8]) -> Result<(), Fault> {

@@ -5,6 +5,7 @@ use crate::HsmError;
 use crate::config::{Pin, TokenSelector};
 use crate::key::TokenInfo;
 use crate::recovery::{Action, Recovery, Stage, code_name, describe};
+use crate::template::Template;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
@@ -122,6 +123,7 @@ pub(super) fn open(
     module: &Path,
     wanted: &TokenSelector,
     sessions: usize,
+    template: Template,
     pin: &Pin,
     may_log_in: impl FnOnce(&TokenInfo) -> io::Result<bool>,
 ) -> Result<Holding, HsmError> {
@@ -138,9 +140,13 @@ pub(super) fn open(
         Limit::Max(most) => usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(2).max(1),
         Limit::Unavailable | Limit::Infinite => usize::MAX,
     };
+    let template = Arc::new(template);
     let mut signers: Vec<Box<dyn Signer>> = Vec::new();
     for _ in 0..sessions.min(limit) {
-        match session::TokenSession::open(&context, slot, &token, &mechanisms, functions.clone()) {
+        let template = Arc::clone(&template);
+        let functions = functions.clone();
+        match session::TokenSession::open(&context, slot, &token, &mechanisms, template, functions)
+        {
             Ok(signer) => signers.push(Box::new(signer)),
             // The token has fewer sessions than are configured: those it has do.
             Err(Error::Pkcs11(RvError::SessionCount, _)) if !signers.is_empty() => break,

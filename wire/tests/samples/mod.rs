@@ -13,7 +13,7 @@ use wire::genesis::{
     Cosigner, CosignerKind, Genesis, InstallationKey, KeyPurpose, Keyholder, Protection, Provider,
 };
 use wire::head::{Head, HeadStatus};
-use wire::hsm::{HsmAsk, HsmKey, HsmReport, HsmToken, HsmWorker, SecretText};
+use wire::hsm::{HsmAsk, HsmKey, HsmReport, HsmShares, HsmToken, HsmWorker, SecretText};
 use wire::intent::{Intent, Name, NameKind};
 use wire::leaf::{Leaf, LeafKind, blinded_id, blinding_commitment, blinding_key, commitment};
 use wire::problem::{Problem, ProblemCode};
@@ -643,6 +643,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
                 detail: Some("the token is away".into()),
                 token: Some("«avouch» (serial 1)".into()),
                 workers: vec![HsmWorker { state: "starting".into(), pid: Some(2), started: 3 }],
+                shares: Some(HsmShares { given: vec![1, 3], needed: 3, of: 5 }),
             }],
             waiting: 4,
             in_flight: 5,
@@ -654,6 +655,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
                 hsm_held: true,
                 why: "generated on the token".into(),
                 attributes: vec![("CKA_LOCAL".into(), true)],
+                attestation: "none".into(),
             }],
         })),
     ];

@@ -47,7 +47,24 @@ impl Store {
 pub(super) struct Setup {
     pub(super) key: Key,
     pub(super) store: Store,
+    /// The token takes 5 ms more for each signature, and has 8 sessions: as devices are.
+    pub(super) slow: bool,
 }
+
+impl Setup {
+    /// Sessions that sign at once in the bare measure; the fastest counts.
+    pub(super) fn threads(self) -> &'static [usize] {
+        if self.slow { &[SLOW_SESSIONS] } else { &[1, 2] }
+    }
+
+    /// Numbers of clients at once.
+    pub(super) fn clients(self) -> &'static [usize] {
+        if self.slow { &[128, 256] } else { &[1, 16, 64] }
+    }
+}
+
+/// Sessions of the slow token.
+pub(super) const SLOW_SESSIONS: usize = 8;
 
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,7 +77,8 @@ impl fmt::Display for Setup {
             Store::Sqlite => "SQLite",
             Store::Postgres => "PostgreSQL",
         };
-        write!(f, "{key}, {store}")
+        let token = if self.slow { ", slow token" } else { "" };
+        write!(f, "{key}, {store}{token}")
     }
 }
 
@@ -77,13 +95,15 @@ pub(super) struct Options {
     pub(super) given: Vec<String>,
 }
 
-const USAGE: &str = "bench [--full] [--key p256|rsa3072|p384]... [--store sqlite|postgres]... \
+const USAGE: &str = "bench [--full] [--slow] [--key p256|rsa3072|p384]... [--store sqlite|postgres]... \
                      [--rounds N] [--seconds S] [--dry]";
 
 impl Options {
-    /// By default every key with SQLite, and P-256 with PostgreSQL too, in under three minutes.
+    /// By default every key with SQLite, P-256 with PostgreSQL too, and a slow token, in some three
+    /// minutes. `--slow` alone is the slow token alone.
     pub(super) fn parse(args: &[String]) -> Result<Self, String> {
         let (mut keys, mut stores) = (Vec::new(), Vec::new());
+        let mut slow = false;
         let (mut full, mut dry, mut rounds, mut seconds) = (false, false, None, None);
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {
@@ -91,6 +111,7 @@ impl Options {
             match arg.as_str() {
                 "--full" => full = true,
                 "--dry" => dry = true,
+                "--slow" => slow = true,
                 "--key" => keys.push(named(&Key::ALL, Key::argument, value()?)?),
                 "--store" => stores.push(named(&Store::ALL, Store::argument, value()?)?),
                 "--rounds" => rounds = Some(number(value()?)? as usize),
@@ -99,6 +120,7 @@ impl Options {
             }
         }
         let chosen = !keys.is_empty() || !stores.is_empty();
+        let others = chosen || !slow;
         if keys.is_empty() {
             keys.extend(Key::ALL);
         }
@@ -106,10 +128,14 @@ impl Options {
             stores.extend(Store::ALL);
         }
         let pairs = keys.iter().flat_map(|key| stores.iter().map(|store| (*key, *store)));
-        let setups = pairs
+        let mut setups: Vec<_> = pairs
+            .filter(|_| others)
             .filter(|(key, store)| chosen || full || *store == Store::Sqlite || *key == Key::P256)
-            .map(|(key, store)| Setup { key, store })
+            .map(|(key, store)| Setup { key, store, slow: false })
             .collect();
+        if slow || !chosen {
+            setups.push(Setup { key: Key::P256, store: Store::Sqlite, slow: true });
+        }
         Ok(Self {
             setups,
             rounds: rounds.unwrap_or(if full { 5 } else { 2 }).max(1),
@@ -141,15 +167,22 @@ mod tests {
 
     #[test]
     fn the_short_run_has_each_key_and_each_database_once() {
-        let short = ["P-256, SQLite", "P-256, PostgreSQL", "RSA-3072, SQLite", "P-384, SQLite"];
+        let short = [
+            "P-256, SQLite",
+            "P-256, PostgreSQL",
+            "RSA-3072, SQLite",
+            "P-384, SQLite",
+            "P-256, SQLite, slow token",
+        ];
         assert_eq!(setups(&[]), short);
-        assert_eq!(setups(&["--full"]).len(), 6);
+        assert_eq!(setups(&["--full"]).len(), 7);
     }
 
     #[test]
     fn what_is_chosen_is_all_that_is_run() {
         assert_eq!(setups(&["--key", "p384", "--store", "postgres"]), ["P-384, PostgreSQL"]);
         assert_eq!(setups(&["--store", "sqlite"]).len(), 3);
+        assert_eq!(setups(&["--slow"]), ["P-256, SQLite, slow token"]);
     }
 
     #[test]

@@ -109,6 +109,8 @@ const NOTES: &str = "
 
 - **The token alone** is a program that calls C_SignInit and C_Sign of the same token, in one
   process, and does nothing else; «of the token» is held against the faster number of threads.
+- **The slow token** is SoftHSM behind a shim that adds 5 ms to each C_Sign, with 8 sessions: what a
+  device is like, which computes by itself. Alone it is measured with as many sessions.
 - **Issuance** is the whole walk over HTTPS with kept HTTP/1.1 connections, one request at a time on
   each: proof of possession, decision, event, evidence, log and certificate on the disk before the
   signature, the signature verified, the certificate on the disk before the answer. Each request is

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::Programs;
 use super::figures::Run;
-use super::options::{Setup, Store};
+use super::options::{SLOW_SESSIONS, Setup, Store};
 use super::postgres::Postgres;
 use crate::run::{failed, output};
 
 /// What `avouch dev` uses.
-pub(super) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 pub(super) const TOKEN: &str = "avouch-dev";
 /// What the ceremony calls the key that signs certificates.
 pub(super) const ISSUING_KEY: &str = "avouch issuing";
@@ -23,6 +23,7 @@ pub(super) struct Server {
     pub(super) setup: Setup,
     pub(super) folder: PathBuf,
     program: PathBuf,
+    shim: PathBuf,
     postgres: Option<Postgres>,
     starts: usize,
 }
@@ -30,16 +31,62 @@ pub(super) struct Server {
 impl Server {
     /// Makes it and starts it once, so that its token has keys.
     pub(super) fn new(programs: &Programs, folder: &Path, setup: Setup) -> Result<Self, String> {
-        let name = setup.to_string().replace(", ", "-").to_lowercase();
+        let name = setup.to_string().replace(", ", "-").replace(' ', "-").to_lowercase();
         let folder = folder.join(name);
         let postgres = match setup.store {
             Store::Sqlite => None,
             Store::Postgres => Some(Postgres::start(&folder.with_extension("pg"))?),
         };
-        let mut server =
-            Self { setup, folder, program: programs.avouch.clone(), postgres, starts: 0 };
+        let (program, shim) = (programs.avouch.clone(), programs.shim.clone());
+        let mut server = Self { setup, folder, program, shim, postgres, starts: 0 };
         server.running(|_| Ok(()))?;
+        if setup.slow {
+            server.slow_down()?;
+        }
         Ok(server)
+    }
+
+    /// Puts the shim before the token, with a delay in each C_Sign.
+    fn slow_down(&self) -> Result<(), String> {
+        let told = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+        let folder = self.shim_folder();
+        let write = |path: PathBuf, bytes: &[u8]| {
+            std::fs::write(&path, bytes).map_err(|error| told(&path, error))
+        };
+        std::fs::create_dir_all(&folder).map_err(|error| told(&folder, error))?;
+        write(folder.join("control"), b"rule 1 C_Sign delay=5\n")?;
+        write(folder.join("report"), &vec![0; 1 << 20])?;
+        let config = self.folder.join("avouch.toml");
+        let text = std::fs::read_to_string(&config).map_err(|error| told(&config, error))?;
+        let env = self.module_env().map(|(name, value)| format!("{name} = {value:?}"));
+        let lines = text.lines().map(|line| match line.split(" = ").next() {
+            Some("module") => format!("module = {:?}\nsessions = {SLOW_SESSIONS}", self.shim),
+            Some("env") => format!("env = {{ {} }}", env.join(", ")),
+            _ => line.to_owned(),
+        });
+        let text = lines.collect::<Vec<_>>().join("\n");
+        if !text.contains("AVOUCH_SHIM_FOLDER") {
+            return Err(format!("{}: no line `env = …`", config.display()));
+        }
+        write(config, text.as_bytes())
+    }
+
+    fn shim_folder(&self) -> PathBuf {
+        self.folder.with_extension("shim")
+    }
+
+    /// The module that the authority loads.
+    pub(super) fn module(&self) -> &Path {
+        if self.setup.slow { &self.shim } else { Path::new(MODULE) }
+    }
+
+    /// What that module wants in the environment.
+    pub(super) fn module_env(&self) -> [(&'static str, String); 3] {
+        [
+            ("SOFTHSM2_CONF", self.folder.join("softhsm2.conf").display().to_string()),
+            ("AVOUCH_SHIM_MODULE", MODULE.to_owned()),
+            ("AVOUCH_SHIM_FOLDER", self.shim_folder().display().to_string()),
+        ]
     }
 
     /// Starts it, does something with it, stops it.

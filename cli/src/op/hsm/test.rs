@@ -42,7 +42,7 @@ pub(super) fn run(args: &Test) -> Result<(), Failure> {
         PinSource::Unlock => {
             let pin = terminal::ask_secret("PIN of the token: ");
             let pin = pin.map_err(|error| Failure::local(format!("cannot ask: {error}")))?;
-            authority::setup(&args.token, section, None, Pin::new(pin))
+            authority::setup(&args.token, section, None, Some(Pin::new(pin)))
         }
         _ => authority::token_setup(&args.token, section, None)?,
     };

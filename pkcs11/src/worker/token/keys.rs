@@ -2,41 +2,26 @@
 
 use crate::HsmError;
 use crate::key::{
-    Algorithm, Holder, KeyInfo, KeySpec, Protection, TokenInfo, known_software_token,
+    Algorithm, Attestation, Holder, KeyInfo, KeySpec, Protection, TokenInfo, known_software_token,
 };
 use crate::spki;
+use crate::template::{Half, Template};
 use cryptoki::error::Error;
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
 /// What generation asks of the token: mechanism, public and private template (DESIGN §10).
-pub(super) fn templates(spec: &KeySpec) -> (Mechanism<'static>, Vec<Attribute>, Vec<Attribute>) {
-    let common = [
-        Attribute::Token(true),
-        Attribute::Modifiable(false),
-        Attribute::Id(spec.id.to_vec()),
-        Attribute::Label(spec.label.clone().into_bytes()),
-    ];
-    // Every use is named: SoftHSM and others default to all of them, whatever the key's kind.
-    let mut public = vec![
-        Attribute::Private(false),
-        Attribute::Verify(true),
-        Attribute::Encrypt(false),
-        Attribute::Wrap(false),
-    ];
-    let mut private = vec![
-        Attribute::Private(true),
-        Attribute::Sensitive(true),
-        Attribute::Extractable(false),
-        Attribute::Sign(true),
-        Attribute::SignRecover(false),
-        Attribute::Decrypt(false),
-        Attribute::Unwrap(false),
-        Attribute::Derive(false),
-    ];
-    public.extend_from_slice(&common);
-    private.extend_from_slice(&common);
+pub(super) fn templates(
+    spec: &KeySpec,
+    template: &Template,
+) -> (Mechanism<'static>, Vec<Attribute>, Vec<Attribute>) {
+    let of = |half| {
+        let mut attributes = template.attributes(half, &spec.label);
+        attributes.extend([Attribute::Token(true), Attribute::Id(spec.id.to_vec())]);
+        attributes
+    };
+    let (mut public, private) = (of(Half::Public), of(Half::Private));
     let mut rsa = |bits: u32| {
         public.push(Attribute::ModulusBits(cryptoki_sys::CK_ULONG::from(bits).into()));
         public.push(Attribute::PublicExponent(vec![1, 0, 1]));
@@ -154,6 +139,51 @@ pub(super) fn read(
     }
     let (algorithm, spki_der) = public_half(session, private, &id)?;
     Ok(KeyInfo { id, label, algorithm, spki_der, protection })
+}
+
+/// Most objects, and most bytes of each, that are read as attestations.
+const MOST_ATTESTATIONS: usize = 64;
+const MOST_CONTENT: usize = 32 << 10;
+
+/// All certificates on the token, and of each private key the attribute by which its maker attests
+/// it, if there is one.
+pub(super) fn attestations(
+    session: &Session,
+    attribute: Option<u64>,
+) -> Result<Vec<Attestation>, Error> {
+    let mut found = Vec::new();
+    for handle in
+        handles(session, ObjectClass::CERTIFICATE, None)?.into_iter().take(MOST_ATTESTATIONS)
+    {
+        let wanted = [AttributeType::Label, AttributeType::Value];
+        let mut certificate = Attestation { of: None, label: String::new(), content: Vec::new() };
+        for attribute in session.get_attributes(handle, &wanted)? {
+            match attribute {
+                Attribute::Label(value) => {
+                    certificate.label = String::from_utf8_lossy(&value).into_owned();
+                }
+                Attribute::Value(value) => certificate.content = value,
+                _ => (),
+            }
+        }
+        found.push(certificate);
+    }
+    if let Some(number) = attribute {
+        let kind = AttributeType::VendorDefined(cryptoki_sys::CK_ATTRIBUTE_TYPE::from(number));
+        for handle in private_handles(session, None)?.into_iter().take(MOST_ATTESTATIONS) {
+            let (mut id, mut content) = (Vec::new(), Vec::new());
+            for attribute in session.get_attributes(handle, &[AttributeType::Id, kind])? {
+                match attribute {
+                    Attribute::Id(value) => id = value,
+                    Attribute::VendorDefined((_, value)) => content = value,
+                    _ => (),
+                }
+            }
+            found.push(Attestation { of: Some(id), label: String::new(), content });
+        }
+    }
+    found.retain(|one| (1..=MOST_CONTENT).contains(&one.content.len()));
+    Ok(found)
 }
 
 fn public_half(

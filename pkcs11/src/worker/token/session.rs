@@ -4,8 +4,9 @@ use super::super::signer::{Fault, Signer, not_a_trial_key};
 use super::fast::Functions;
 use super::keys::{self, ReadFault};
 use crate::HsmError;
-use crate::key::{Algorithm, KeyInfo, KeySpec, TRIAL_LABEL, TokenInfo};
+use crate::key::{Algorithm, Attestation, KeyInfo, KeySpec, TRIAL_LABEL, TokenInfo};
 use crate::recovery::{Action, Stage, describe};
+use crate::template::Template;
 use aws_lc_rs::digest::{SHA256, SHA384, digest};
 use cryptoki::context::{Function, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -33,6 +34,7 @@ pub(super) struct TokenSession {
     slot: Slot,
     token: TokenInfo,
     mechanisms: Arc<[MechanismType]>,
+    template: Arc<Template>,
     functions: Functions,
     /// The token wants a login, and had one when this was opened.
     login: bool,
@@ -82,6 +84,7 @@ impl TokenSession {
         slot: Slot,
         token: &TokenInfo,
         mechanisms: &[MechanismType],
+        template: Arc<Template>,
         functions: Functions,
     ) -> Result<Self, Error> {
         Ok(TokenSession {
@@ -89,6 +92,7 @@ impl TokenSession {
             slot,
             token: token.clone(),
             mechanisms: mechanisms.into(),
+            template,
             functions,
             login: context.get_token_info(slot)?.login_required(),
             session: context.open_ro_session(slot)?,
@@ -207,7 +211,7 @@ impl TokenSession {
         if self.handle(&spec.id)?.is_some() {
             return Err(HsmError::KeyExists { id: spec.id.to_vec() }.into());
         }
-        let (mechanism, public, private) = keys::templates(spec);
+        let (mechanism, public, private) = keys::templates(spec, &self.template);
         // The login is the application's, so a session of its own needs none. It stays open until
         // the key is read, as some tokens show new objects late to other sessions.
         let writing = self.context.open_rw_session(self.slot)?;
@@ -248,6 +252,10 @@ impl Signer for TokenSession {
             }
             Ok(found)
         })
+    }
+
+    fn attestations(&mut self) -> Result<Vec<Attestation>, Fault> {
+        self.healed(|this| Ok(keys::attestations(&this.session, this.template.attestation())?))
     }
 
     fn generate(&mut self, spec: &KeySpec) -> Result<KeyInfo, Fault> {
