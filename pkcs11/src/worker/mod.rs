@@ -123,7 +123,9 @@ fn hold(
     may_log_in: impl FnOnce(&TokenInfo) -> io::Result<bool>,
 ) -> Result<Holding, HsmError> {
     match backend {
-        Backend::Token { module, token } => token::open(module, token, sessions, template, pin, may_log_in),
+        Backend::Token { module, token } => {
+            token::open(module, token, sessions, template, pin, may_log_in)
+        }
         Backend::Software { dir } => software::open(dir, sessions),
     }
 }
