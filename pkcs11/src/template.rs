@@ -141,7 +141,21 @@ struct Preset {
     private: &'static [&'static str],
 }
 
-const PRESETS: &[Preset] = &[Preset { name: "standard", public: &[], private: &[] }];
+const PRESETS: &[Preset] = &[
+    Preset { name: "standard", public: &[], private: &[] },
+    // A TPM's keys sign and decrypt as the module decides; it refuses to be told.
+    Preset {
+        name: "tpm2-pkcs11",
+        public: &["CKA_ENCRYPT", "CKA_VERIFY"],
+        private: &["CKA_DECRYPT", "CKA_SIGN"],
+    },
+    // What protects the key and makes it of use; all else is the token's to say.
+    Preset {
+        name: "minimal",
+        public: &["CKA_PRIVATE", "CKA_ENCRYPT", "CKA_WRAP", "CKA_MODIFIABLE"],
+        private: &["CKA_SIGN_RECOVER", "CKA_DECRYPT", "CKA_UNWRAP", "CKA_DERIVE", "CKA_MODIFIABLE"],
+    },
+];
 
 impl Template {
     /// The names of the compiled-in templates.
