@@ -9,6 +9,7 @@ use avouch_pkcs11::{Action, Algorithm, HsmError, HsmState, Stage};
 use common::{pin, spec};
 use pkcs11_shim::{Act, Call};
 use shimmed::{Counts, Shimmed};
+use std::time::Duration;
 
 /// All codes of PKCS#11 3.2 but CKR_OK, one that no standard knows, and one of a vendor's own.
 const CODES: [u64; 105] = [
@@ -223,6 +224,46 @@ async fn codes_of_generate_key_pair() {
                 assert!(made.is_err_and(|error| error.is_transient()), "{what}");
                 assert_eq!((done.processes, done.logins), (1, 1), "{what}");
             }
+            Action::GoOn | Action::AwaitOperator => panic!("{what}"),
+        }
+    }
+    shimmed.hsm.shut_down().await;
+}
+
+/// By which idle sessions are looked after.
+#[tokio::test]
+async fn codes_of_get_session_info() {
+    let shimmed = Shimmed::with(|config| config.keep_alive = Duration::from_millis(20)).await;
+    for code in codes(false) {
+        assert_eq!(shimmed.load(false, 12).await, [], "before {code:#x}");
+        let before = shimmed.counts();
+        let rule = shimmed.shim.once(Call::GetSessionInfo, Act::Return(*code)).unwrap();
+        while shimmed.shim.happened(&rule).unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let asked = shimmed.shim.calls(Call::GetSessionInfo).unwrap();
+        let replaced = || shimmed.counts().since(before).processes > 0;
+        let action = Action::on(Stage::Serving, *code);
+        // What was to be done is done when all sessions were looked at again.
+        let over = || match action {
+            Action::Replace => replaced(),
+            _ => shimmed.shim.calls(Call::GetSessionInfo).unwrap() > asked + 6 || replaced(),
+        };
+        while !over() {
+            tokio::task::yield_now().await;
+        }
+        shimmed.shim.clear().unwrap();
+        shimmed.recovered().await;
+        let done = shimmed.counts().since(before);
+        let what = format!("C_GetSessionInfo returned {code:#x}: {done:?}");
+        match action {
+            Action::RetryHere | Action::Refuse => {
+                assert_eq!((done.processes, done.sessions, done.logins), (0, 0, 0), "{what}");
+            }
+            Action::NewSession => {
+                assert_eq!((done.processes, done.sessions, done.logins), (0, 1, 0), "{what}");
+            }
+            Action::Replace => assert_eq!((done.processes, done.logins), (1, 1), "{what}"),
             Action::GoOn | Action::AwaitOperator => panic!("{what}"),
         }
     }

@@ -159,14 +159,19 @@ pub(super) fn open(
     let keep_alive = Box::new(move || {
         let mut anchor = kept.lock().unwrap_or_else(PoisonError::into_inner);
         let Err(error) = anchor.get_session_info() else { return Ok(()) };
-        if Action::of_error(Stage::Serving, &error) == Action::NewSession
-            && let Ok(fresh) = again.open_ro_session(slot)
-        {
-            // The login is held by the other sessions meanwhile; if not, they find out.
-            *anchor = fresh;
-            return Ok(());
+        match Action::of_error(Stage::Serving, &error) {
+            // It is looked at again in a while, and no request is about this session.
+            Action::GoOn | Action::RetryHere | Action::Refuse => Ok(()),
+            Action::NewSession => match again.open_ro_session(slot) {
+                Ok(fresh) => {
+                    // The login is held by the other sessions meanwhile; if not, they find out.
+                    *anchor = fresh;
+                    Ok(())
+                }
+                Err(error) => Err(session::lost(&error)),
+            },
+            Action::Replace | Action::AwaitOperator => Err(session::lost(&error)),
         }
-        Err(session::lost(&error))
     });
     let finish = Box::new(move || {
         drop(anchor);
