@@ -1,6 +1,6 @@
 //! Files written whole or not at all.
 
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -42,6 +42,20 @@ pub(crate) fn publish(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 /// Reads a file whole.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|e| Failure::local(format!("cannot read {}: {e}", path.display())))
+}
+
+/// Reads a file (`-`: standard input) of at most so many bytes; none where there are more, as in a
+/// device without end.
+pub(crate) fn read_at_most(path: &Path, max: usize) -> Result<Option<Vec<u8>>, Failure> {
+    let told = |e: std::io::Error| Failure::local(format!("cannot read {}: {e}", path.display()));
+    let mut bytes = Vec::new();
+    let source: Box<dyn std::io::Read> = if path == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(told)?)
+    };
+    source.take(max as u64 + 1).read_to_end(&mut bytes).map_err(told)?;
+    Ok((bytes.len() <= max).then_some(bytes))
 }
 
 /// Reads a trust file, whose every part has to be what it should be.

@@ -110,6 +110,11 @@ pub(crate) fn strict(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<
         if is_about(ours, "not of its form") && loose(chain, &[Loose::DnsBelow]) {
             return Some("openssl: a leading dot");
         }
+        if is_about(ours, "mapping from or to anyPolicy")
+            && [&chain.root, &chain.leaf].iter().any(|c| c.mapping.is_some())
+        {
+            return Some("openssl: mappings at the ends");
+        }
     }
     openssl(chain, ours, theirs)
 }

@@ -16,6 +16,8 @@ use crate::{oid, time};
 /// More than any certificate in use; less than what could be used to fill memory.
 pub const MAX_CERTIFICATE: usize = 256 * 1024;
 
+const CERTIFICATE_LABELS: &[&str] = &["CERTIFICATE", "X509 CERTIFICATE"];
+
 /// A parsed X.509 certificate. Nothing about it has been verified.
 #[derive(Clone, Debug)]
 pub struct Certificate {
@@ -161,26 +163,40 @@ impl Certificate {
 
     /// Reads all certificates of a PEM text, or the one of a DER file.
     pub fn from_pem_or_der(input: &[u8]) -> Result<Vec<Self>, ParseError> {
-        crate::pem::blocks(input, &["CERTIFICATE", "X509 CERTIFICATE"])?
-            .iter()
-            .map(|der| Self::from_der(der))
-            .collect()
+        crate::pem::each(input, CERTIFICATE_LABELS, Self::from_der).into_iter().collect()
     }
 
     /// Reads what issuers' certificates are served as: PEM, DER, or a «certs-only» CMS message
     /// (RFC 5280 4.2.2.1, RFC 5652 5.1), of which the certificates are taken that can be read.
     pub fn from_any(input: &[u8]) -> Result<Vec<Self>, ParseError> {
-        Self::from_pem_or_der(input).or_else(|error| {
-            let all = crate::pem::blocks(input, &["PKCS7", "CMS"])
-                .and_then(|messages| {
-                    messages
-                        .iter()
-                        .map(|message| certs_only(message))
-                        .collect::<Result<Vec<_>, _>>()
-                })
-                .map_err(|_| error)?;
-            Ok(all.into_iter().flatten().collect())
-        })
+        Self::each_from_any(input).into_iter().collect()
+    }
+
+    /// The same, each by itself: of a file with many, one that cannot be read need not matter.
+    /// There is at least one, or an error that says why not.
+    pub fn each_from_any(input: &[u8]) -> Vec<Result<Self, ParseError>> {
+        const MESSAGE_LABELS: [&str; 2] = ["PKCS7", "CMS"];
+        let message = |der: &[u8]| match certs_only(der) {
+            Ok(all) => all.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        };
+        let labels = [CERTIFICATE_LABELS, &MESSAGE_LABELS].concat();
+        let Some(blocks) = crate::pem::blocks(input, &labels) else {
+            return match Self::from_der(input) {
+                Ok(one) => vec![Ok(one)],
+                Err(error) => certs_only(input)
+                    .map_or_else(|_| vec![Err(error)], |all| all.into_iter().map(Ok).collect()),
+            };
+        };
+        blocks
+            .into_iter()
+            .flat_map(|(label, content)| match content {
+                Ok(der) if MESSAGE_LABELS.iter().any(|known| known.as_bytes() == label) => {
+                    message(&der)
+                }
+                content => vec![content.and_then(|der| Self::from_der(&der))],
+            })
+            .collect()
     }
 
     /// The whole certificate as it was given.
@@ -344,6 +360,9 @@ fn certs_only(der: &[u8]) -> Result<Vec<Certificate>, ParseError> {
     let mut out = Vec::new();
     while !list.is_empty() {
         out.extend(Certificate::from_der(list.next()?.raw));
+    }
+    if out.is_empty() {
+        return Err(outer.error("a CMS message without a certificate that can be read"));
     }
     Ok(out)
 }

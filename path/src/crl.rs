@@ -195,10 +195,12 @@ impl Crl {
 
     /// Reads all CRLs of a PEM text, or the one of a DER file.
     pub fn from_pem_or_der(input: &[u8]) -> Result<Vec<Self>, ParseError> {
-        crate::pem::blocks(input, &["X509 CRL", "CRL"])?
-            .iter()
-            .map(|der| Self::from_der(der))
-            .collect()
+        Self::each_from_pem_or_der(input).into_iter().collect()
+    }
+
+    /// The same, each by itself. There is at least one, or an error that says why not.
+    pub fn each_from_pem_or_der(input: &[u8]) -> Vec<Result<Self, ParseError>> {
+        crate::pem::each(input, &["X509 CRL", "CRL"], Self::from_der)
     }
 
     /// Who signed it, it says.

@@ -129,10 +129,12 @@ impl OcspResponse {
 
     /// Reads all answers of a PEM text (label «OCSP RESPONSE»), or the one of a DER file.
     pub fn from_pem_or_der(input: &[u8]) -> Result<Vec<Self>, ParseError> {
-        crate::pem::blocks(input, &["OCSP RESPONSE"])?
-            .iter()
-            .map(|der| Self::from_der(der))
-            .collect()
+        Self::each_from_pem_or_der(input).into_iter().collect()
+    }
+
+    /// The same, each by itself. There is at least one, or an error that says why not.
+    pub fn each_from_pem_or_der(input: &[u8]) -> Vec<Result<Self, ParseError>> {
+        crate::pem::each(input, &["OCSP RESPONSE"], Self::from_der)
     }
 
     /// Holds the answer against the nonce of the question (RFC 9654).

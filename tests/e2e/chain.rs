@@ -144,6 +144,98 @@ fn the_options_of_verify_chain_and_their_exit_codes() {
     assert_eq!((code, json["refusal"]["code"].as_str()), (11, Some("unreadable")));
 }
 
+/// Whatever people hand in: several blocks, DER, bundles, other text around, other things inside,
+/// nothing at all; and times as they write them.
+#[test]
+fn odd_files_and_times() {
+    let pki = Pki::new("");
+    let read = |name: &str| std::fs::read(pki.file(name)).unwrap();
+    let write = |name: &str, parts: &[&[u8]]| {
+        std::fs::write(pki.file(name), parts.concat()).unwrap();
+    };
+    let (leaf, ca) = (read("leaf.pem"), read("ca.pem"));
+    for name in ["root", "ca", "leaf"] {
+        let [from, to] = ["pem", "der"].map(|kind| pki.file(&format!("{name}.{kind}")));
+        let _ = openssl::run(&["x509", "-in", text(&from), "-outform", "DER", "-out", text(&to)]);
+    }
+    write("both.pem", &[&leaf, &ca]);
+    for (form, name) in [("PEM", "both.p7b"), ("DER", "both.p7c")] {
+        let files = [pki.file("both.pem"), pki.file(name)];
+        let args = ["-certfile", text(&files[0]), "-outform", form, "-out", text(&files[1])];
+        let _ = openssl::run(&[&["crl2pkcs7", "-nocrl"][..], &args].concat());
+    }
+    let bad: &[u8] = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    write("latin1.pem", &[b"Certifica\xe7\xe3o\n", &ca]);
+    write("with-bad.pem", &[bad, &ca]);
+    write("cut.pem", &[&ca, &bad[..40]]);
+    let crlf = String::from_utf8(ca.clone()).unwrap().replace('\n', "\r\n");
+    write("crlf.pem", &[crlf.as_bytes()]);
+    write("trailing.der", &[&read("leaf.der"), b"x"]);
+    write("empty", &[]);
+    let ask = |root: &str, more: &[&str], leaf: &str| {
+        let output = Command::new(program())
+            .current_dir(pki.folder.path())
+            .args(["verify", "chain", "--format", "json", "--root", root])
+            .args(more)
+            .arg(leaf)
+            .output()
+            .unwrap();
+        let json = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        (output.status.code().unwrap(), json)
+    };
+    let with: &[&str] = &["--untrusted", "ca.pem"];
+    for (root, more, leaf, expected) in [
+        ("root.pem", &[][..], "both.pem", 0),
+        ("root.der", &["--untrusted", "ca.der"], "leaf.der", 0),
+        ("root.pem", &[], "both.p7b", 0),
+        ("root.pem", &[], "both.p7c", 0),
+        ("root.pem", &["--untrusted", "latin1.pem"], "leaf.pem", 0),
+        ("root.pem", &["--untrusted", "with-bad.pem"], "leaf.pem", 0),
+        ("root.pem", &["--untrusted", "cut.pem"], "leaf.pem", 0),
+        ("root.pem", &["--untrusted", "crlf.pem"], "leaf.pem", 0),
+        ("root.pem", with, "trailing.der", 11),
+        ("root.pem", with, "empty", 11),
+        ("root.pem", with, "leaf.key", 11),
+        ("root.pem", &["--untrusted", "empty"], "leaf.pem", 11),
+        ("empty", with, "leaf.pem", 11),
+        ("root.pem", &["--untrusted", "ca.pem", "--crl", "ca.pem"], "leaf.pem", 16),
+        ("root.pem", &["--untrusted", "ca.pem", "--ocsp", "empty"], "leaf.pem", 16),
+        (".", with, "leaf.pem", 1),
+        ("nothing", with, "leaf.pem", 1),
+        ("root.pem", with, "/dev/zero", 1),
+    ] {
+        let (code, json) = ask(root, more, leaf);
+        assert_eq!(code, expected, "{root} {more:?} {leaf}: {json:#}");
+        // The shape is the same whatever is wrong, but for files that are not there.
+        if code != 1 {
+            assert_eq!(json["valid"], Value::Bool(code == 0));
+            assert!(json["path"].is_array() && json["checks"].is_array(), "{json:#}");
+            let told = &json["refusal"]["exit_code"];
+            assert_eq!(told.as_i64().unwrap_or(0), i64::from(code), "{json:#}");
+        }
+    }
+    let (_, json) = ask("root.pem", &["--untrusted", "with-bad.pem"], "leaf.pem");
+    assert_eq!(json["skipped"][0]["file"], "with-bad.pem", "{json:#}");
+    for (at, expected) in [
+        ("2099-01-01T00:00:00Z", 13),
+        ("2099-01-01t02:00:00+02:00", 13),
+        ("2099-01-01", 13),
+        ("4070908800", 13),
+        ("-1", 13),
+        ("0", 13),
+        ("9999-12-31T23:59:59Z", 13),
+        ("tomorrow", 1),
+        ("", 1),
+        ("2026-02-30", 1),
+        ("2026-12-01T00:00:00", 1),
+        ("999999999999999", 1),
+    ] {
+        assert_eq!(ask("root.pem", &["--at", at], "both.pem").0, expected, "{at}");
+    }
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() + 60;
+    assert_eq!(ask("root.pem", &["--at", &now.to_string()], "both.pem").0, 0);
+}
+
 /// What the server of a PKI's addresses has to answer with.
 #[derive(Clone, Copy)]
 enum Says {

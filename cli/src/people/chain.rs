@@ -24,8 +24,11 @@ use crate::output::{self, Format};
 /// How far other people's clocks may be ahead, in seconds, of what they sign on request.
 const CLOCK_SKEW: i64 = 300;
 
-/// Verifies a certificate against roots, with intermediates, CRLs and OCSP answers from files (PEM
-/// or DER), or fetched.
+/// Verifies a certificate against roots, with intermediates, CRLs and OCSP answers from files, or
+/// fetched.
+///
+/// Files are PEM or DER; those of certificates may also be PKCS#7 bundles. `-` is standard input.
+/// What cannot be read of them, beside the certificate itself, is told and skipped.
 ///
 /// Exit code 0: a path was found on which every check passed. 11: there is none. 12: revoked. 13:
 /// expired, or not valid yet. 16: the revocation status asked for is not known, or too old.
@@ -53,8 +56,9 @@ pub(crate) struct Chain {
     max_status_age: Option<i64>,
     #[command(flatten)]
     fetch: Fetch,
-    /// The time to verify for; now by default.
-    #[arg(long, value_name = "RFC3339", value_parser = instant)]
+    /// The time to verify for; now by default. RFC 3339, a date (its first second in UTC), or seconds
+    /// since 1970.
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     at: Option<i64>,
     /// What the certificate is to be used for: email, client, any, or the OID of an extended key
     /// usage.
@@ -117,15 +121,82 @@ struct Fetch {
 }
 
 fn instant(text: &str) -> Result<i64, String> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .map(OffsetDateTime::unix_timestamp)
-        .map_err(|e| format!("{text:?} is not an RFC 3339 time such as 2030-01-31T12:00:00Z: {e}"))
+    /// 0001-01-01 and 9999-12-31: what certificates can say.
+    const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+    if let Ok(seconds) = text.parse::<i64>() {
+        return match SECONDS.contains(&seconds) {
+            true => Ok(seconds),
+            false => Err(format!("{seconds} seconds since 1970 are before year 1 or after 9999")),
+        };
+    }
+    let whole = format!("{text}T00:00:00Z");
+    let text_or_date = if text.len() == "2030-01-31".len() { &whole } else { text };
+    OffsetDateTime::parse(text_or_date, &Rfc3339).map(OffsetDateTime::unix_timestamp).map_err(|e| {
+        format!(
+            "{text:?} is no time such as 2030-01-31T12:00:00Z, 2030-01-31T14:00:00+02:00, \
+             2030-01-31 or 1896091200: {e}"
+        )
+    })
 }
 
 fn depth(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(depth) if (1..=Options::MAX_DEPTH).contains(&depth) => Ok(depth),
         _ => Err(format!("a number from 1 to {} is needed", Options::MAX_DEPTH)),
+    }
+}
+
+/// What could not be read of a file: of no account, unless it is missed.
+struct Skipped {
+    file: PathBuf,
+    error: String,
+}
+
+/// Files of one kind, of which no more is read than they may have together.
+struct Files {
+    kind: &'static str,
+    /// Bytes that may still be read. Certificates take up to forty times that once they are read.
+    left: usize,
+    skipped: Vec<Skipped>,
+}
+
+impl Files {
+    fn of(kind: &'static str, mib: usize) -> Self {
+        Self { kind, left: mib << 20, skipped: Vec::new() }
+    }
+
+    fn bytes(&mut self, path: &Path) -> Result<Vec<u8>, Failure> {
+        let bytes = files::read_at_most(path, self.left)?.ok_or_else(|| {
+            let kind = self.kind;
+            Failure::local(format!("{}: too many {kind}, or too long ones", path.display()))
+        })?;
+        self.left -= bytes.len();
+        Ok(bytes)
+    }
+
+    /// What can be read of what a file has; the rest is noted.
+    fn keep<T>(&mut self, path: &Path, each: Vec<Result<T, path::ParseError>>) -> Vec<T> {
+        let mut out = Vec::new();
+        for one in each {
+            match one {
+                Ok(one) => out.push(one),
+                Err(e) => self.skipped.push(Skipped { file: path.into(), error: e.to_string() }),
+            }
+        }
+        out
+    }
+
+    fn all<T>(
+        &mut self,
+        paths: &[PathBuf],
+        read: impl Fn(&[u8]) -> Vec<Result<T, path::ParseError>>,
+    ) -> Result<Vec<T>, Failure> {
+        let mut out = Vec::new();
+        for path in paths {
+            let each = read(&self.bytes(path)?);
+            out.extend(self.keep(path, each));
+        }
+        Ok(out)
     }
 }
 
@@ -136,40 +207,33 @@ struct Material {
     untrusted: Vec<Certificate>,
     crls: Vec<Crl>,
     ocsp: Vec<OcspResponse>,
+    skipped: Vec<Skipped>,
 }
 
 impl Material {
     fn read(args: &Chain) -> Result<Self, Failure> {
-        let mut leaf = all(std::slice::from_ref(&args.leaf), Certificate::from_any)?.into_iter();
-        let first = leaf.next().ok_or_else(|| {
-            Failure::new(Exit::Chain, format!("{} holds no certificate", args.leaf.display()))
-        })?;
-        let mut untrusted: Vec<Certificate> = leaf.collect();
-        untrusted.extend(all(&args.untrusted, Certificate::from_any)?);
-        Ok(Self {
-            leaf: first,
-            roots: all(&args.root, Certificate::from_any)?,
-            untrusted,
-            crls: all(&args.crl, Crl::from_pem_or_der)?,
-            ocsp: all(&args.ocsp, OcspResponse::from_pem_or_der)?,
-        })
+        let mut certificates = Files::of("certificates", 64);
+        let mut of_leaf = Certificate::each_from_any(&certificates.bytes(&args.leaf)?);
+        if of_leaf.is_empty() {
+            return Err(unreadable(&args.leaf, &"no certificate"));
+        }
+        let leaf = of_leaf.remove(0).map_err(|e| unreadable(&args.leaf, &e))?;
+        let mut untrusted = certificates.keep(&args.leaf, of_leaf);
+        untrusted.extend(certificates.all(&args.untrusted, Certificate::each_from_any)?);
+        let roots = certificates.all(&args.root, Certificate::each_from_any)?;
+        let mut lists = Files::of("CRLs", 256);
+        let crls = lists.all(&args.crl, Crl::each_from_pem_or_der)?;
+        let mut answers = Files::of("OCSP answers", 64);
+        let ocsp = answers.all(&args.ocsp, OcspResponse::each_from_pem_or_der)?;
+        let skipped = [certificates.skipped, lists.skipped, answers.skipped];
+        let skipped = skipped.into_iter().flatten().collect();
+        Ok(Self { leaf, roots, untrusted, crls, ocsp, skipped })
     }
 
     fn verify(&self, options: &Options) -> Report {
         let Self { roots, untrusted, crls, ocsp, .. } = self;
         path::verify(&self.leaf, &Given { roots, untrusted, crls, ocsp }, options)
     }
-}
-
-fn all<T>(
-    paths: &[PathBuf],
-    read: impl Fn(&[u8]) -> Result<Vec<T>, path::ParseError>,
-) -> Result<Vec<T>, Failure> {
-    let mut out = Vec::new();
-    for path in paths {
-        out.extend(read(&files::read(path)?).map_err(|e| unreadable(path, &e))?);
-    }
-    Ok(out)
 }
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
@@ -185,10 +249,13 @@ struct Shown<'a> {
     report: &'a Report,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     fetched: Vec<serde_json::Value>,
+    /// Parts of files that could not be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    skipped: Vec<serde_json::Value>,
 }
 
 pub(super) fn run(args: &Chain) -> Result<(), Failure> {
-    let (report, fetched) = match examine(args) {
+    let (report, fetched, skipped) = match examine(args) {
         Ok(done) => done,
         Err(failure) => {
             // Programs get JSON of the same shape for a certificate that cannot even be read.
@@ -205,8 +272,15 @@ pub(super) fn run(args: &Chain) -> Result<(), Failure> {
             output::talk(&format!("{} not fetched from {}: {error}", one.what, one.url));
         }
     }
+    for Skipped { file, error } in &skipped {
+        output::talk(&format!("{}: skipped what cannot be read: {error}", file.display()));
+    }
     match args.format {
-        Format::Json => output::json(&Shown { report: &report, fetched: told(&fetched) }),
+        Format::Json => {
+            let skipped = skipped.iter().map(|s| json!({ "file": s.file, "error": s.error }));
+            let (fetched, skipped) = (told(&fetched), skipped.collect());
+            output::json(&Shown { report: &report, fetched, skipped });
+        }
         Format::Text => show(&report),
     }
     match report.failure() {
@@ -217,9 +291,11 @@ pub(super) fn run(args: &Chain) -> Result<(), Failure> {
     }
 }
 
-fn examine(args: &Chain) -> Result<(Report, Vec<Fetched>), Failure> {
+fn examine(args: &Chain) -> Result<(Report, Vec<Fetched>, Vec<Skipped>), Failure> {
     let mut material = Material::read(args)?;
-    let any_status = args.fetch.fetch || !material.crls.is_empty() || !material.ocsp.is_empty();
+    let skipped = std::mem::take(&mut material.skipped);
+    // By what was asked for: a list that cannot be read leaves the status unknown.
+    let any_status = args.fetch.fetch || !args.crl.is_empty() || !args.ocsp.is_empty();
     let default = if any_status { Revocation::Leaf } else { Revocation::Ignored };
     let mut options = Options::at(args.at.unwrap_or_else(now_signed))
         .purpose(args.purpose.clone())
@@ -240,7 +316,7 @@ fn examine(args: &Chain) -> Result<(Report, Vec<Fetched>), Failure> {
         options = options.upn(name);
     }
     if !args.fetch.fetch {
-        return Ok((material.verify(&options), Vec::new()));
+        return Ok((material.verify(&options), Vec::new(), skipped));
     }
     let limits = Limits {
         requests: args.fetch.fetch_requests,
@@ -249,7 +325,8 @@ fn examine(args: &Chain) -> Result<(Report, Vec<Fetched>), Failure> {
         private_addresses: args.fetch.fetch_private,
     };
     let options = options.clock_skew(CLOCK_SKEW);
-    online::verify(&mut material, &options, args.max_depth, limits)
+    let (report, fetched) = online::verify(&mut material, &options, args.max_depth, limits)?;
+    Ok((report, fetched, skipped))
 }
 
 fn told(fetched: &[Fetched]) -> Vec<serde_json::Value> {
