@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
-use wire::frame::{MAX_REQUEST, encode};
+use wire::frame::{FrameError, MAX_REQUEST, encode};
 use wire::problem::{Problem, ProblemCode};
 use wire::socket::{Request, RequestBody, Response, ResponseBody};
 
@@ -106,8 +106,7 @@ impl Authority {
             peer: context.peer.as_deref().cloned(),
             body,
         };
-        let frame = encode(&request, MAX_REQUEST)
-            .map_err(|error| Problem::new(ProblemCode::Oversize, error.to_string()))?;
+        let frame = encode(&request, MAX_REQUEST).map_err(|error| too_long(&error))?;
         let answer =
             self.shared.send(id, frame.into(), context.deadline).map_err(|problem| *problem)?;
         match tokio::time::timeout_at(context.deadline, answer).await {
@@ -120,6 +119,18 @@ impl Authority {
             .retry_after(1)),
             Err(_) => Err(timed_out()),
         }
+    }
+}
+
+/// What a body's limit lets pass fits (`Limits`); with a long client certificate it may not.
+fn too_long(error: &FrameError) -> Problem {
+    let detail = "the request, with the client's certificate, is longer than the authority takes";
+    let problem = Problem::new(ProblemCode::Oversize, detail);
+    match error {
+        FrameError::Oversize { found, limit } => {
+            problem.expected(format!("at most {limit} bytes"), format!("{found} bytes"))
+        }
+        other => Problem::new(ProblemCode::Internal, other.to_string()),
     }
 }
 

@@ -72,7 +72,9 @@ impl<S: Sync> FromRequestParts<S> for Uid {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let raw = raw_segment(parts, "{uid}")?;
-        let uid = UserId::from_path_segment(raw).map_err(|e| Refusal::malformed(e.to_string()))?;
+        let uid = UserId::from_path_segment(raw).map_err(|e| {
+            Refusal::malformed(e.to_string(), "a user id of 1 to 64 bytes, percent-encoded", raw)
+        })?;
         Ok(Self(uid))
     }
 }
@@ -156,8 +158,10 @@ impl<S: Sync> FromRequestParts<S> for Page {
 
 /// The values of the query's parameters, each of which may stand once and no others at all.
 fn query<const N: usize>(uri: &Uri, known: [&str; N]) -> Result<[Option<String>; N], Refusal> {
-    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-        .map_err(|error| Refusal::malformed(format!("the query: {error}")))?;
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|error| {
+        let found = uri.query().unwrap_or_default();
+        Refusal::malformed(format!("the query: {error}"), "name=value pairs in UTF-8", found)
+    })?;
     let mut values = [const { None }; N];
     for (name, value) in pairs {
         let Some(index) = known.iter().position(|known| *known == name) else {
@@ -166,7 +170,8 @@ fn query<const N: usize>(uri: &Uri, known: [&str; N]) -> Result<[Option<String>;
             return Err(problem.expected(known.join(", "), name).into());
         };
         if values[index].replace(value).is_some() {
-            return Err(Refusal::malformed(format!("the query parameter {name} stands twice")));
+            let detail = format!("the query parameter {name} stands twice");
+            return Err(Refusal::malformed(detail, format!("{name} once"), "twice"));
         }
     }
     Ok(values)
@@ -190,7 +195,8 @@ fn page_of(cursor: Option<String>, limit: Option<String>) -> Result<PageRequest,
     let fits = |c: &String| (1..=CURSOR_MAX).contains(&c.len()) && c.is_ascii();
     if cursor.as_ref().is_some_and(|cursor| !fits(cursor)) {
         let detail = "the query parameter cursor is not one that a page gave";
-        return Err(Refusal::malformed(detail));
+        let found = cursor.unwrap_or_default();
+        return Err(Refusal::malformed(detail, "`next` of the page before", found));
     }
     Ok(PageRequest { cursor, limit })
 }
@@ -347,10 +353,16 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Refusal::malformed(format!("the header {name} stands twice")));
+        let detail = format!("the header {name} stands twice");
+        return Err(Refusal::malformed(detail, format!("{name} once"), "twice"));
     }
     let text = value.to_str().map_err(|_| {
-        Refusal::malformed(format!("the header {name} holds other than visible ASCII characters"))
+        let detail = format!("the header {name} holds other than visible ASCII characters");
+        Refusal::malformed(
+            detail,
+            "visible ASCII characters",
+            value.as_bytes().escape_ascii().to_string(),
+        )
     })?;
     Ok(Some(text))
 }
@@ -358,7 +370,11 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 /// The Idempotency-Key, where there is one.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Refusal> {
     single(headers, &IDEMPOTENCY_KEY)?
-        .map(|text| IdempotencyKey::parse(text).map_err(|e| Refusal::malformed(e.to_string())))
+        .map(|text| {
+            IdempotencyKey::parse(text).map_err(|e| {
+                Refusal::malformed(e.to_string(), "1 to 128 visible ASCII characters", text)
+            })
+        })
         .transpose()
 }
 
@@ -404,7 +420,10 @@ async fn read(
     match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(oversize("more".to_owned())),
-        Ok(Err(error)) => Err(Refusal::malformed(format!("the body ended early: {error}"))),
+        Ok(Err(error)) => {
+            let detail = format!("the body ended early: {error}");
+            Err(Refusal::malformed(detail, "the whole body", "a part of it"))
+        }
         Err(_) => {
             let detail = "the body did not arrive before the request's deadline";
             Err(Refusal::new(ProblemCode::RequestTimeout, detail))
@@ -413,7 +432,10 @@ async fn read(
 }
 
 fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| Refusal::malformed(format!("the body: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        let expected = "JSON of the form that /openapi.json describes";
+        Refusal::malformed(format!("the body: {error}"), expected, error.to_string())
+    })
 }
 
 /// Reads a JSON body.
@@ -480,10 +502,10 @@ pub(crate) fn signed_request(request: SignedRequest) -> Result<(Option<ByteBuf>,
 
 /// Bytes out of their base64.
 pub(crate) fn decoded(what: &str, text: &str) -> Result<ByteBuf, Refusal> {
-    STANDARD
-        .decode(text)
-        .map(ByteBuf::from)
-        .map_err(|error| Refusal::malformed(format!("{what} is not base64: {error}")))
+    STANDARD.decode(text).map(ByteBuf::from).map_err(|error| {
+        let detail = format!("{what} is not base64: {error}");
+        Refusal::malformed(detail, "base64 with padding (RFC 4648 4)", error.to_string())
+    })
 }
 
 fn all_decoded(what: &str, texts: &[String]) -> Result<Vec<ByteBuf>, Refusal> {

@@ -7,7 +7,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use wire::problem::{Problem, ProblemCode};
 use wire::rest::ProblemJson;
 
@@ -26,9 +26,13 @@ impl Refusal {
         Problem::new(code, detail).into()
     }
 
-    /// The request is not of the documented form.
-    pub(crate) fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(ProblemCode::MalformedRequest, detail)
+    /// The request is not of the documented form: what it should have been, and what it was.
+    pub(crate) fn malformed(
+        detail: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Problem::new(ProblemCode::MalformedRequest, detail).expected(expected, found).into()
     }
 }
 
@@ -62,7 +66,12 @@ pub(crate) fn render(
     let problem = match parts.extensions.remove::<Carried>() {
         Some(Carried(problem)) => *problem,
         None => match bare(parts.status, parts.headers.contains_key(CONTENT_TYPE)) {
-            Some(problem) => problem,
+            Some(mut problem) => {
+                // Axum lists what it would have taken there.
+                let allow = parts.headers.get(ALLOW).and_then(|value| value.to_str().ok());
+                problem.expected = allow.map(str::to_owned).or(problem.expected);
+                problem
+            }
             None => return (Response::from_parts(parts, body), None),
         },
     };

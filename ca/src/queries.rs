@@ -28,13 +28,14 @@ pub(crate) fn store_error(error: StoreError) -> Box<Problem> {
     Box::new(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(2))
 }
 
-fn unknown(code: ProblemCode, what: String) -> Box<Problem> {
-    Box::new(Problem::new(code, what))
+fn unknown(code: ProblemCode, what: String, kind: &str, found: &str) -> Box<Problem> {
+    Box::new(Problem::new(code, what).expected(kind, found))
 }
 
 /// There is no such identity.
 pub(crate) fn no_identity(uid: &UserId) -> Box<Problem> {
-    unknown(ProblemCode::UnknownIdentity, format!("there is no identity {:?}", uid.as_str()))
+    let (uid, what) = (uid.as_str(), format!("there is no identity {:?}", uid.as_str()));
+    unknown(ProblemCode::UnknownIdentity, what, "an enrolled identity's id", uid)
 }
 
 /// The installation's step of the ladder (DESIGN section 1).
@@ -106,7 +107,10 @@ pub(crate) fn identity_of(
 
 /// A certificate by its serial number.
 pub(crate) async fn certificate_row(authority: &Authority, serial: &str) -> Result<CertificateRow> {
-    let none = || unknown(ProblemCode::UnknownCertificate, format!("no certificate {serial:?}"));
+    let none = || {
+        let what = format!("no certificate {serial:?}");
+        unknown(ProblemCode::UnknownCertificate, what, "an issued certificate's number", serial)
+    };
     let number = SerialNumber::from_hex(serial).map_err(|_| none())?;
     let row = authority.store().certificate(number.leaf_index()).await.map_err(store_error)?;
     row.filter(|row| row.serial == number).ok_or_else(none)
@@ -323,12 +327,14 @@ pub(crate) fn installation(authority: &Authority) -> Installation {
 pub(crate) async fn crl(authority: &Authority, issuer: &str, shard: u32) -> Result<(Vec<u8>, u64)> {
     let own = authority.certificates().issuer();
     if issuer != authority.certificates().id() {
-        return Err(unknown(ProblemCode::UnknownIssuer, format!("there is no issuer {issuer:?}")));
+        let what = format!("there is no issuer {issuer:?}");
+        return Err(unknown(ProblemCode::UnknownIssuer, what, "an issuer's id", issuer));
     }
     let shards = authority.certificates().shards(authority.log_size());
     if shard >= shards {
         let detail = format!("issuer {issuer} has no CRL shard {shard}");
-        return Err(unknown(ProblemCode::UnknownCrl, detail));
+        let (kind, found) = (format!("a number below {shards}"), shard.to_string());
+        return Err(unknown(ProblemCode::UnknownCrl, detail, &kind, &found));
     }
     let row = authority.store().crl(own, shard).await.map_err(store_error)?;
     let row = row.ok_or_else(|| {

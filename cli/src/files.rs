@@ -58,9 +58,60 @@ pub(crate) fn read_at_most(path: &Path, max: usize) -> Result<Option<Vec<u8>>, F
     Ok((bytes.len() <= max).then_some(bytes))
 }
 
+/// Reads a secret (its last line's end left out) from a file that nobody but its owner can read.
+/// The mode is that of the file that is read, whatever its name stands for meanwhile.
+pub(crate) fn secret(what: &str, path: &Path) -> std::io::Result<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut file = std::fs::File::open(path)?;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(std::io::Error::other(format!(
+            "{what} {0} has mode {mode:o}: others can read it; chmod 600 {0}",
+            path.display()
+        )));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    Ok(text)
+}
+
 /// Reads a trust file, whose every part has to be what it should be.
 pub(crate) fn trust(path: &Path) -> Result<Trust, Failure> {
     let text = String::from_utf8(read(path)?)
         .map_err(|_| Failure::local(format!("{} is not text", path.display())))?;
     Trust::parse(&text).map_err(|e| Failure::local(format!("{}: {e}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_that_others_can_read_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pin");
+        std::fs::write(&path, "1234\n").unwrap();
+        for (mode, fine) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            match secret("the PIN's file", &path) {
+                Ok(text) => assert!(fine && text == "1234", "{mode:o}"),
+                Err(error) => {
+                    assert!(!fine && error.to_string().contains("chmod 600"), "{mode:o} {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_is_read_than_may_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, [7; 10]).unwrap();
+        assert_eq!(read_at_most(&path, 10).unwrap(), Some(vec![7; 10]));
+        assert_eq!(read_at_most(&path, 9).unwrap(), None);
+        assert_eq!(read_at_most(Path::new("/dev/zero"), 100).unwrap(), None);
+    }
 }

@@ -167,6 +167,13 @@ impl Answer {
         let problem: ProblemJson = self.json(self.status);
         assert_eq!(problem.status, self.status, "{problem:?}");
         assert!(problem.type_uri.ends_with(&format!("/{}", problem.code)), "{problem:?}");
+        // What to do is always told; of a request at fault what it should have been, too, but
+        // where there is nothing that it should have been instead.
+        assert!(problem.remedy.is_some(), "{problem:?}");
+        let silent = ["unknown-route", "method-not-allowed", "request-timeout", "pending"];
+        if self.status < 500 && !silent.contains(&problem.code.as_str()) {
+            assert!(problem.expected.is_some() && problem.found.is_some(), "{problem:?}");
+        }
         problem
     }
 

@@ -158,6 +158,69 @@ problems! {
         "Whoever may search sees who is there. Only enrolment agents, by their TLS certificates, and the local administrator may. Ask for one identity by its id instead.";
 }
 
+impl ProblemCode {
+    /// What the caller can do, where the problem itself says nothing closer.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        use ProblemCode as C;
+        match self {
+            C::MalformedRequest => "send it in the form that /openapi.json describes",
+            C::BadEncoding | C::WrongPemLabel => {
+                "send what `openssl req -new` writes: one request in PEM, or in DER"
+            }
+            C::TrailingBytes => "send one request and nothing after it",
+            C::Oversize => "send less at once",
+            C::BadSignature => "make the request anew with the private key that belongs to it",
+            C::Sha1 | C::WeakDigest => "sign the request with SHA-256 (`openssl req -new -sha256`)",
+            C::OffCurve | C::WeakKey | C::CompromisedKey | C::KeyInUse | C::KeyWasUsed => {
+                "make a new key with a current program, and a request with it"
+            }
+            C::UnsupportedSignature => "sign the request with ECDSA or RSA and SHA-256",
+            C::UnsupportedKey => "make a key on P-256 or P-384, or RSA of 3072 bits",
+            C::WrongSubject | C::RefusedName => {
+                "leave the subject empty, or have it be one common name, the user id; ask for no \
+                 other names"
+            }
+            C::UnsupportedVersion => "send a PKCS#10 request of version 1 (RFC 2986)",
+            C::IdentityChangeRequired => {
+                "rekey with the old key, recover with the recovery key, or ask for a switch"
+            }
+            C::IdentitySuspended => "have it resumed, recover it, or ask for a switch",
+            C::IdentityRetired => "enrol under another id",
+            C::IdempotencyConflict => "use a new Idempotency-Key for a new request",
+            C::AlreadyRevoked | C::AlreadyDone => "nothing: it is so",
+            C::EvidenceRequired => "send the statement of somebody whom the policy lets vouch",
+            C::EvidenceRefused => "make the evidence for exactly this request",
+            C::StaleIntent | C::PreconditionFailed => {
+                "fetch the present state, look at it, and decide again"
+            }
+            C::HsmRequired => "ask the operator for an issuing key in an HSM",
+            C::NotOffered => "look at the policy for what is offered",
+            C::UnknownIdentity | C::UnknownCertificate | C::UnknownTile | C::UnknownRoute => {
+                "look at the address: ids and numbers are compared byte for byte"
+            }
+            C::UnknownIssuer => "take an id from /api/v1/issuers",
+            C::UnknownCrl => "take the address from the certificate's CRL distribution point",
+            C::MethodNotAllowed => "use a method that the Allow header lists",
+            C::NotAcceptable => "accept one of the media types offered",
+            C::UnsupportedMediaType => "send one of the media types taken, without a coding",
+            C::TooManyRequests | C::HsmUnavailable | C::StoreUnavailable | C::Overloaded => {
+                "try again after Retry-After"
+            }
+            C::Pending | C::AuthorityUnavailable | C::Timeout => {
+                "ask again with the same Idempotency-Key"
+            }
+            C::Stopped | C::Internal => "tell the operator the request's id",
+            C::NotYet => "come back when the wait is over, or veto",
+            C::NoPendingSwitch => "look at the identity's pending switch",
+            C::SwitchPending => "ask an officer to approve yours, or wait for the other's end",
+            C::RequestExpired => "make a new request",
+            C::RequestTimeout => "send it again, all of it",
+            C::AgentsOnly => "ask for one identity by its id, or as an enrolment agent",
+        }
+    }
+}
+
 /// One problem, as answered with media type `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{detail}")]

@@ -355,7 +355,9 @@ impl ProblemJson {
             rule: problem.rule.clone(),
             expected: problem.expected.clone(),
             found: problem.found.clone(),
-            remedy: problem.remedy.clone(),
+            remedy: Some(
+                problem.remedy.clone().unwrap_or_else(|| problem.code.remedy().to_owned()),
+            ),
             offset: problem.offset,
         }
     }

@@ -122,6 +122,41 @@ impl CsrError {
         }
     }
 
+    /// What would have been accepted, and what was there.
+    #[must_use]
+    pub fn expected_and_found(&self) -> (String, String) {
+        match self {
+            Self::Oversize { len, limit } => {
+                (format!("at most {limit} bytes"), format!("{len} bytes"))
+            }
+            Self::PemLabel { found, expected } => ((*expected).to_owned(), found.clone()),
+            Self::Pem(fault) => {
+                ("one block labelled CERTIFICATE REQUEST".into(), fault.to_string())
+            }
+            Self::Der(fault) => ("a CertificationRequest in DER".into(), fault.to_string()),
+            Self::TrailingBytes { offset, count } => {
+                ("nothing after the request".into(), format!("{count} bytes from {offset} on"))
+            }
+            Self::Version { .. } => ("version 0".into(), "another version".into()),
+            Self::Key(error) => error.expected_and_found(),
+            Self::WeakDigest { name, .. } => {
+                ("SHA-256, SHA-384 or SHA-512".into(), (*name).to_owned())
+            }
+            Self::SignatureAlgorithm { oid, .. } => (
+                "RSA (PKCS#1 v1.5 or PSS) or ECDSA with SHA-256, SHA-384 or SHA-512".into(),
+                oid.to_string(),
+            ),
+            Self::SignatureParameters { .. } => {
+                ("the parameters of RFC 4055 and RFC 5758".into(), "other parameters".into())
+            }
+            Self::ProofOfPossession { key } => (
+                format!("a signature by the request's own {key} key"),
+                "a signature that does not verify under it".into(),
+            ),
+            Self::WrongSubject { expected, found } => (expected.clone(), found.clone()),
+        }
+    }
+
     /// Byte offset of the fault in the DER request, where there is one.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {

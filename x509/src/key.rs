@@ -202,6 +202,41 @@ impl KeyError {
         }
     }
 
+    /// What would have been accepted, and what was there.
+    #[must_use]
+    pub fn expected_and_found(&self) -> (String, String) {
+        let both = |expected: &str, found: &str| (expected.to_owned(), found.to_owned());
+        match self {
+            Self::Der(fault) => ("a SubjectPublicKeyInfo in DER".into(), fault.to_string()),
+            Self::Unsupported { name, .. } => both("a P-256, P-384 or RSA key", name),
+            Self::Curve { name } => both("P-256 or P-384", name),
+            Self::OffCurve { curve, .. } => (format!("a point on {curve}"), "another point".into()),
+            Self::PointForm { found, first, expected, .. } => (
+                format!("{expected} octets starting with 0x04"),
+                format!("{found} octets starting with 0x{first:02x}"),
+            ),
+            Self::Parameters { expected, .. } => both(expected, "other parameters"),
+            Self::RsaTooSmall { bits, min } => {
+                (format!("at least {min} bits"), format!("{bits} bits"))
+            }
+            Self::RsaTooLarge { bits, max } => {
+                (format!("at most {max} bits"), format!("{bits} bits"))
+            }
+            Self::RsaOddLength { bits } => ("a multiple of 8 bits".into(), format!("{bits} bits")),
+            Self::RsaEven => both("an odd modulus", "an even one"),
+            Self::RsaExponent { found } => both("odd, above 65536 and below 2^32", found),
+            Self::RsaSmallFactor { factor } => {
+                ("a product of two large primes".into(), format!("the factor {factor}"))
+            }
+            Self::RsaClosePrimes { rounds } => (
+                "primes far from each other".into(),
+                format!("primes found in {rounds} rounds of Fermat's method"),
+            ),
+            Self::Roca => both("random primes", "primes of the Infineon library's form"),
+            Self::Blocked(reason) => ("a key that nobody else has".into(), reason.to_string()),
+        }
+    }
+
     /// Byte offset of the fault in the document, where there is one.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {

@@ -216,3 +216,20 @@ fn each_kind_of_bad_request_is_refused_for_its_own_reason() {
     let (curve, offset) = (KeyAlgorithm::P256, at as u64);
     assert_eq!(refusal(&other), CsrError::Key(KeyError::OffCurve { curve, offset }));
 }
+
+/// Whoever is refused is told what would have been taken, and what was there.
+#[test]
+fn refusals_say_what_was_expected_and_found() {
+    for (der, expected, found) in [
+        (&b"hello"[..], "a CertificationRequest in DER", "byte"),
+        (&[0x30; 20_000][..], "at most", "20000 bytes"),
+        (
+            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "CERTIFICATE REQUEST",
+            "CERTIFICATE",
+        ),
+    ] {
+        let (wanted, there) = refusal(der).expected_and_found();
+        assert!(wanted.contains(expected) && there.contains(found), "{wanted} {there}");
+    }
+}

@@ -32,3 +32,23 @@ fn answers_stay_as_they_are() {
     assert_eq!(rendered("fine".into_response()), None);
     assert_eq!(rendered((StatusCode::SERVICE_UNAVAILABLE, "health").into_response()), None);
 }
+
+#[test]
+fn every_problem_says_what_to_do_and_a_closer_remedy_counts() {
+    for &code in ProblemCode::ALL {
+        let json = ProblemJson::new(&Problem::new(code, "x"), "https://x/problems/", "id");
+        assert_eq!(json.remedy.as_deref(), Some(code.remedy()), "{code:?}");
+    }
+    let own = Problem::new(ProblemCode::WeakKey, "x").remedy("this");
+    assert_eq!(ProblemJson::new(&own, "", "").remedy.as_deref(), Some("this"));
+}
+
+#[tokio::test]
+async fn what_would_have_been_taken_is_told_of_axums_refusals_too() {
+    let mut response = StatusCode::METHOD_NOT_ALLOWED.into_response();
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET,HEAD"));
+    let (response, _) = render(response, "https://x/problems/", "id");
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+    let json: ProblemJson = serde_json::from_slice(&body).unwrap();
+    assert_eq!(json.expected.as_deref(), Some("GET,HEAD"));
+}

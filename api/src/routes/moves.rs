@@ -166,7 +166,9 @@ pub(crate) async fn switch(
     let intent = intent(&signed)?;
     fits("verb", EventKind::SwitchRequest, intent.verb)?;
     // An intent of such a verb always names its subject.
-    let uid = intent.subject.clone().ok_or_else(|| Refusal::malformed("the intent is nobody's"))?;
+    let uid = intent.subject.clone().ok_or_else(|| {
+        Refusal::malformed("the intent is nobody's", "an intent with a subject", "none")
+    })?;
     let question = RequestBody::Ask { uid, csr, signed, idempotency_key };
     let mut response = done(app.authority.ask(&context, question).await?)?;
     *response.status_mut() = StatusCode::CREATED;
@@ -278,7 +280,10 @@ fn intent(signed: &Signed) -> Result<Intent, Refusal> {
             Problem::new(MalformedRequest, "this needs an intent").expected("an intent", "none"),
         )
     })?;
-    Intent::from_canonical(der).map_err(|error| Refusal::malformed(error.to_string()))
+    Intent::from_canonical(der).map_err(|error| {
+        let detail = format!("the intent: {error}");
+        Refusal::malformed(detail, "an intent in its one encoding, DER", error.to_string())
+    })
 }
 
 fn fits<T: PartialEq + std::fmt::Debug>(what: &str, expected: T, found: T) -> Result<(), Refusal> {

@@ -262,7 +262,9 @@ pub(super) fn request_hash(uid: &UserId, csr: &[u8], signed: &Signed) -> Hash32 
 /// The one place where a refused certification request becomes a problem.
 fn csr_problem(error: &x509::CsrError) -> Box<Problem> {
     let code = ProblemCode::from_slug(error.code()).unwrap_or(ProblemCode::BadEncoding);
-    Box::new(Problem::new(code, error.to_string()).rule("csr").offset(error.offset()))
+    let (expected, found) = error.expected_and_found();
+    let problem = Problem::new(code, error.to_string()).rule("csr").offset(error.offset());
+    Box::new(problem.expected(expected, found))
 }
 
 #[cfg(test)]

@@ -59,7 +59,9 @@ pub(super) async fn ask(
     let adopted = adopted.filter(|_| csr.is_none()).map(|der| {
         PublicKey::parse(der, certificates.key_rules()).map_err(|error| {
             let code = ProblemCode::from_slug(error.code()).unwrap_or(ProblemCode::WeakKey);
-            Box::new(Problem::new(code, error.to_string()).rule("adopted-key"))
+            let (expected, found) = error.expected_and_found();
+            let problem = Problem::new(code, error.to_string()).rule("adopted-key");
+            Box::new(problem.expected(expected, found))
         })
     });
     let adopted = adopted.transpose()?;

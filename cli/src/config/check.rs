@@ -245,9 +245,8 @@ impl PinSource {
         match self {
             Self::None => Ok(Pin::none()),
             Self::File(path) => {
-                let mut text = std::fs::read_to_string(path)
+                let text = crate::files::secret("the PIN's file", path)
                     .map_err(|source| PinError::File { path: path.clone(), source })?;
-                text.truncate(text.trim_end_matches(['\r', '\n']).len());
                 Ok(Pin::new(text))
             }
             Self::Env(name) => {

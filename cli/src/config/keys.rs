@@ -237,7 +237,7 @@ sections! {
         /// Groups that may be signed and published at once.
         signing_groups: Count<1, 256> = Count(ca::authority::Limits::default().signing_groups);
         /// Greatest length of a request body, in bytes.
-        body: Count<1024, 524_288> = Count(api::Limits::default().body);
+        body: Count<1024, 131_072> = Count(api::Limits::default().body);
         /// Connections at once, for each listener of the gateway. More wait in the kernel.
         connections: Count<1, 1_048_576> = Count(api::Limits::default().connections);
         /// Requests at once in the gateway.

@@ -137,10 +137,8 @@ impl Unlock {
 }
 
 fn secret(path: &Path) -> Result<String, Failure> {
-    let mut text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::local(format!("cannot read {}: {error}", path.display())))?;
-    text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    Ok(text)
+    crate::files::secret("the PIN's file", path)
+        .map_err(|error| Failure::local(format!("cannot read {}: {error}", path.display())))
 }
 
 impl Asking {
