@@ -110,10 +110,13 @@ pub(crate) fn strict(chain: &Chain, ours: &Opinion, theirs: &Opinion) -> Option<
         if is_about(ours, "not of its form") && loose(chain, &[Loose::DnsBelow]) {
             return Some("openssl: a leading dot");
         }
-        if is_about(ours, "mapping from or to anyPolicy")
-            && [&chain.root, &chain.leaf].iter().any(|c| c.mapping.is_some())
-        {
-            return Some("openssl: mappings at the ends");
+        if is_about(ours, "mapping from or to anyPolicy") {
+            if [&chain.root, &chain.leaf].iter().any(|c| c.mapping.is_some()) {
+                return Some("openssl: mappings at the ends");
+            }
+            if chain.cas().iter().any(|c| c.mapping.is_some() && c.policies == [None, None]) {
+                return Some("openssl: mappings without policies");
+            }
         }
     }
     openssl(chain, ours, theirs)
