@@ -149,13 +149,15 @@ pub(crate) fn limit(page: &PageRequest) -> Result<u32> {
         return Ok(page.limit);
     }
     let detail = format!("limit is {}; 1 to {MAX_PAGE} are allowed", page.limit);
-    Err(Box::new(Problem::new(ProblemCode::MalformedRequest, detail)))
+    let problem = Problem::new(ProblemCode::MalformedRequest, detail);
+    Err(Box::new(problem.expected(format!("1 to {MAX_PAGE}"), page.limit.to_string())))
 }
 
 pub(crate) fn bad_cursor(cursor: &str) -> Box<Problem> {
     let detail = format!("{cursor:?} is not a cursor of this list");
     Box::new(
         Problem::new(ProblemCode::MalformedRequest, detail)
+            .expected("`next` of the page before", cursor)
             .remedy("begin without a cursor, then take `next` from each page"),
     )
 }

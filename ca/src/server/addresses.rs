@@ -65,9 +65,11 @@ fn channels(signed: &Signed) -> Vec<Channel> {
 }
 
 fn refused(detail: String) -> Box<Problem> {
+    let problem = Problem::new(ProblemCode::EvidenceRefused, detail.clone());
     Box::new(
-        Problem::new(ProblemCode::EvidenceRefused, detail).rule("channels-have-addresses").remedy(
-            "seal each channel's address to the key in the present trust file, for this identity",
-        ),
+        problem
+            .rule("channels-have-addresses")
+            .expected("a sealed address for each channel of the intent", detail)
+            .remedy("seal each channel's address to the key in the present trust file, for this identity"),
     )
 }

@@ -22,7 +22,8 @@ pub(super) async fn answer(
 ) -> Result<ResponseBody> {
     if door != Door::Admin {
         let detail = "only the local administrator asks about the tokens";
-        return Err(Box::new(Problem::new(ProblemCode::AgentsOnly, detail)));
+        let problem = Problem::new(ProblemCode::AgentsOnly, detail);
+        return Err(Box::new(problem.expected("the administrator's socket", "the gateway's")));
     }
     let hsm: &Hsm = authority.hsm();
     let mut keys = Vec::new();

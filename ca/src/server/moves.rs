@@ -101,13 +101,17 @@ pub(super) async fn change(authority: &Arc<Authority>, signed: Signed) -> Result
     let intent = intent(&signed)?;
     if intent.verb == EventKind::IssuersChange {
         let detail = "this version makes CRLs and finishes certificates for one issuing key";
-        return Err(Box::new(Problem::new(ProblemCode::NotOffered, detail).rule("one-issuer")));
+        let problem = Problem::new(ProblemCode::NotOffered, detail).rule("one-issuer");
+        return Err(Box::new(problem.expected("another verb", intent.verb.name())));
     }
     // Nothing but officers' statements changes the installation, and whoever replays the change
     // weighs all of its evidence: what is not weighed here would end every later start.
     if !signed.id_tokens.is_empty() {
         let detail = "a change of the installation rests on officers' signatures alone";
-        let problem = Problem::new(ProblemCode::EvidenceRefused, detail).rule("evidence");
+        let found = format!("{} ID tokens", signed.id_tokens.len());
+        let problem = Problem::new(ProblemCode::EvidenceRefused, detail)
+            .rule("evidence")
+            .expected("officers' signatures", found);
         return Err(Box::new(
             problem.remedy("send the intent and the statements, and nothing else"),
         ));
@@ -129,8 +133,9 @@ pub(super) async fn change(authority: &Arc<Authority>, signed: Signed) -> Result
 fn intent(signed: &Signed) -> Result<Intent> {
     let malformed = |detail: String| {
         Box::new(
-            Problem::new(ProblemCode::MalformedRequest, detail)
+            Problem::new(ProblemCode::MalformedRequest, detail.clone())
                 .rule("intent")
+                .expected("an intent in its one encoding, DER", detail)
                 .remedy("send the intent that the statements sign, DER"),
         )
     };

@@ -79,7 +79,9 @@ pub(super) async fn weigh(
 /// requests: what they could add without end would make a history that nobody can read.
 fn nothing_to_spare(signed: &Signed) -> Result<()> {
     let refuse = |detail: String| {
-        let problem = Problem::new(ProblemCode::EvidenceRefused, detail).rule("nothing-to-spare");
+        let problem = Problem::new(ProblemCode::EvidenceRefused, detail.clone())
+            .rule("nothing-to-spare")
+            .expected("what the decision rests on, each once", detail);
         Box::new(problem.remedy("send each statement once, and the keys that signed, and no more"))
     };
     let (mut said, mut recovering) = (HashSet::new(), HashSet::new());
@@ -139,6 +141,10 @@ fn evidence_problem(error: &DossierError) -> Box<Problem> {
     Box::new(
         Problem::new(ProblemCode::EvidenceRefused, error.to_string())
             .rule("evidence")
+            .expected(
+                "evidence that holds for this request and this installation",
+                error.to_string(),
+            )
             .remedy("send evidence that was made for exactly this request"),
     )
 }

@@ -86,13 +86,17 @@ pub(crate) async fn change(
         }
         (_, Err(error)) => {
             let detail = format!("nothing could be issued after this change: {error}");
-            reply.send(Err(Problem::new(ProblemCode::MalformedRequest, detail)));
+            let problem = Problem::new(ProblemCode::MalformedRequest, detail);
+            let expected = "a change after which certificates can be issued";
+            reply.send(Err(problem.expected(expected, error.to_string())));
             return Ok(Vec::new());
         }
     };
     if let Err(error) = Quorum::of(era.installation().cosigners()) {
         let detail = format!("the co-signers: {error}");
         let problem = Problem::new(ProblemCode::MalformedRequest, detail).rule("cosigners");
+        let problem =
+            problem.expected("co-signers of which a quorum can be made", error.to_string());
         reply.send(Err(problem.remedy("name each co-signer once, by its verifier key")));
         return Ok(Vec::new());
     }

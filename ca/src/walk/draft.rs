@@ -59,7 +59,9 @@ pub(super) fn draft(
     };
     if event.intent.is_none() && event.evidence.iter().any(signs) {
         let detail = "a statement was sent that this decision does not rest on";
-        let problem = Problem::new(ProblemCode::EvidenceRefused, detail).rule("evidence");
+        let problem = Problem::new(ProblemCode::EvidenceRefused, detail)
+            .rule("evidence")
+            .expected("what the decision rests on", "a statement beside it");
         return Err(Box::new((reply, problem)));
     }
     let blinding_key = authority.heads().blinding_key(&uid);
