@@ -159,3 +159,37 @@ fn a_section_can_come_from_the_environment_alone() {
     let source = with(&without, &[("AVOUCH_STORE__PATH", "x.db")]).expect("given");
     assert_eq!(source.raw.store.path.as_deref(), Some(Path::new("x.db")));
 }
+
+#[test]
+fn what_a_token_is_told_of_its_keys_is_known_and_protects_them() {
+    let check = |lines: &str, variables: &[(&str, &str)]| {
+        let token = format!("module = 'm'\ntoken = 't'\npin_file = 'pin'\n{lines}");
+        let source = with(&LEAST.replace("software = 'keys'\n", &token), variables);
+        let source = source.map_err(|faults| faults.join("; "))?;
+        super::super::check::check(&source, Path::new("/"))
+            .map(|config| config.hsm.token.template)
+            .map_err(|error| error.to_string())
+    };
+    let tpm = pkcs11::Template::preset("tpm2-pkcs11").expect("a preset");
+    assert_eq!(check("template = 'tpm2-pkcs11'", &[]), Ok(tpm.clone()));
+    let by_hand = "public_attributes = { CKA_VERIFY = 'omit', CKA_ENCRYPT = 'omit' }\n\
+                   private_attributes = { CKA_SIGN = 'omit', CKA_DECRYPT = 'omit' }";
+    assert_eq!(check(by_hand, &[]), Ok(tpm));
+    let by_variable = [("AVOUCH_HSM__PRIVATE_ATTRIBUTES__CKA_COPYABLE", "false")];
+    assert_eq!(
+        check("", &by_variable),
+        check("private_attributes = { CKA_COPYABLE = false }", &[])
+    );
+
+    let said = |lines: &str| check(lines, &[]).expect_err("it is refused");
+    let error = said("template = 'tpm2-pkc11'");
+    assert!(error.contains("did you mean \"tpm2-pkcs11\"?"), "{error}");
+    let error = said("private_attributes = { CKA_SENSITIV = 'omit' }");
+    assert!(error.contains("did you mean \"CKA_SENSITIVE\"?"), "{error}");
+    let error = said("private_attributes = { CKA_EXTRACTABLE = true }");
+    assert!(error.contains("false otherwise"), "{error}");
+    let error = said("public_attributes = { CKA_VERIFY = 'leave' }");
+    assert!(error.contains("\"omit\""), "{error}");
+    let error = said("pin_shares = 'hsm.shares'");
+    assert!(error.contains("2 of pin_file"), "{error}");
+}
