@@ -352,17 +352,26 @@ impl Authority {
         }
     }
 
-    /// Which token is in which state, and since when; `ok` when all of them are ready.
+    /// Which token is in which state, and since when; `ok` when all of them are ready, and their
+    /// PINs hold.
     pub(crate) fn tokens_in_words(&self) -> String {
         let tokens = self.token.status().tokens;
-        if tokens.iter().all(|token| token.state == HsmState::Ready) {
+        let well = |token: &pkcs11::TokenStatus| {
+            token.state == HsmState::Ready && token.pin_refused.is_none()
+        };
+        if tokens.iter().all(well) {
             return "ok".to_owned();
         }
         let words = tokens.iter().map(|token| {
             let since = token.since.duration_since(std::time::UNIX_EPOCH);
             let since = since.map_or(0, |since| since.as_secs());
             let since = path::rfc3339(i64::try_from(since).unwrap_or(i64::MAX));
-            format!("{} {} since {since}", token.name, crate::server::hsm_word(&token.state))
+            let word = crate::server::hsm_word(&token.state);
+            let refused = match (&token.state, &token.pin_refused) {
+                (HsmState::Ready, Some(_)) => ", but its PIN was refused since: `avouch unlock`",
+                _ => "",
+            };
+            format!("{} {word} since {since}{refused}", token.name)
         });
         words.collect::<Vec<_>>().join("; ")
     }

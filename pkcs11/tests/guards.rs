@@ -245,6 +245,20 @@ async fn a_token_that_lost_half_a_key_leaves_the_work_to_the_other() {
 }
 
 #[tokio::test]
+async fn a_refused_pin_shows_while_a_worker_still_serves() {
+    let shimmed = Shimmed::new().await;
+    let new = "another-pin-2222";
+    shimmed.soft.tool(&["--login", "--pin", PIN, "--change-pin", "--new-pin", new]);
+    assert!(shimmed.hsm.probe(None).await.unwrap_err().is_pin());
+    let token = shimmed.hsm.status().tokens.remove(0);
+    assert_eq!(token.state, HsmState::Ready);
+    assert!(matches!(token.pin_refused, Some(HsmError::PinWrong { .. })), "{token:?}");
+    shimmed.hsm.try_pin(None, Pin::new(new.to_owned())).await.unwrap();
+    assert_eq!(shimmed.hsm.status().tokens[0].pin_refused, None);
+    shimmed.hsm.shut_down().await;
+}
+
+#[tokio::test]
 async fn a_worker_is_not_told_the_other_tokens_pin() {
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "process_with_pins_in_its_environment", "--ignored", "--nocapture"])

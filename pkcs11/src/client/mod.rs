@@ -77,6 +77,8 @@ pub struct TokenStatus {
     pub state: HsmState,
     /// Since when.
     pub since: SystemTime,
+    /// Why no worker can log in any more, though some that did may still serve.
+    pub pin_refused: Option<HsmError>,
     /// What it says about itself, as last seen.
     pub token: Option<TokenInfo>,
 }

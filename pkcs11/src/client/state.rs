@@ -121,6 +121,7 @@ impl State {
                 name,
                 state: token.state.clone(),
                 since: token.since,
+                pin_refused: token.pin_refused.clone(),
                 token: token.info.clone(),
             })
             .collect()
