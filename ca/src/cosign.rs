@@ -98,6 +98,7 @@ impl Vouched {
     /// What is stored of it.
     pub(crate) fn add_to(&self, publication: &mut Publication) {
         publication.checkpoints.push(self.row.clone());
+        publication.vouched = publication.vouched.max(Some(self.row.size));
         publication.cosignatures.extend(self.cosignatures.iter().cloned());
     }
 }

@@ -5,7 +5,7 @@
 //! leaf.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tlog::map::{Map, MapError, Page, PageId, Staged};
@@ -23,6 +23,13 @@ const PAGES: usize = 8192;
 
 /// Changed pages at which they are flushed.
 const FLUSH: usize = 4096;
+
+/// Changed pages at which they are flushed while the quorum is late. What is flushed cannot be shown
+/// as it was before any more after a start, and the quorum's last word is of before.
+const FLUSH_LATE: usize = 4 * FLUSH;
+
+/// Leaves by which the quorum's last word is behind while nothing is wrong.
+const LAG: u64 = 256;
 
 /// Why the map does not answer.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +66,8 @@ pub(crate) struct Heads {
     /// Whether the map's states are held as they were after each group: what is shown waits for the
     /// quorum, and the map does not.
     held: AtomicBool,
+    /// The state that is shown now, which is held in any case.
+    shown: AtomicU64,
     /// Held from reading pages to taking them, and over a whole flush: pages read before a flush
     /// look rolled back after it.
     pages: tokio::sync::Mutex<()>,
@@ -118,14 +127,16 @@ impl Heads {
         };
         let inner = Mutex::new(Inner { map, size });
         let (held, pages) = (AtomicBool::new(false), tokio::sync::Mutex::new(()));
-        Ok(Self { secret, inner, flushed: true, held, pages })
+        let shown = AtomicU64::new(0);
+        Ok(Self { secret, inner, flushed: true, held, shown, pages })
     }
 
     /// An empty map that stays in memory, for replaying a log from its first leaf.
     pub(crate) fn in_memory(secret: [u8; 32]) -> Self {
         let inner = Mutex::new(Inner { map: Map::empty(PAGES), size: 0 });
         let (held, pages) = (AtomicBool::new(false), tokio::sync::Mutex::new(()));
-        Self { secret, inner, flushed: false, held, pages }
+        let shown = AtomicU64::new(0);
+        Self { secret, inner, flushed: false, held, shown, pages }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -186,9 +197,25 @@ impl Heads {
         let mut inner = self.lock();
         inner.map.commit(staged);
         inner.size = size;
-        if self.held.load(Ordering::Relaxed) {
+        if self.held.load(Ordering::Relaxed) || self.shown.load(Ordering::Relaxed) == size {
             inner.map.hold(size);
         }
+    }
+
+    /// The quorum vouches for the checkpoint of this size: the map's state of then is held, if the
+    /// map comes by it yet.
+    pub(crate) fn shows(&self, size: u64) {
+        self.shown.store(size, Ordering::Relaxed);
+        let mut inner = self.lock();
+        if inner.size == size {
+            inner.map.hold(size);
+        }
+    }
+
+    /// Whether the quorum's latest word is of a state that is this many leaves before the map's.
+    fn is_behind(&self, by: u64) -> bool {
+        let shown = self.shown.load(Ordering::Relaxed);
+        shown > 0 && shown.saturating_add(by) < self.lock().size
     }
 
     /// Whether states of the map are held, so that they can be shown after later groups
@@ -200,6 +227,7 @@ impl Heads {
             let size = inner.size;
             inner.map.hold(size);
         } else {
+            self.shown.store(0, Ordering::Relaxed);
             inner.map.let_go(|_| false);
         }
     }
@@ -209,9 +237,13 @@ impl Heads {
         self.lock().map.let_go(keep);
     }
 
-    /// Flushes changed pages if there are many, or `all` of them.
+    /// Flushes changed pages if there are many, or `all` of them; where the quorum's word is of an
+    /// earlier state, only if there are very many.
     pub(crate) async fn flush(&self, store: &dyn Store, all: bool) -> Result<(), StoreError> {
-        if !self.flushed || (!all && self.lock().map.unsaved_pages() < FLUSH) {
+        let unsaved = self.lock().map.unsaved_pages();
+        let behind = self.is_behind(if all { 0 } else { LAG });
+        let much = if behind { FLUSH_LATE } else { FLUSH };
+        if !self.flushed || (unsaved < much && (behind || !all)) {
             return Ok(());
         }
         let _pages = self.pages.lock().await;

@@ -15,10 +15,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evidence::audit::{AddEntries, BatchError, BeginError, Refused, Replay};
-use tlog::note::LogKey;
-use tlog::witness::Head;
+use tlog::note::{LogKey, Note};
+use tlog::witness::{Head, Refusal};
 use tokio::sync::Semaphore;
 use wire::event::Event;
+use wire::leaf::Leaf;
 use wire::{Encoded, Hash32};
 
 use crate::desk::{Desk, Served};
@@ -193,8 +194,10 @@ impl Auditor {
 
     /// The checkpoint of `size` leaves, up to the entries that were taken, is co-signed: what was
     /// refused among them is past.
-    fn cosigned(&self, size: u64) -> Result<(), JournalError> {
-        self.alarms.over(size)?;
+    fn cosigned(&self, size: u64, asked: &AddEntries, note: &Note) -> Result<(), JournalError> {
+        if let Some(alarm) = self.alarms.over(size)? {
+            self.is_it_another(&alarm, asked, note);
+        }
         let mut inner = self.inner();
         let Inner { journal, replay, seen_ms, .. } = &mut *inner;
         match replay {
@@ -203,6 +206,23 @@ impl Auditor {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A log that goes past a refused leaf, with another in its place, has two histories: its key
+    /// signed both. The one that was refused is kept beside the one that was co-signed.
+    fn is_it_another(&self, alarm: &Alarm, asked: &AddEntries, note: &Note) {
+        let at = alarm.refused.index.checked_sub(asked.request().old());
+        let entry = at.and_then(|at| asked.entries().get(usize::try_from(at).ok()?));
+        let leaf = entry.and_then(|entry| Leaf::from_canonical(&entry.leaf.0).ok());
+        let (Some(refused), Some(leaf)) = (alarm.refused.leaf, leaf) else { return };
+        if leaf.leaf_hash() == refused {
+            return;
+        }
+        let Ok(shown) = Note::parse(&alarm.checkpoint) else { return };
+        let (size, cosigned) = (alarm.refused.index, leaf.leaf_hash());
+        let fork = Refusal::Fork { size, cosigned, shown: refused };
+        self.desk.metrics().refused(&fork);
+        self.desk.folder().keep_evidence(&fork, note, &shown);
     }
 }
 
@@ -259,10 +279,10 @@ impl Inner {
 /// The log's first entries: they begin with the genesis event that the trust file names.
 fn begin(audited: &Audited, asked: &AddEntries, secret: [u8; 32]) -> Result<Replay, Refused> {
     let first = asked.entries().first();
-    let leaf = first.and_then(|entry| wire::leaf::Leaf::from_canonical(&entry.leaf.0).ok());
+    let leaf = first.and_then(|entry| Leaf::from_canonical(&entry.leaf.0).ok());
     let refuse = |rule: &str, expected: String, found: String| Refused {
         index: 0,
-        leaf: leaf.as_ref().map(wire::leaf::Leaf::leaf_hash),
+        leaf: leaf.as_ref().map(Leaf::leaf_hash),
         event: Some("genesis".to_owned()),
         rule: rule.to_owned(),
         expected,

@@ -8,6 +8,7 @@ use tlog::cosign::{CosignError, Cosigner, CosignerKey};
 use tlog::note::{LogKey, Note, NoteError, NoteSignature};
 use tlog::witness::{AddCheckpoint, Head, LogState, Refusal};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use wire::Hash32;
 
 use crate::durable::ReplaceError;
 use crate::folder::{Folder, FolderError, Record};
@@ -132,6 +133,16 @@ impl Desk {
     /// The logs that it serves.
     pub fn served(&self) -> impl Iterator<Item = &Served> {
         self.logs.values().map(|log| &log.served)
+    }
+
+    /// The latest checkpoint of a log that was co-signed, with the log's signature and the
+    /// co-signature; the log by SHA-256 of its origin, in hexadecimal.
+    pub async fn cosigned_last(&self, of: &str) -> Option<String> {
+        let is_it = |origin: &&String| Hash32::of(origin.as_bytes()).to_string() == of;
+        let origin = self.logs.keys().find(is_it)?;
+        let place = Arc::clone(&self.logs.get(origin)?.place);
+        let place = place.lock().await;
+        Some(place.latest.as_ref()?.note.to_text())
     }
 
     /// Puts this co-signer's word, with the time, under a text of its own that is no checkpoint.

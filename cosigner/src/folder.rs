@@ -237,8 +237,10 @@ impl Folder {
     }
 
     /// Keeps both checkpoints where the log's key signed what its own history contradicts, or may:
-    /// in `evidence/`, so many of each kind and no more. Somebody who hands in a bad proof for a
-    /// good checkpoint makes files of the second kind, never of the first.
+    /// in `evidence/`. One fork proves all that there is to prove, so the first ones are kept.
+    /// Somebody who hands in a bad proof for a good checkpoint makes files of the other kind; of
+    /// these the first half and the latest are kept, so that nobody keeps a later one out by making
+    /// many, nor gets rid of an earlier one.
     pub(crate) fn keep_evidence(&self, refusal: &Refusal, cosigned: &Note, shown: &Note) {
         let kind = if matches!(refusal, Refusal::Fork { .. }) { "fork" } else { "inconsistent" };
         let folder = self.path.join("evidence");
@@ -251,11 +253,20 @@ impl Folder {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
-            let begins = |name: &str| name.starts_with(kind);
-            let there = std::fs::read_dir(&folder)?;
-            let kept = there.flatten().filter(|e| begins(&e.file_name().to_string_lossy()));
-            if kept.count() >= EVIDENCE {
+            let mut kept = Vec::new();
+            for entry in std::fs::read_dir(&folder)?.flatten() {
+                if entry.file_name().to_string_lossy().starts_with(kind) {
+                    kept.push((entry.metadata()?.modified()?, entry.path()));
+                }
+            }
+            if kept.len() >= EVIDENCE && kind == "fork" {
                 return Ok(());
+            }
+            kept.sort_unstable();
+            let later = kept.get(EVIDENCE / 2..).unwrap_or_default();
+            let room = later.len().saturating_sub(EVIDENCE / 2 - 1);
+            for (_, path) in &later[..room] {
+                std::fs::remove_file(path)?;
             }
             let json = serde_json::json!({
                 "refusal": refusal.to_string(),

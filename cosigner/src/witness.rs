@@ -4,20 +4,38 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use tlog::note::NoteSignature;
-use tlog::witness::{ADD_CHECKPOINT, AddCheckpoint, MAX_REQUEST, Refusal, RequestError, SIZE_TYPE};
+use tlog::witness::{
+    ADD_CHECKPOINT, AddCheckpoint, COSIGNED, MAX_REQUEST, Refusal, RequestError, SIZE_TYPE,
+};
 
 use crate::desk::{CosignFailure, Cosigned, Desk};
 
 /// The calls of a witness, below a submission prefix: empty, or a path that begins with a slash
 /// and does not end in one.
 pub fn routes(desk: Arc<Desk>, prefix: &str) -> Router {
-    Router::new().route(&format!("{prefix}{ADD_CHECKPOINT}"), post(add_checkpoint)).with_state(desk)
+    Router::new()
+        .route(&format!("{prefix}{ADD_CHECKPOINT}"), post(add_checkpoint))
+        .with_state(Arc::clone(&desk))
+        .merge(shown(desk, prefix))
+}
+
+/// The call that shows what was co-signed last of a log: whoever is told «elsewhere» can see that
+/// it is so.
+pub(crate) fn shown(desk: Arc<Desk>, prefix: &str) -> Router {
+    Router::new().route(&format!("{prefix}{COSIGNED}{{log}}"), get(cosigned)).with_state(desk)
+}
+
+async fn cosigned(State(desk): State<Arc<Desk>>, Path(log): Path<String>) -> Response {
+    match desk.cosigned_last(&log).await {
+        Some(note) => note.into_response(),
+        None => (StatusCode::NOT_FOUND, "nothing was co-signed of such a log\n").into_response(),
+    }
 }
 
 async fn add_checkpoint(State(desk): State<Arc<Desk>>, body: Body) -> Response {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wire::event::{Event, EventKind};
-use wire::genesis::{Cosigner, Genesis, InstallationKey, KeyPurpose, Keyholder, Provider};
+use wire::genesis::{
+    Cosigner, Genesis, InstallationKey, KeyPurpose, Keyholder, Provider, are_distinct,
+};
 use wire::head::InstallationHead;
 use wire::rules::Rules;
 use wire::{Encoded, FormatError, Hash32, Realm, UserId};
@@ -91,6 +93,9 @@ pub enum InstallationError {
         /// What is wrong.
         source: ScopeError,
     },
+    /// Co-signers that are not told apart.
+    #[error("a co-signer has no key, or two have the same")]
+    Cosigners,
     /// Decided by an engine that this program does not know.
     #[error("the genesis event names policy engine {0}; this program knows 1")]
     Engine(u8),
@@ -117,6 +122,9 @@ impl Installation {
         for agent in &body.agents {
             Scope::parse(&agent.scope)
                 .map_err(|source| InstallationError::Scope { name: agent.name.clone(), source })?;
+        }
+        if !are_distinct(&body.cosigners) {
+            return Err(InstallationError::Cosigners);
         }
         Ok(Self {
             genesis: event.hash(),

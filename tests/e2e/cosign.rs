@@ -1,6 +1,7 @@
 //! Co-signers and what may go wrong with them: there is progress or there is refusal, and nobody
 //! ever co-signs two histories.
 
+mod change;
 mod faults;
 mod real;
 mod rollback;
@@ -43,6 +44,10 @@ fn with(name: &str, value: &str) -> (String, String) {
 
 impl Watched {
     fn start(kinds: &[&'static str], deadline: &str) -> Self {
+        Self::start_with(kinds, &[with("DEADLINE", deadline)])
+    }
+
+    fn start_with(kinds: &[&'static str], more: &[(String, String)]) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary folder");
         let folder = temporary.path().join("data");
         let cosigners: Vec<TestCosigner> = (1..)
@@ -50,7 +55,7 @@ impl Watched {
             .map(|n| TestCosigner::start(&format!("w{n}.example"), n, &folder))
             .collect();
         let mut variables = variables(kinds, &cosigners);
-        variables.push(with("DEADLINE", deadline));
+        variables.extend_from_slice(more);
         let installation = Installation::start_in(&folder, &["--software"], variables);
         Self { installation, cosigners, folder, _temporary: temporary }
     }

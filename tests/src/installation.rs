@@ -93,6 +93,12 @@ impl Installation {
         self.address = address;
     }
 
+    /// Stops it, and starts it again with more environment variables.
+    pub fn restart_with(&mut self, more: Vec<(String, String)>) {
+        self.environment.extend(more);
+        self.restart(false);
+    }
+
     /// Ends all processes at once, as a power failure does, or asks them to end; then starts again
     /// on the same folder and address.
     pub fn restart(&mut self, power_failure: bool) {

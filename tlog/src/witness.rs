@@ -16,6 +16,16 @@ use crate::proof::{ProofError, check_consistency};
 /// Path of the call, below the witness's submission prefix.
 pub const ADD_CHECKPOINT: &str = "/add-checkpoint";
 
+/// Before the SHA-256 of a log's origin, in hexadecimal: where the co-signers of this project show
+/// the latest checkpoint of it that they co-signed. No part of C2SP tlog-witness.
+pub const COSIGNED: &str = "/cosigned/";
+
+/// Where a co-signer shows what it co-signed last of a log, below its submission prefix.
+#[must_use]
+pub fn cosigned_path(origin: &str) -> String {
+    format!("{COSIGNED}{}", Hash32::of(origin.as_bytes()))
+}
+
 /// Content type of a size in an answer with status 409.
 pub const SIZE_TYPE: &str = "text/x.tlog.size";
 

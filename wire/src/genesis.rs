@@ -48,6 +48,23 @@ pub struct Cosigner {
     pub vkey: String,
 }
 
+impl Cosigner {
+    /// Type and public key within the verifier key: what is behind the second plus sign. None where
+    /// it is not of that form. Whoever has the same under another name is the same.
+    #[must_use]
+    pub fn key(&self) -> Option<Vec<u8>> {
+        let key = self.vkey.splitn(3, '+').nth(2)?;
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, key).ok()
+    }
+}
+
+/// Whether each of these has a verifier key, and no two the same.
+#[must_use]
+pub fn are_distinct(cosigners: &[Cosigner]) -> bool {
+    let mut seen = std::collections::BTreeSet::new();
+    cosigners.iter().all(|cosigner| cosigner.key().is_some_and(|key| seen.insert(key)))
+}
+
 /// Where a key is held, as read from the token when the key was made. Whether that makes it
 /// HSM-held is decided from these values by one rule (`policy`).
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]

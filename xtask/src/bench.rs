@@ -9,6 +9,7 @@ mod options;
 mod postgres;
 mod report;
 mod server;
+mod witnesses;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +17,7 @@ use std::process::Command;
 use figures::{Figures, Raw, Run};
 use options::Options;
 use server::Server;
+use witnesses::Audit;
 
 use crate::run::{cargo, failed, output, root, say};
 use crate::{manifest, setup};
@@ -44,7 +46,15 @@ pub(crate) fn bench(args: &[String]) -> Result<(), String> {
             one_round(&programs, &options, server, figures)?;
         }
     }
-    let text = report::text(&options, &all, disk_ms);
+    drop(servers);
+    let audit = match options.setups.iter().any(|setup| setup.witnessed) {
+        true => {
+            say("an auditor");
+            Some(Audit::measure(&programs)?)
+        }
+        false => None,
+    };
+    let text = report::text(&options, &all, audit, disk_ms);
     println!("\n{text}");
     if let Some(path) = &options.out {
         std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;

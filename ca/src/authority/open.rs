@@ -154,14 +154,17 @@ impl Authority {
         let head = TreeHead::of_edge(&edge);
         let heads = Heads::open(&*store, secret, &checkpoint).await.map_err(CatchUpError::Heads)?;
         let timeline = timeline(&*store, installation).await?;
+        let cosigning = Cosigning::new(cosigning, timeline.current().installation())
+            .map_err(StartError::from)?;
+        if cosigning.is_on() {
+            cosign::load(&cosigning, &*store, &log).await?;
+            heads.shows(cosigning.vouched().map_or(0, |vouched| vouched.row.size));
+        }
         catch_up(&*store, &heads, &timeline).await?;
         let certificates =
             Certificates::open(timeline.current().installation(), &token, blocklist).await?;
-        let cosigning = Cosigning::new(cosigning, timeline.current().installation())
-            .map_err(StartError::from)?;
         heads.hold(cosigning.is_on());
         if cosigning.is_on() {
-            cosign::load(&cosigning, &*store, &log).await?;
             let row = log.sign(&token, head).await.map_err(OpenError::Checkpoint)?;
             let hand = cosign::Hand { log: &log, token: &token };
             cosign::start(&cosigning, &*store, &row, hand).await?;

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use evidence::audit::{Refused, RefusedProblem};
 use reqwest::Client;
+use tlog::Edge;
 use tlog::cosign::{CosignError, CosignerKey};
-use tlog::witness::{Answer, AnswerError, MAX_ANSWER, read_answer};
+use tlog::note::{LogKey, SignedCheckpoint};
+use tlog::witness::{Answer, AnswerError, MAX_ANSWER, cosigned_path, read_answer};
 use wire::genesis::CosignerKind;
 
 use super::book::Offer;
@@ -120,6 +122,14 @@ pub(super) enum Fault {
     /// It co-signed another history.
     #[error("it co-signed another history of this log: {0}")]
     Forked(String),
+    /// It says that it co-signed more than there is, or something else, and does not show it.
+    #[error("it says that it co-signed {claim}, and does not show it: {why}")]
+    Unproven {
+        /// What it says.
+        claim: String,
+        /// What is missing.
+        why: String,
+    },
     /// It co-signed more than it is asked for now.
     #[error("it co-signed {theirs} leaves already")]
     Later {
@@ -141,9 +151,14 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// Whether the log may have two histories.
+    /// Whether the log has two histories, or more leaves than are here: its key signed them.
     pub(super) fn is_fork(&self) -> bool {
         matches!(self, Self::Ahead { .. } | Self::Forked(_))
+    }
+
+    /// Whether somebody should know at once.
+    pub(super) fn is_alarm(&self) -> bool {
+        self.is_fork() || matches!(self, Self::Unproven { .. })
     }
 }
 
@@ -196,18 +211,21 @@ pub(super) async fn advance(
             Ok(Answer::Cosigned { line, time }) => {
                 return Ok(TimedLine { line: line.to_line().trim_end().to_owned(), time });
             }
-            Ok(Answer::Elsewhere { size: theirs }) if theirs > log_size => {
-                return Err(Fault::Ahead { theirs, ours: log_size });
-            }
-            Ok(Answer::Elsewhere { size: theirs }) if theirs == old => {
-                return Err(Fault::Forked(format!("another root at {theirs} leaves")));
+            Ok(Answer::Elsewhere { size: theirs }) if theirs > log_size || theirs == old => {
+                let claim = if theirs == old {
+                    format!("another history of {theirs} leaves")
+                } else {
+                    format!("{theirs} leaves of a log that has {log_size}")
+                };
+                return Err(doubt(peer, store, &hand, log_size, claim, timeout).await);
             }
             Ok(Answer::Elsewhere { size: theirs }) if theirs > size => {
                 return Err(Fault::Later { theirs });
             }
             Ok(Answer::Elsewhere { size: theirs }) => old = theirs,
-            Err(AnswerError::Refused { status: 422, reason }) if kind == CosignerKind::Witness => {
-                return Err(Fault::Forked(reason));
+            Err(AnswerError::Refused { status: 422, reason }) => {
+                let claim = format!("what this does not continue ({})", reason.trim());
+                return Err(doubt(peer, store, &hand, log_size, claim, timeout).await);
             }
             Err(error) => return Err(Fault::Answer(error)),
         }
@@ -215,11 +233,65 @@ pub(super) async fn advance(
     Err(Fault::Restless)
 }
 
+/// What a co-signer's word is worth that contradicts this log. Anybody can say so; a checkpoint
+/// that the log's key signed proves it.
+async fn doubt(
+    peer: &Peer,
+    store: &dyn Store,
+    hand: &Hand<'_>,
+    log_size: u64,
+    claim: String,
+    timeout: Duration,
+) -> Fault {
+    let shown = match shown(peer, hand.log.key(), timeout).await {
+        Ok(shown) => shown,
+        Err(why) => return Fault::Unproven { claim, why },
+    };
+    let (theirs, root) = (shown.checkpoint().size(), shown.checkpoint().root());
+    if theirs > log_size {
+        tracing::error!(cosigner = peer.name(), note = shown.text(), "co-signed");
+        return Fault::Ahead { theirs, ours: log_size };
+    }
+    let stored = match store.stored_hashes(&Edge::indexes(theirs)).await {
+        Ok(stored) => stored,
+        Err(error) => return error.into(),
+    };
+    match Edge::load(theirs, &stored) {
+        Ok(edge) if edge.root() == root => {
+            let why = format!("what it shows is this log at {theirs} leaves");
+            Fault::Unproven { claim, why }
+        }
+        Ok(_) => {
+            tracing::error!(cosigner = peer.name(), note = shown.text(), "co-signed");
+            Fault::Forked(format!("another root at {theirs} leaves"))
+        }
+        Err(error) => Fault::Proof(error.to_string()),
+    }
+}
+
+/// The checkpoint of this log that a co-signer shows as what it co-signed last.
+async fn shown(peer: &Peer, log: &LogKey, timeout: Duration) -> Result<SignedCheckpoint, String> {
+    let asked = peer.client.get(format!("{}{}", peer.url, cosigned_path(log.origin())));
+    let (status, answer) = answer(asked, timeout).await.map_err(|fault| fault.to_string())?;
+    if status != 200 {
+        return Err(format!("asked for it, it answers {status}"));
+    }
+    let text = String::from_utf8(answer).map_err(|_| "not text".to_owned())?;
+    SignedCheckpoint::open(&text, log).map_err(|error| error.to_string())
+}
+
 /// Status and body of the answer, of which no more is read than one has.
 async fn post(
     peer: &Peer,
     path: &str,
     body: Vec<u8>,
+    timeout: Duration,
+) -> Result<(u16, Vec<u8>), Fault> {
+    answer(peer.client.post(format!("{}{path}", peer.url)).body(body), timeout).await
+}
+
+async fn answer(
+    asked: reqwest::RequestBuilder,
     timeout: Duration,
 ) -> Result<(u16, Vec<u8>), Fault> {
     let unreachable = |error: reqwest::Error| {
@@ -233,8 +305,7 @@ async fn post(
         Fault::Unreachable(text)
     };
     let call = async {
-        let url = format!("{}{path}", peer.url);
-        let mut answer = peer.client.post(url).body(body).send().await.map_err(unreachable)?;
+        let mut answer = asked.send().await.map_err(unreachable)?;
         let status = answer.status().as_u16();
         let mut read = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {

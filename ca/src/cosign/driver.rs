@@ -104,6 +104,9 @@ fn hold_views(authority: &Authority) {
         let book = authority.cosigning().lock();
         (book.quorate(), book.target())
     };
+    if let Some(size) = quorate {
+        authority.heads().shows(size);
+    }
     authority
         .heads()
         .let_go(|size| Some(size) == quorate || target.is_none_or(|target| size >= target));
@@ -122,7 +125,7 @@ fn settle(authority: &Authority, told: Told) {
         Err(fault) => {
             if let Fault::Unlawful(_) = &fault {
                 tracing::error!(cosigner = name, %fault, "not co-signed");
-            } else if fault.is_fork() {
+            } else if fault.is_alarm() {
                 authority.alarm(format!("the co-signer {name} does not go on: {fault}"));
             } else {
                 tracing::warn!(cosigner = name, %fault, "not co-signed");
@@ -135,11 +138,14 @@ fn settle(authority: &Authority, told: Told) {
 /// Stores what no group has taken along.
 async fn store(authority: &Authority) {
     let cosigning = authority.cosigning();
-    let (checkpoints, cosignatures) = cosigning.lock().take_unstored();
+    let (vouched, (checkpoints, cosignatures)) = {
+        let mut book = cosigning.lock();
+        (book.quorate(), book.take_unstored())
+    };
     if cosignatures.is_empty() {
         return;
     }
-    let publication = Publication { checkpoints, cosignatures, ..Publication::default() };
+    let publication = Publication { checkpoints, cosignatures, vouched, ..Publication::default() };
     match authority.store().publish(&publication).await {
         Ok(_) => authority.published(),
         Err(error) => {

@@ -51,9 +51,11 @@ pub(super) fn rows(rows: &[CosignatureRow]) -> Sheet<'_> {
     sheet
 }
 
-/// Those that are not kept go when the checkpoints of their time do; $1 is how many of these stay.
+/// Those that are not kept go when the checkpoints of their time do, but none that is of the
+/// checkpoint which is shown ($2) or later: without the quorum that one grows old. $1 is how many
+/// checkpoints stay.
 pub(super) const TRIM: &str = "DELETE FROM cosignature WHERE kept = 0 AND size < \
-    (SELECT size FROM checkpoint ORDER BY size DESC LIMIT 1 OFFSET $1)";
+    (SELECT size FROM checkpoint ORDER BY size DESC LIMIT 1 OFFSET $1) AND size < $2";
 
 async fn fetch<E: Engine>(
     engine: &E,

@@ -260,6 +260,9 @@ pub struct Publication {
     pub certificates: Vec<(u64, Vec<u8>)>,
     /// Co-signatures that came in.
     pub cosignatures: Vec<CosignatureRow>,
+    /// Leaves of the newest checkpoint that the quorum vouched for, where that is known: what was
+    /// said of it and since then stays.
+    pub vouched: Option<u64>,
 }
 
 /// A co-signer's word on a checkpoint: the first time that it co-signed at this size, and the

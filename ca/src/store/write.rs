@@ -436,7 +436,8 @@ fn draft_publication(publication: &Publication) -> Vec<Drafted<'_>> {
     }
     if checkpoints.iter().any(log::trims) {
         drafted.push((log::TRIM_CHECKPOINTS, Values(log::TRIM_VALUES.to_vec())));
-        drafted.push((cosign::TRIM, Values(log::TRIM_VALUES.to_vec())));
+        let shown = Value::int(publication.vouched.unwrap_or(0));
+        drafted.push((cosign::TRIM, Values([log::TRIM_VALUES, &[shown]].concat())));
     }
     drafted
 }

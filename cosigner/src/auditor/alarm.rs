@@ -32,7 +32,8 @@ pub struct Alarm {
     told: bool,
 }
 
-/// Where alarms are told: an HTTP POST of the alarm as JSON.
+/// Where alarms are told: an HTTP POST of the alarm as JSON. What was expected and what was found is
+/// not in it, since that may name people; `avouch auditor status` shows it.
 #[derive(Debug, Clone)]
 pub struct AlarmHook {
     client: reqwest::Client,
@@ -51,8 +52,11 @@ impl AlarmHook {
 
     async fn tell(&self, alarm: &Alarm) -> Result<(), reqwest::Error> {
         let body = serde_json::json!({
-            "auditor_alarm": alarm.refused.to_string(),
-            "refused": alarm.refused,
+            "auditor_alarm": alarm.refused.in_short(),
+            "index": alarm.refused.index,
+            "leaf": alarm.refused.leaf,
+            "event": alarm.refused.event,
+            "rule": alarm.refused.rule,
             "checkpoint": alarm.checkpoint,
             "since_ms": alarm.since_ms,
         });
@@ -141,17 +145,21 @@ impl Alarms {
     }
 
     /// The log is co-signed up to this size. What was refused is past if it is within that; a
-    /// request that ends before it takes no alarm back.
-    pub(super) fn over(&self, size: u64) -> Result<(), JournalError> {
+    /// request that ends before it takes no alarm back. The alarm's file stays under another name,
+    /// and the alarm is returned.
+    pub(super) fn over(&self, size: u64) -> Result<Option<Alarm>, JournalError> {
         let mut current = self.lock();
-        if current.take_if(|alarm| alarm.refused.index < size).is_none() {
-            return Ok(());
-        }
+        let Some(alarm) = current.take_if(|alarm| alarm.refused.index < size) else {
+            return Ok(None);
+        };
         self.metrics.alarm(false);
         tracing::warn!("the alarm is over: the log went past what was refused");
         let path = self.folder.join(FILE);
-        let gone = std::fs::remove_file(&path).and_then(|()| self.opened.sync_all());
-        gone.map_err(|source| JournalError::File { path, source })
+        let past = format!("alarm-{}-{}.json", alarm.since_ms, alarm.refused.index);
+        let gone = std::fs::rename(&path, self.folder.join(past));
+        let gone = gone.and_then(|()| self.opened.sync_all());
+        gone.map_err(|source| JournalError::File { path, source })?;
+        Ok(Some(alarm))
     }
 
     fn write(&self, alarm: &Alarm) -> Result<(), JournalError> {

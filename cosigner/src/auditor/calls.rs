@@ -26,7 +26,8 @@ pub fn routes(auditor: Arc<Auditor>, prefix: &str) -> Router {
     Router::new()
         .route(&format!("{prefix}{ADD_CHECKPOINT}"), post(add_checkpoint))
         .route(&format!("{prefix}{ADD_ENTRIES}"), post(add_entries))
-        .with_state(auditor)
+        .with_state(Arc::clone(&auditor))
+        .merge(witness::shown(Arc::clone(auditor.desk()), prefix))
 }
 
 /// Co-signs again what was audited. A larger checkpoint needs its entries.
@@ -46,7 +47,7 @@ async fn add_checkpoint(State(auditor): State<Arc<Auditor>>, body: Body) -> Resp
         let text = format!("an auditor needs the entries: POST {ADD_ENTRIES}\n");
         return (StatusCode::UNPROCESSABLE_ENTITY, text).into_response();
     }
-    blocking(move || cosigned(&auditor, step, false)).await
+    blocking(move || cosigned(&auditor, step, None)).await
 }
 
 /// Audits entries, and co-signs the checkpoint that they lead to.
@@ -67,7 +68,7 @@ async fn add_entries(State(auditor): State<Arc<Auditor>>, body: Body) -> Respons
             return problem(alarm.refused);
         }
         match auditor.take(&asked, step.head()) {
-            Ok(()) => cosigned(&auditor, step, !asked.entries().is_empty()),
+            Ok(()) => cosigned(&auditor, step, Some(&asked).filter(|a| !a.entries().is_empty())),
             Err(AuditFailure::Refused(refused)) => problem(refused),
             Err(failure) => {
                 tracing::error!(%failure, "entries were not taken");
@@ -163,12 +164,15 @@ async fn step(
     step.map_err(|refusal| witness::refused(desk, &refusal))
 }
 
-/// Co-signs. `grown`: entries were taken for it.
-fn cosigned(auditor: &Auditor, step: Step, grown: bool) -> Response {
+/// Co-signs. `taken`: these entries were taken for it.
+fn cosigned(auditor: &Auditor, step: Step, taken: Option<&AddEntries>) -> Response {
+    let note = step.request().checkpoint().note().clone();
     match step.cosign() {
         Ok(cosigned) => {
             let answer = witness::answer(&cosigned);
-            if grown && let Err(error) = auditor.cosigned(cosigned.head.size) {
+            if let Some(asked) = taken
+                && let Err(error) = auditor.cosigned(cosigned.head.size, asked, &note)
+            {
                 // The co-signature is made and remembered; a snapshot can come later.
                 tracing::error!(%error, "after co-signing");
             }

@@ -319,6 +319,36 @@ fn a_strike_that_names_the_refused_leaf_lets_it_go_on() {
     bench.add(&book, end).unwrap();
 }
 
+/// Whoever has the log's key shows a forged history, and then goes on with the honest one as if
+/// nothing had been. What was refused stays, as the proof that there were two.
+#[test]
+fn a_forged_history_that_the_log_goes_past_is_kept() {
+    let mut book = Book::new(unwitnessed());
+    let bench = Bench::new(&book);
+    bench.add(&book, 0).unwrap();
+    let size = book.edge.size();
+    let take_back = book.forge_root();
+    assert_eq!(bench.refuses(&book, size), ("map-root".to_owned(), size));
+    let refused = bench.auditor.alarm().expect("an alarm").checkpoint;
+    take_back(&mut book);
+    book.enrol(&Key::new());
+    book.end_group();
+    bench.add(&book, size).unwrap();
+    assert!(bench.auditor.alarm().is_none());
+    let evidence = std::fs::read_dir(bench.folder.path().join("state/evidence")).unwrap();
+    let [file] = &evidence.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()[..] else {
+        panic!("one file of evidence")
+    };
+    assert!(file.file_name().unwrap().to_string_lossy().starts_with("fork-"));
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(json["shown"], refused.as_str());
+    for note in ["cosigned", "shown"] {
+        let note = Note::parse(json[note].as_str().unwrap()).unwrap();
+        assert!(book.log_key().verify_note(&note).is_ok());
+    }
+    assert!(bench.metric("avouch_cosigner_refused_total{reason=\"fork\"} 1"));
+}
+
 #[test]
 fn an_auditor_older_than_the_authority_goes_on_once_it_is_upgraded() {
     let (mut book, size) = enrolled();

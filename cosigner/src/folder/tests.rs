@@ -74,6 +74,35 @@ fn a_key_without_its_memory_is_not_used() {
     assert!(matches!(latest(), Err(FolderError::Lost { .. })));
 }
 
+/// Whoever makes files keeps nothing out, and gets rid of nothing that was there before him.
+#[test]
+fn evidence_that_anybody_can_make_pushes_no_other_out() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (by, log) = (cosigner(1), Log::of(1, 0, 5));
+    let folder = Folder::create(&temporary.path().join("state"), by.key()).unwrap();
+    let bad = tlog::proof::ProofError::Index { index: 1, size: 1 };
+    let refusal = Refusal::Inconsistent(bad);
+    let cosigned = record(&log, 3, &by, 77).note;
+    let shown = |n: u64| {
+        let text = format!("log.example/one\n{n}\nroot\n");
+        Note::new(&text, &[by.cosign(&text, n).unwrap()]).unwrap()
+    };
+    let file = |n: u64| {
+        let name = format!("inconsistent-{}.json", Hash32::of(shown(n).text().as_bytes()));
+        folder.path().join("evidence").join(name)
+    };
+    let all = 2 * EVIDENCE as u64;
+    for n in 0..all {
+        folder.keep_evidence(&refusal, &cosigned, &shown(n));
+        assert!(file(n).exists() && file(0).exists(), "{n}");
+    }
+    let first = (0..EVIDENCE as u64 / 2).all(|n| file(n).exists());
+    let latest = (all - EVIDENCE as u64 / 2..all).all(|n| file(n).exists());
+    assert!(first && latest);
+    let count = std::fs::read_dir(folder.path().join("evidence")).unwrap().count();
+    assert_eq!(count, EVIDENCE);
+}
+
 #[test]
 fn a_process_killed_between_file_and_mark_loses_nothing() {
     let temporary = tempfile::tempdir().unwrap();

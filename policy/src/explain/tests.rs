@@ -88,7 +88,7 @@ fn by_whose_clocks_a_wait_runs_is_told() {
         let takes = way(&told, EventKind::SwitchRequest).takes.join(", ");
         (takes, way(&told, EventKind::SwitchComplete).closed.is_some())
     };
-    let vkeys = ["w1.example+01+key", "w2.example+02+key"];
+    let vkeys = ["w1.example+01+BAAB", "w2.example+02+BAAC"];
     let both = "the clocks of more than half of w1.example, w2.example";
     for (unwitnessed, vkeys, clocks, ends) in [
         (true, &[][..], "the authority's clock, in which", true),

@@ -2,7 +2,7 @@
 
 use wire::body::{Agents, Cosigners, Escrow, Issuers, Providers, Roster, Struck};
 use wire::event::EventKind;
-use wire::genesis::{Cosigner, InstallationKey, KeyPurpose, Keyholder, Provider};
+use wire::genesis::{Cosigner, InstallationKey, KeyPurpose, Keyholder, Provider, are_distinct};
 use wire::problem::ProblemCode;
 use wire::rules::Rules;
 use wire::{Encoded, FormatError, Hash32};
@@ -131,6 +131,11 @@ impl Change {
                     return Err(refuse("somebody-issues", expected, format!("{} keys", new.len())));
                 }
                 Ok(())
+            }
+            Self::Cosigners(new) if new.len() > 64 || !are_distinct(new) => {
+                // One voice under two names would be half of a quorum.
+                let expected = "at most 64 co-signers with keys of their own".to_owned();
+                Err(refuse("cosigners-are-distinct", expected, new.len().to_string()))
             }
             Self::Strike(leaf) if old.is_struck(*leaf) => Err(Refusal {
                 code: ProblemCode::AlreadyDone,

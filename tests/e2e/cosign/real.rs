@@ -26,7 +26,7 @@ pub(super) struct Real {
     ways: Vec<Proxy>,
 }
 
-const NAMES: [&str; 4] = ["one", "two", "three", "four"];
+const NAMES: [&str; 5] = ["one", "two", "three", "four", "five"];
 
 impl Real {
     /// With as many auditors and witnesses. All of them run.
@@ -55,6 +55,16 @@ impl Real {
         Self { town, cosigners, ways }
     }
 
+    /// One more witness, which runs and which the configuration names from a new start on.
+    pub(super) fn joins(&mut self, name: &str) -> Witness {
+        let mut witness = Witness::to_be_named(name);
+        let trust = String::from_utf8(self.town.installation.read("trust.json")).expect("text");
+        witness.serves(&trust);
+        witness.start().expect("it starts");
+        self.town.installation.restart_with(witness.environment(NAMES[self.cosigners.len()]));
+        witness
+    }
+
     /// Records an enrolment. Its certificate may have to wait.
     fn records(&self, uid: &str) {
         match self.town.try_enrol(uid, &Holder::new(), None) {
@@ -73,7 +83,7 @@ impl Real {
         Quorum::parse(trust.quorum()).expect("a quorum")
     }
 
-    fn doctor(&self) -> String {
+    pub(super) fn doctor(&self) -> String {
         let config = self.town.installation.file("avouch.toml");
         let config = config.to_str().expect("a plain path");
         let doctor = self.town.installation.avouch(&["doctor", "--config", config]);
@@ -93,7 +103,7 @@ impl Real {
     }
 
     /// Enrols somebody; there is a certificate in the end, and what is shown has the quorum.
-    fn goes_on(&self, uid: &str) {
+    pub(super) fn goes_on(&self, uid: &str) {
         self.records(uid);
         patiently(uid, || self.certified(uid).then_some(()));
         let text = self.town.installation.stranger().get("/api/v1/log/checkpoint").text();
@@ -117,7 +127,7 @@ impl Real {
 }
 
 /// Whether somebody has a certificate that is signed.
-fn certified(installation: &Installation, uid: &str) -> bool {
+pub(super) fn certified(installation: &Installation, uid: &str) -> bool {
     let path = format!("/api/v1/identities/{uid}/certificates");
     let answer = installation.agent().get(&path);
     answer.status == 200

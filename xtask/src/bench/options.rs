@@ -49,6 +49,8 @@ pub(super) struct Setup {
     pub(super) store: Store,
     /// The token takes 5 ms more for each signature, and has 8 sessions: as devices are.
     pub(super) slow: bool,
+    /// Whether two witnesses on this machine co-sign.
+    pub(super) witnessed: bool,
 }
 
 impl Setup {
@@ -78,7 +80,8 @@ impl fmt::Display for Setup {
             Store::Postgres => "PostgreSQL",
         };
         let token = if self.slow { ", slow token" } else { "" };
-        write!(f, "{key}, {store}{token}")
+        let witnesses = if self.witnessed { ", two witnesses" } else { "" };
+        write!(f, "{key}, {store}{token}{witnesses}")
     }
 }
 
@@ -96,15 +99,16 @@ pub(super) struct Options {
 }
 
 const USAGE: &str = "bench [--full] [--slow] [--key p256|rsa3072|p384]... [--store sqlite|postgres]... \
-                     [--rounds N] [--seconds S] [--dry]";
+                     [--witnessed] [--rounds N] [--seconds S] [--dry]";
 
 impl Options {
-    /// By default every key with SQLite, P-256 with PostgreSQL too, and a slow token, in some three
-    /// minutes. `--slow` alone is the slow token alone.
+    /// By default every key with SQLite, P-256 with PostgreSQL and with witnesses too, and a slow
+    /// token, in some four minutes. `--slow` alone is the slow token alone.
     pub(super) fn parse(args: &[String]) -> Result<Self, String> {
         let (mut keys, mut stores) = (Vec::new(), Vec::new());
         let mut slow = false;
         let (mut full, mut dry, mut rounds, mut seconds) = (false, false, None, None);
+        let mut witnessed = false;
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {
             let mut value = || rest.next().ok_or_else(|| format!("{arg} needs a value"));
@@ -112,6 +116,7 @@ impl Options {
                 "--full" => full = true,
                 "--dry" => dry = true,
                 "--slow" => slow = true,
+                "--witnessed" => witnessed = true,
                 "--key" => keys.push(named(&Key::ALL, Key::argument, value()?)?),
                 "--store" => stores.push(named(&Store::ALL, Store::argument, value()?)?),
                 "--rounds" => rounds = Some(number(value()?)? as usize),
@@ -131,10 +136,16 @@ impl Options {
         let mut setups: Vec<_> = pairs
             .filter(|_| others)
             .filter(|(key, store)| chosen || full || *store == Store::Sqlite || *key == Key::P256)
-            .map(|(key, store)| Setup { key, store, slow: false })
+            .map(|(key, store)| Setup { key, store, slow: false, witnessed: false })
             .collect();
+        if witnessed || !chosen {
+            // Beside the same without them, in the same rounds.
+            let with = setups.first().map(|first| Setup { witnessed: true, ..*first });
+            setups.extend(with);
+        }
         if slow || !chosen {
-            setups.push(Setup { key: Key::P256, store: Store::Sqlite, slow: true });
+            let (key, store) = (Key::P256, Store::Sqlite);
+            setups.push(Setup { key, store, slow: true, witnessed: false });
         }
         Ok(Self {
             setups,
@@ -172,10 +183,11 @@ mod tests {
             "P-256, PostgreSQL",
             "RSA-3072, SQLite",
             "P-384, SQLite",
+            "P-256, SQLite, two witnesses",
             "P-256, SQLite, slow token",
         ];
         assert_eq!(setups(&[]), short);
-        assert_eq!(setups(&["--full"]).len(), 7);
+        assert_eq!(setups(&["--full"]).len(), 8);
     }
 
     #[test]
@@ -183,6 +195,9 @@ mod tests {
         assert_eq!(setups(&["--key", "p384", "--store", "postgres"]), ["P-384, PostgreSQL"]);
         assert_eq!(setups(&["--store", "sqlite"]).len(), 3);
         assert_eq!(setups(&["--slow"]), ["P-256, SQLite, slow token"]);
+        let both = ["P-384, PostgreSQL", "P-384, PostgreSQL, two witnesses"];
+        let words = ["--key", "p384", "--store", "postgres", "--witnessed"];
+        assert_eq!(setups(&words), both);
     }
 
     #[test]

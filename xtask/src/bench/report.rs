@@ -3,14 +3,70 @@
 use std::fmt::Write as _;
 
 use super::figures::Figures;
-use super::options::Options;
+use super::options::{Options, Setup};
+use super::witnesses::Audit;
 
 /// The whole text.
-pub(super) fn text(options: &Options, all: &[Figures], disk_ms: f64) -> String {
+pub(super) fn text(
+    options: &Options,
+    all: &[Figures],
+    audit: Option<Audit>,
+    disk_ms: f64,
+) -> String {
     let mut out = String::new();
-    let written = write(&mut out, options, all, disk_ms);
+    let written = write(&mut out, options, all, disk_ms)
+        .and_then(|()| cosigners(&mut out, all, audit))
+        .map(|()| out.push_str(NOTES));
     debug_assert!(written.is_ok(), "a string takes everything");
     out
+}
+
+/// What co-signers cost, held against the same without them in the same rounds.
+fn cosigners(out: &mut String, all: &[Figures], audit: Option<Audit>) -> std::fmt::Result {
+    let with = all.iter().filter(|figures| figures.setup.witnessed);
+    let pairs: Vec<_> = with
+        .filter_map(|with| {
+            let same = Setup { witnessed: false, ..with.setup };
+            Some((all.iter().find(|figures| figures.setup == same)?, with))
+        })
+        .collect();
+    if !pairs.is_empty() {
+        writeln!(out, "\n## With two witnesses on the same machine\n")?;
+        writeln!(
+            out,
+            "| issuing key, database | clients | certificates/s without | with | ratio | p50 ms \
+             without | with | ratio | processor time of both witnesses, µs |"
+        )?;
+        writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
+    }
+    for (without, with) in pairs {
+        for clients in with.clients() {
+            let rates = [without, with].map(|f| f.of(clients, super::Run::rate));
+            let times = [without, with].map(|f| f.of(clients, |run| run.p50));
+            writeln!(
+                out,
+                "| {} | {clients} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} |",
+                without.setup,
+                rates[0],
+                rates[1],
+                rates[1] / rates[0].max(1e-9),
+                times[0],
+                times[1],
+                times[1] / times[0].max(1e-9),
+                with.cost(clients, "witnesses"),
+            )?;
+        }
+    }
+    if let Some(Audit { authority, auditor }) = audit {
+        writeln!(
+            out,
+            "\n## With an auditor\n\nProcessor time of an event, an enrolment that an officer \
+             signed for, asked for by 16 clients at once: authority {authority:.0} µs, auditor \
+             {auditor:.0} µs, ratio {:.2}.",
+            auditor / authority.max(1e-9),
+        )?;
+    }
+    Ok(())
 }
 
 fn write(out: &mut String, options: &Options, all: &[Figures], disk_ms: f64) -> std::fmt::Result {
@@ -100,7 +156,6 @@ fn write(out: &mut String, options: &Options, all: &[Figures], disk_ms: f64) -> 
     if not_issued > 0.0 {
         writeln!(out, "\n**{not_issued} requests were not answered with a certificate.**")?;
     }
-    out.push_str(NOTES);
     Ok(())
 }
 

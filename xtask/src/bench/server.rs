@@ -10,6 +10,7 @@ use super::Programs;
 use super::figures::Run;
 use super::options::{SLOW_SESSIONS, Setup, Store};
 use super::postgres::Postgres;
+use super::witnesses::Witnesses;
 use crate::run::{failed, output};
 
 /// What `avouch dev` uses.
@@ -25,6 +26,7 @@ pub(super) struct Server {
     program: PathBuf,
     shim: PathBuf,
     postgres: Option<Postgres>,
+    witnesses: Option<Witnesses>,
     starts: usize,
 }
 
@@ -37,9 +39,16 @@ impl Server {
             Store::Sqlite => None,
             Store::Postgres => Some(Postgres::start(&folder.with_extension("pg"))?),
         };
+        let witnesses = match setup.witnessed {
+            true => Some(Witnesses::new(&programs.avouch, &folder.with_extension("cosigners"))?),
+            false => None,
+        };
         let (program, shim) = (programs.avouch.clone(), programs.shim.clone());
-        let mut server = Self { setup, folder, program, shim, postgres, starts: 0 };
+        let mut server = Self { setup, folder, program, shim, postgres, witnesses, starts: 0 };
         server.running(|_| Ok(()))?;
+        if let Some(witnesses) = &mut server.witnesses {
+            witnesses.start(&server.folder.join("trust.json"))?;
+        }
         if setup.slow {
             server.slow_down()?;
         }
@@ -104,6 +113,7 @@ impl Server {
         if let Some(postgres) = &self.postgres {
             command.args(["--store", &postgres.url()]);
         }
+        command.envs(self.witnesses.iter().flat_map(Witnesses::environment));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().map_err(|e| failed(&command, &e))?;
         let stdout = child.stdout.take().ok_or("the server has no standard output")?;
@@ -121,6 +131,8 @@ impl Server {
             format!("the server did not become ready, see {}", log_path.display())
         })?;
         running.find_processes(self.postgres.as_ref())?;
+        let witnesses = self.witnesses.iter().flat_map(Witnesses::pids);
+        running.watch.extend(witnesses.map(|pid| ("witnesses", pid)));
         work(&running)
     }
 }

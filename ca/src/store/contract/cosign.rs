@@ -63,7 +63,14 @@ pub(crate) async fn what_is_not_kept_goes_with_its_checkpoint(harness: &impl Har
                UNION ALL SELECT size + 1 FROM n WHERE size < 5000) SELECT size, 'x' FROM n";
     super::edit(&store, sql).await;
     let row = CheckpointRow { size: 5056, note: "newest".to_owned() };
-    store.publish(&Publication { checkpoints: vec![row], ..words(vec![]) }).await.unwrap();
-    let found = store.cosigned_since(Hash32::from_bytes([1; 32]), 0, 9).await.unwrap();
-    assert_eq!(found.iter().map(|row| row.size).collect::<Vec<_>>(), [900, 1000]);
+    // What is shown stays, however old it is, and so does everything where that is not known.
+    for (vouched, stay) in
+        [(None, &[899, 900, 1000][..]), (Some(899), &[899, 900, 1000]), (Some(5000), &[900, 1000])]
+    {
+        let checkpoints = vec![row.clone()];
+        let publication = Publication { checkpoints, vouched, ..words(vec![]) };
+        store.publish(&publication).await.unwrap();
+        let found = store.cosigned_since(Hash32::from_bytes([1; 32]), 0, 9).await.unwrap();
+        assert_eq!(found.iter().map(|row| row.size).collect::<Vec<_>>(), stay);
+    }
 }

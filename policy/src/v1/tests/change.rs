@@ -1,8 +1,8 @@
 //! Changes of the installation.
 
-use wire::body::{Changed, Phase, Roster, Struck};
+use wire::body::{Changed, Cosigners, Phase, Roster, Struck};
 use wire::event::EventKind as K;
-use wire::genesis::Keyholder;
+use wire::genesis::{Cosigner, CosignerKind, Keyholder};
 use wire::intent::Intent;
 use wire::rules::Rules;
 
@@ -139,6 +139,30 @@ fn a_new_roster_is_signed_by_the_old_one_and_new_officers_wait() {
     let twice = Roster { version: 1, officers: twice }.to_canonical();
     let refusal = change(&before, K::RosterChange, &twice, TWO, NOON_MS).unwrap_err();
     assert_eq!(refusal.rule, "officers-are-distinct");
+}
+
+/// One voice under two names would be more of a quorum than it is.
+#[test]
+fn co_signers_have_keys_of_their_own() {
+    let before = fresh();
+    let refused = |vkeys: &[&str]| {
+        let cosigner =
+            |vkey: &&str| Cosigner { kind: CosignerKind::Witness, vkey: (*vkey).to_owned() };
+        let body = Cosigners { version: 1, cosigners: vkeys.iter().map(cosigner).collect() };
+        let asked = change(&before, K::CosignersChange, &body.to_canonical(), TWO, NOON_MS);
+        asked.map(|_| ()).map_err(|refusal| refusal.rule)
+    };
+    assert_eq!(refused(&["w1.example+01+BAAB", "w2.example+02+BAAC"]), Ok(()));
+    for twice in [&["w1.example+01+BAAB", "w2.example+02+BAAB"][..], &["w1.example"]] {
+        assert_eq!(refused(twice), Err("cosigners-are-distinct"));
+    }
+    let mut body = genesis_body(Rules::standard(), &hsm());
+    body.cosigners = ["w1.example+01+BAAB", "w2.example+02+BAAB"]
+        .map(|vkey| Cosigner { kind: CosignerKind::Witness, vkey: vkey.to_owned() })
+        .to_vec();
+    let genesis = genesis_event(&body);
+    let error = Installation::from_genesis(&genesis).unwrap_err();
+    assert_eq!(error, crate::InstallationError::Cosigners);
 }
 
 #[test]

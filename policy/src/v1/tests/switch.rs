@@ -281,11 +281,11 @@ fn waits_are_witnessed_where_the_policy_says_so() {
         wire::rules::Rules { allow_unwitnessed: false, ..wire::rules::Rules::standard() },
         &hsm(),
     );
-    let vkeys = ["w1", "w2", "w3"];
-    body.cosigners = vkeys
-        .map(|v| wire::genesis::Cosigner {
+    let vkey = |name: &str| format!("{name}+00000000+{}", name.replace('w', "BAA"));
+    body.cosigners = ["w1", "w2", "w3"]
+        .map(|name| wire::genesis::Cosigner {
             kind: wire::genesis::CosignerKind::Witness,
-            vkey: v.into(),
+            vkey: vkey(name),
         })
         .to_vec();
     let mut world = World::with(installed(&body));
@@ -294,7 +294,7 @@ fn waits_are_witnessed_where_the_policy_says_so() {
     world.tick(WAIT_MS * 3);
     let ask = Request::CompleteSwitch { uid: uid("alice") };
     let (from, wait) = (1_000_000, WAIT_MS / 1000);
-    let waited = |who: &str, leaf, length| mint::waited(h(who), leaf, from, from + length);
+    let waited = |who: &str, leaf, length| mint::waited(h(&vkey(who)), leaf, from, from + length);
     for (facts, enough) in [
         (vec![], false),
         (vec![waited("w1", leaf, wait)], false),
