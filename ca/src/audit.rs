@@ -152,7 +152,7 @@ pub async fn verify(store: &dyn Store) -> Result<Verified, AuditError> {
             };
             verified.events += 1;
             verified.identities += u64::from(event.sequence == 0);
-            let issuer = timeline.at(index).issuance().issuer();
+            let issuer = timeline.at(index).issuance().ca(event.kind).issuer();
             let there = certificate(store, issuer, event, index, &revoked).await?;
             verified.certificates += u64::from(there);
         }

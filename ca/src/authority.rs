@@ -7,11 +7,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use evidence::{Era, Timeline};
-use pkcs11::HsmState;
+use pkcs11::{HsmError, HsmState, Pin};
 use policy::Installation;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use wire::Hash32;
+use wire::genesis::KeyPurpose;
 use wire::problem::{Problem, ProblemCode};
 
 use crate::catch_up::CatchUpError;
@@ -23,6 +24,7 @@ use crate::heads::{Heads, HeadsError};
 use crate::metrics::Metrics;
 use crate::notices::{NoticeSettings, Notices};
 use crate::store::{Store, StoreError};
+use crate::switch_token::{SwitchIssuer, SwitchToken};
 use crate::token::Token;
 use crate::walk::{self, Ask, ChangeAsk, Checkpoints, Log, QueueSender, TreeHead};
 use crate::{crl, issue};
@@ -73,6 +75,8 @@ pub struct Settings {
     pub cosigning: CosigningSettings,
     /// Tokens that operators open, and what attests their keys.
     pub tokens: TokenSettings,
+    /// The token that signs switches, where the configuration has one.
+    pub switch_issuer: Option<SwitchIssuer>,
 }
 
 /// Why a running authority stops. Whoever supervises it starts it again; it then goes on from the
@@ -104,7 +108,9 @@ pub struct Authority {
     cosigning: Cosigning,
     heads: Heads,
     store: Arc<dyn Store>,
-    token: Token,
+    token: Arc<Token>,
+    /// Where switches are signed by a key of their own.
+    switch_token: Option<SwitchToken>,
     metrics: Metrics,
     clock: Clock,
     limits: Limits,
@@ -215,6 +221,46 @@ impl Authority {
     /// Tokens that operators open, and what attests their keys.
     pub(crate) fn tokens(&self) -> &TokenSettings {
         &self.tokens
+    }
+
+    /// The token whose key signs switches, if they have one.
+    pub(crate) fn switch_token(&self) -> Option<&SwitchToken> {
+        self.switch_token.as_ref()
+    }
+
+    /// The token that holds the issuing key with this purpose; none while it is not open.
+    pub(crate) fn token_for(&self, purpose: KeyPurpose) -> Option<Arc<Token>> {
+        match &self.switch_token {
+            Some(own) if purpose == KeyPurpose::SwitchIssuing => own.token(),
+            _ => Some(Arc::clone(&self.token)),
+        }
+    }
+
+    /// Whether operators have to open a token before the key with this purpose signs.
+    pub(crate) fn is_locked(&self, purpose: KeyPurpose) -> bool {
+        let own = self.switch_token.as_ref().filter(|_| purpose == KeyPurpose::SwitchIssuing);
+        own.is_some_and(SwitchToken::is_locked)
+    }
+
+    /// Opens the token whose key signs switches, and has done what waits for it.
+    ///
+    /// # Errors
+    /// The token's.
+    pub(crate) async fn unlock(
+        self: &Arc<Self>,
+        token: &SwitchToken,
+        pin: Pin,
+    ) -> Result<(), HsmError> {
+        token.unlock(pin).await?;
+        self.opened();
+        Ok(())
+    }
+
+    /// Has done what waits for the token whose key signs switches.
+    pub(crate) fn opened(self: &Arc<Self>) {
+        self.finish_later();
+        let crls = Arc::clone(self);
+        tokio::spawn(async move { crls.refresh_crls().await });
     }
 
     /// What counts and measures.
@@ -486,6 +532,9 @@ impl Running {
         let _ = tokio::time::timeout(self.authority.limits.answer, walking).await;
         self.authority.ended.cancel();
         self.tasks.shutdown().await;
+        if let Some(token) = &self.authority.switch_token {
+            token.shut_down().await;
+        }
         let Authority { heads, store, .. } = &*self.authority;
         if let Err(error) = heads.flush(&**store, true).await {
             tracing::warn!(%error, "the map was not flushed; the next start replays more");

@@ -90,8 +90,8 @@ pub struct Begun {
     pub genesis: Hash32,
     /// Root certificate, DER.
     pub root: Vec<u8>,
-    /// Issuing certificate, DER.
-    pub issuing: Vec<u8>,
+    /// Issuing certificates, DER; the one first that signs all but what another does.
+    pub issuing: Vec<Vec<u8>>,
     /// The log's verifier key (C2SP signed-note).
     pub log: String,
     /// Whose co-signatures its checkpoints need, C2SP tlog-policy text.
@@ -139,18 +139,29 @@ pub enum CeremonyError {
     Installation(#[from] InstallationError),
 }
 
-/// Begins an installation. `root` may be another token than `issuing`, and then is needed never
-/// again until there is another issuing key.
+/// The tokens on which an installation begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Tokens<'a> {
+    /// Holds the root key: perhaps another token than `issuing`, and then needed never again until
+    /// there is another issuing key.
+    pub root: &'a Hsm,
+    /// Holds the issuing key and the log's.
+    pub issuing: &'a Hsm,
+    /// Holds the key that signs switches, if they are to have one of their own.
+    pub switches: Option<&'a Hsm>,
+}
+
+/// Begins an installation.
 ///
 /// # Errors
 /// [`CeremonyError`]; the store is unchanged then.
 pub async fn begin(
     store: &dyn Store,
-    root: &Hsm,
-    issuing: &Hsm,
+    tokens: Tokens<'_>,
     plan: Plan,
     clock: &Clock,
 ) -> Result<Begun, CeremonyError> {
+    let Tokens { root, issuing, switches } = tokens;
     if store.genesis().await?.is_some() {
         return Err(CeremonyError::Exists);
     }
@@ -161,15 +172,23 @@ pub async fn begin(
     let now_ms = clock.now_ms();
     let root_key = generate(root, plan.key, "avouch root").await?;
     let issuing_key = generate(issuing, plan.key, "avouch issuing").await?;
-    let (root_der, issuing_der) =
-        certificates(root, &root_key, &issuing_key, &plan.realm, now_ms / 1000).await?;
+    let authority = Root::certified(root, &root_key, &plan.realm, now_ms / 1000).await?;
+    let issuing_der = authority.issuing("Avouch Issuing CA", &issuing_key).await?;
 
     let log_key = log_key(issuing).await?;
-    let keys = vec![
-        installation_key(KeyPurpose::Root, &root_key, &root_der),
+    let mut keys = vec![
+        installation_key(KeyPurpose::Root, &root_key, &authority.der),
         installation_key(KeyPurpose::Issuing, &issuing_key, &issuing_der),
         installation_key(KeyPurpose::Log, &log_key, &[]),
     ];
+    let mut issuing = vec![issuing_der];
+    if let Some(switches) = switches {
+        let key = generate(switches, plan.key, "avouch switches").await?;
+        let der = authority.issuing("Avouch Switch CA", &key).await?;
+        keys.push(installation_key(KeyPurpose::SwitchIssuing, &key, &der));
+        issuing.push(der);
+    }
+    let root_der = authority.der;
     let nonce = random::bytes::<32>();
     let origin = format!("{}/avouch/{}", plan.realm, hex::encode(&nonce[..4]));
     let log = LogKey::from_spki(&origin, &log_key.spki_der)
@@ -218,7 +237,7 @@ pub async fn begin(
         max_status_age,
         genesis,
         root: root_der,
-        issuing: issuing_der,
+        issuing,
         log,
         quorum,
         address_key: *AddressKey::derive(&secret).public(),
@@ -257,10 +276,12 @@ pub async fn begun(store: &dyn Store) -> Result<Option<Begun>, CeremonyError> {
     let key = |purpose| installation.keys(purpose).next().cloned();
     let certificate =
         |purpose| key(purpose).map(|key| key.certificate.as_bytes().to_vec()).unwrap_or_default();
-    let keys: Vec<InstallationKey> = [KeyPurpose::Root, KeyPurpose::Issuing, KeyPurpose::Log]
-        .into_iter()
-        .filter_map(key)
-        .collect();
+    let keys: Vec<InstallationKey> =
+        [KeyPurpose::Root, KeyPurpose::Issuing, KeyPurpose::Log, KeyPurpose::SwitchIssuing]
+            .into_iter()
+            .filter_map(key)
+            .collect();
+    let issuing = [KeyPurpose::Issuing, KeyPurpose::SwitchIssuing].into_iter().filter_map(key);
     let log = key(KeyPurpose::Log)
         .and_then(|key| LogKey::from_spki(installation.origin(), key.spki.as_bytes()).ok())
         .map(|key| key.vkey())
@@ -271,7 +292,7 @@ pub async fn begun(store: &dyn Store) -> Result<Option<Begun>, CeremonyError> {
         max_status_age: installation.rules().max_status_age,
         genesis: installation.genesis(),
         root: certificate(KeyPurpose::Root),
-        issuing: certificate(KeyPurpose::Issuing),
+        issuing: issuing.map(|key| key.certificate.as_bytes().to_vec()).collect(),
         log,
         quorum: quorum(installation.cosigners())
             .map_err(|reason| CeremonyError::Plan { field: "cosigners", reason })?,
@@ -295,51 +316,68 @@ async fn log_key(hsm: &Hsm) -> Result<KeyInfo, CeremonyError> {
     }
 }
 
-/// Root and issuing certificate, DER.
-async fn certificates(
-    root: &Hsm,
-    root_key: &KeyInfo,
-    issuing_key: &KeyInfo,
-    realm: &Realm,
+fn fault(which: &'static str) -> impl Fn(&dyn std::fmt::Display) -> CeremonyError {
+    move |error| CeremonyError::Certificate { which, reason: error.to_string() }
+}
+
+/// The root, with its certificate.
+struct Root<'a> {
+    hsm: &'a Hsm,
+    key: &'a KeyInfo,
+    realm: &'a Realm,
     now: u64,
-) -> Result<(Vec<u8>, Vec<u8>), CeremonyError> {
-    let fault = |which: &'static str| {
-        move |error: &dyn std::fmt::Display| CeremonyError::Certificate {
-            which,
-            reason: error.to_string(),
-        }
-    };
-    let parameters = |validity| CaParameters {
-        serial: serial(),
-        not_before: now - BACKDATE,
-        not_after: now + validity,
-        crl_url: None,
-        ca_issuers_url: None,
-    };
-    let name = |what: &str| {
-        // Two installations of one realm have different names, so that no path leads astray.
-        let own: String = Hash32::of(&root_key.spki_der).to_string().chars().take(8).collect();
-        CaName::new(&format!("{what} {own}"), Some(realm.as_str()))
-    };
+    der: Vec<u8>,
+}
 
-    let failed = fault("root");
-    let subject = name("Avouch Root CA").map_err(|e| failed(&e))?;
-    let issuer = Issuer::for_root(&subject, &root_key.spki_der).map_err(|e| failed(&e))?;
-    let tbs = x509::root_tbs(&issuer, &parameters(ROOT_VALIDITY)).map_err(|e| failed(&e))?;
-    let linted = lint::root(tbs, &issuer).map_err(|e| failed(&e))?;
-    let raw = root.sign(&root_key.id, linted.tbs_der().to_vec()).await?;
-    let root_certificate = linted.assemble(&raw).map_err(|e| failed(&e))?;
+impl<'a> Root<'a> {
+    async fn certified(
+        hsm: &'a Hsm,
+        key: &'a KeyInfo,
+        realm: &'a Realm,
+        now: u64,
+    ) -> Result<Self, CeremonyError> {
+        let failed = fault("root");
+        let mut root = Self { hsm, key, realm, now, der: Vec::new() };
+        let subject = root.name("Avouch Root CA")?;
+        let issuer = Issuer::for_root(&subject, &key.spki_der).map_err(|e| failed(&e))?;
+        let parameters = root.parameters(ROOT_VALIDITY);
+        let tbs = x509::root_tbs(&issuer, &parameters).map_err(|e| failed(&e))?;
+        let linted = lint::root(tbs, &issuer).map_err(|e| failed(&e))?;
+        let raw = hsm.sign(&key.id, linted.tbs_der().to_vec()).await?;
+        let certificate = linted.assemble(&raw).map_err(|e| failed(&e))?;
+        root.der = certificate.der().to_vec();
+        Ok(root)
+    }
 
-    let failed = fault("issuing");
-    let issuer = Issuer::from_certificate(root_certificate.der()).map_err(|e| failed(&e))?;
-    let subject = name("Avouch Issuing CA").map_err(|e| failed(&e))?;
-    let tbs =
-        x509::issuing_tbs(&issuer, &subject, &issuing_key.spki_der, &parameters(ISSUING_VALIDITY))
+    /// The certificate of an issuing authority, DER.
+    async fn issuing(&self, name: &str, key: &KeyInfo) -> Result<Vec<u8>, CeremonyError> {
+        let failed = fault("issuing");
+        let issuer = Issuer::from_certificate(&self.der).map_err(|e| failed(&e))?;
+        let (subject, parameters) = (self.name(name)?, self.parameters(ISSUING_VALIDITY));
+        let tbs = x509::issuing_tbs(&issuer, &subject, &key.spki_der, &parameters)
             .map_err(|e| failed(&e))?;
-    let linted = lint::issuing(tbs, &issuer).map_err(|e| failed(&e))?;
-    let raw = root.sign(&root_key.id, linted.tbs_der().to_vec()).await?;
-    let issuing_certificate = linted.assemble(&raw).map_err(|e| failed(&e))?;
-    Ok((root_certificate.der().to_vec(), issuing_certificate.der().to_vec()))
+        let linted = lint::issuing(tbs, &issuer).map_err(|e| failed(&e))?;
+        let raw = self.hsm.sign(&self.key.id, linted.tbs_der().to_vec()).await?;
+        let certificate = linted.assemble(&raw).map_err(|e| failed(&e))?;
+        Ok(certificate.der().to_vec())
+    }
+
+    fn name(&self, what: &str) -> Result<CaName, CeremonyError> {
+        // Two installations of one realm have different names, so that no path leads astray.
+        let own: String = Hash32::of(&self.key.spki_der).to_string().chars().take(8).collect();
+        CaName::new(&format!("{what} {own}"), Some(self.realm.as_str()))
+            .map_err(|error| fault("root")(&error))
+    }
+
+    fn parameters(&self, validity: u64) -> CaParameters {
+        CaParameters {
+            serial: serial(),
+            not_before: self.now - BACKDATE,
+            not_after: self.now + validity,
+            crl_url: None,
+            ca_issuers_url: None,
+        }
+    }
 }
 
 /// 16 random octets with a first one that makes the number positive and full.
@@ -399,6 +437,14 @@ fn warnings(rules: &Rules, officers: &[Keyholder], keys: &[InstallationKey]) -> 
         && root.token_serial == issuing.token_serial
     {
         warnings.push("the root key is on the same token as the issuing key".to_owned());
+    }
+    if let (Some(issuing), Some(switches)) =
+        (held(KeyPurpose::Issuing), held(KeyPurpose::SwitchIssuing))
+        && switches.token_serial == issuing.token_serial
+    {
+        let text = "the key that signs switches is where the issuing key is: whoever has the one has \
+                    the other";
+        warnings.push(text.to_owned());
     }
     if rules.allow_transport_evidence {
         let text = "allow_transport_evidence is on: an agent's TLS certificate alone may enrol";

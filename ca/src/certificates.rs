@@ -1,9 +1,9 @@
-//! The issuing key at work: builds what it signs, and checks what the token returns.
+//! The issuing keys at work: what each of them signs, and checks on what the token returns.
 
 use std::sync::Arc;
 
 use evidence::Issuance;
-use evidence::issuance::IssuanceError;
+use evidence::issuance::{IssuanceError, IssuingCa};
 use pkcs11::{Hsm, HsmError};
 use policy::Installation;
 use wire::genesis::{InstallationKey, KeyPurpose, Protection};
@@ -32,21 +32,94 @@ pub enum CertificatesError {
     },
 }
 
-/// Issuer and profile, and the key's id on the token.
+/// One issuing authority.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    ca: IssuingCa,
+    pem: String,
+    subject: String,
+    key: InstallationKey,
+}
+
+impl Desk {
+    fn new(ca: &IssuingCa, installation: &Installation) -> Result<Self, IssuanceError> {
+        // The last one of each purpose signs.
+        let key = installation.keys(ca.purpose()).last().ok_or(IssuanceError::NoIssuer)?.clone();
+        let parsed = x509::Certificate::parse(key.certificate.as_bytes())
+            .map_err(|error| IssuanceError::Issuer(error.into()))?;
+        Ok(Self { ca: ca.clone(), pem: parsed.to_pem(), subject: parsed.subject(), key })
+    }
+
+    /// What its key signs.
+    pub(crate) fn purpose(&self) -> KeyPurpose {
+        self.ca.purpose()
+    }
+
+    /// SHA-256 of its key's SubjectPublicKeyInfo.
+    pub(crate) fn hash(&self) -> Hash32 {
+        self.ca.hash()
+    }
+
+    /// Its id in addresses.
+    pub(crate) fn id(&self) -> String {
+        self.ca.issuer().id()
+    }
+
+    /// Its certificate.
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// Its name, RFC 4514.
+    pub(crate) fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Its key's algorithm.
+    pub(crate) fn algorithm(&self) -> String {
+        self.ca.issuer().key().algorithm().to_string()
+    }
+
+    /// Its key.
+    pub(crate) fn key(&self) -> &InstallationKey {
+        &self.key
+    }
+}
+
+/// A certificate that is to be signed, and by whom.
+#[derive(Debug)]
+pub(crate) struct ToSign {
+    tbs: Linted,
+    by: KeyPurpose,
+}
+
+impl ToSign {
+    /// What the key with this purpose is to sign.
+    pub(crate) fn new(tbs: Linted, by: KeyPurpose) -> Self {
+        Self { tbs, by }
+    }
+
+    /// Purpose of the key that signs it.
+    pub(crate) fn by(&self) -> KeyPurpose {
+        self.by
+    }
+}
+
+/// Issuers and profile.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     issuance: Issuance,
     validator: Validator,
-    issuer_pem: String,
-    subject: String,
-    key_id: Vec<u8>,
-    protection: Protection,
+    /// As [`Issuance::cas`] has them.
+    general: Desk,
+    switches: Option<Desk>,
     rules: KeyRules,
     blocklist: Arc<Blocklist>,
 }
 
 impl Certificates {
-    /// Takes the issuing key from the genesis event and has the token prove that it holds it.
+    /// Takes the issuing keys from the genesis event and has the token prove that it holds the one
+    /// that signs all but what another does.
     pub(crate) async fn open(
         installation: &Installation,
         hsm: &Hsm,
@@ -54,21 +127,17 @@ impl Certificates {
     ) -> Result<Self, CertificatesError> {
         let issuance = Issuance::new(installation)?;
         let validator = Validator::new(installation)?;
-        // The last one signs.
-        let key = installation.keys(KeyPurpose::Issuing).last();
-        let key = key.ok_or(IssuanceError::NoIssuer)?.clone();
-        let InstallationKey { id, spki, certificate, protection, .. } = key;
-        let id = id.as_bytes().to_vec();
-        hsm.prove(&id, spki.as_bytes())
+        let mut desks = issuance.cas().map(|ca| Desk::new(ca, installation));
+        let general = desks.next().ok_or(IssuanceError::NoIssuer)??;
+        let switches = desks.next().transpose()?;
+        drop(desks);
+        let id = general.key.id.as_bytes();
+        hsm.prove(id, general.key.spki.as_bytes())
             .await
-            .map_err(|source| CertificatesError::Key { id: hex::encode(&id), source })?;
-        let parsed = x509::Certificate::parse(certificate.as_bytes())
-            .map_err(|error| IssuanceError::Issuer(error.into()))?;
+            .map_err(|source| CertificatesError::Key { id: hex::encode(id), source })?;
         Ok(Self {
-            issuer_pem: parsed.to_pem(),
-            subject: parsed.subject(),
-            key_id: id,
-            protection,
+            general,
+            switches,
             rules: KeyRules::identity(Arc::clone(&blocklist))
                 .with_rsa_min(installation.rules().min_rsa_bits),
             issuance,
@@ -99,34 +168,29 @@ impl Certificates {
         &self.validator
     }
 
-    /// SHA-256 of the issuing key's SubjectPublicKeyInfo.
-    pub(crate) fn issuer(&self) -> Hash32 {
-        self.issuance.issuer_hash()
+    /// All issuing authorities.
+    pub(crate) fn desks(&self) -> impl Iterator<Item = &Desk> {
+        std::iter::once(&self.general).chain(&self.switches)
     }
 
-    /// The issuer's id in addresses.
-    pub(crate) fn id(&self) -> String {
-        self.issuance.issuer().id()
+    /// The issuing authority whose key has this purpose.
+    pub(crate) fn desk(&self, purpose: KeyPurpose) -> &Desk {
+        self.desks().find(|desk| desk.purpose() == purpose).unwrap_or(&self.general)
     }
 
-    /// The issuing certificate.
-    pub(crate) fn issuer_pem(&self) -> &str {
-        &self.issuer_pem
+    /// The issuing authority whose key has this SHA-256.
+    pub(crate) fn desk_of(&self, key: Hash32) -> Option<&Desk> {
+        self.desks().find(|desk| desk.hash() == key)
     }
 
-    /// The issuer's name, RFC 4514.
-    pub(crate) fn subject(&self) -> String {
-        self.subject.clone()
+    /// The issuing authority with this id in addresses.
+    pub(crate) fn desk_with(&self, id: &str) -> Option<&Desk> {
+        self.desks().find(|desk| desk.id() == id)
     }
 
-    /// The issuing key's algorithm.
-    pub(crate) fn algorithm(&self) -> String {
-        self.issuance.issuer().key().algorithm().to_string()
-    }
-
-    /// How the issuing key is held.
+    /// How the key is held that signs all but what another does.
     pub(crate) fn protection(&self) -> &Protection {
-        &self.protection
+        &self.general.key.protection
     }
 
     /// Which keys may be certified.
@@ -150,10 +214,12 @@ impl Certificates {
     ///
     /// # Errors
     /// In words: the token is not available, or signed wrongly.
-    pub(crate) async fn sign(&self, token: &Token, tbs: Linted) -> Result<Vec<u8>, String> {
+    pub(crate) async fn sign(&self, token: &Token, to_sign: ToSign) -> Result<Vec<u8>, String> {
+        let ToSign { tbs, by } = to_sign;
         let bytes = tbs.tbs_der().to_vec();
         let assemble = |raw: &[u8]| tbs.assemble_der(raw);
-        let signed = token.sign("certificate", &self.key_id, bytes, assemble).await;
+        let key = self.desk(by).key.id.as_bytes();
+        let signed = token.sign("certificate", key, bytes, assemble).await;
         signed.map_err(|error| error.to_string())
     }
 
@@ -162,33 +228,34 @@ impl Certificates {
         u64::from(shard) * self.issuance.leaves_per_crl()
     }
 
-    fn crl_url(&self, shard: u32) -> String {
-        let Self { issuance, .. } = self;
-        issuance.profile().crl_url(issuance.issuer(), Some(shard.into()))
+    fn crl_url(&self, desk: &Desk, shard: u32) -> String {
+        self.issuance.profile().crl_url(desk.ca.issuer(), Some(shard.into()))
     }
 
-    /// Reads a CRL that this issuer signed for a shard.
+    /// Reads a CRL that an issuer signed for a shard.
     ///
     /// # Errors
     /// In words: it is not one.
-    pub(crate) fn read_crl(&self, der: &[u8], shard: u32) -> Result<Crl, String> {
+    pub(crate) fn read_crl(&self, desk: &Desk, der: &[u8], shard: u32) -> Result<Crl, String> {
         let crl = Crl::parse(der).map_err(|error| error.to_string())?;
-        if !crl.is_signed_by(self.issuance.issuer()) {
+        if !crl.is_signed_by(desk.ca.issuer()) {
             return Err("the issuer did not sign it".to_owned());
         }
-        let url = self.crl_url(shard);
+        let url = self.crl_url(desk, shard);
         if crl.distribution_point() != Some(&url) {
             return Err(format!("it is not the one of {url}"));
         }
         Ok(crl)
     }
 
-    /// A CRL for one shard.
+    /// An issuer's CRL for one shard.
     ///
     /// # Errors
     /// In words: as [`Certificates::sign`].
+    #[allow(clippy::too_many_arguments)]
     pub(crate) async fn crl(
         &self,
+        desk: &Desk,
         token: &Token,
         shard: u32,
         number: u64,
@@ -196,17 +263,18 @@ impl Certificates {
         next_update: u64,
         revoked: Vec<Revoked>,
     ) -> Result<Vec<u8>, String> {
-        let url = self.crl_url(shard);
+        let url = self.crl_url(desk, shard);
+        let issuer = desk.ca.issuer();
         let scope = CrlScope::UserCertificates { url };
         let parameters = CrlParameters { this_update, next_update, number, scope, revoked };
-        let tbs = x509::crl::tbs(self.issuance.issuer(), parameters)
-            .map_err(|error| error.to_string())?;
-        let linted = tbs.lint(self.issuance.issuer()).map_err(|error| error.to_string())?;
+        let tbs = x509::crl::tbs(issuer, parameters).map_err(|error| error.to_string())?;
+        let linted = tbs.lint(issuer).map_err(|error| error.to_string())?;
         let bytes = linted.tbs_der().to_vec();
-        let signed = token.sign("crl", &self.key_id, bytes, |raw| linted.assemble(raw)).await;
+        let signed =
+            token.sign("crl", desk.key.id.as_bytes(), bytes, |raw| linted.assemble(raw)).await;
         let crl = signed.map_err(|error| error.to_string())?;
         self.validator
-            .crl(&crl, this_update)
+            .crl(desk.purpose(), &crl, this_update)
             .map_err(|unfit| format!("clients would refuse it: {unfit}"))?;
         Ok(crl)
     }

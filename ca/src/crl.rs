@@ -3,28 +3,30 @@
 //! A CRL holds what the CRL before it held, whose signature is verified, and what the log revokes
 //! since then (`crl/proven.rs`). Rows of certificates add nothing to it and take nothing from it;
 //! where they say something else, that is named.
+//!
+//! Each issuer signs the CRLs of its own certificates. One whose token operators have locked signs
+//! none meanwhile: its CRLs hold longer, and what is revoked since shows in the next.
 
 mod proven;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use evidence::issuance::CRL_COUNTER_BITS;
 use tokio::sync::{mpsc, oneshot};
-use wire::SerialNumber;
+use wire::genesis::KeyPurpose;
+use wire::{Hash32, SerialNumber};
 use x509::Reason;
 
 use crate::authority::{Authority, Fatal};
+use crate::certificates::Desk;
 use crate::store::StoreError;
 use crate::store::rows::CrlRow;
+use crate::token::Token;
 use proven::Entry;
 
 pub(crate) use proven::{ProofError, Revocation, Revocations};
-
-/// A CRL's number is the size of the log that it covers, and below that so many bits to tell those
-/// of one size apart: the signature vouches for the size. A log in which nothing happens has a
-/// million of each; at two an hour that is sixty years.
-const COUNTER_BITS: u32 = 20;
 
 /// Asks for CRLs that cover every revocation so far; told when they are stored.
 #[derive(Debug)]
@@ -51,11 +53,17 @@ pub(crate) async fn run(
     authority: Arc<Authority>,
     mut refreshes: mpsc::Receiver<Refresh>,
 ) -> Result<(), Fatal> {
-    let (mut asked, mut shards): (Vec<Refresh>, Vec<Shard>) = Default::default();
+    let (mut asked, mut books): (Vec<Refresh>, Books) = Default::default();
     loop {
+        let mut again = false;
         for delay in authority.retry_delays() {
-            match make_due(&authority, &mut shards).await {
-                Ok(()) => break,
+            match make_due(&authority, &mut books).await {
+                Ok(Made::All) => break,
+                // Whoever asked waits for no token that the rest can do without.
+                Ok(Made::AllButSwitches) => {
+                    again = true;
+                    break;
+                }
                 Err(CrlError::Store(StoreError::Engine(error))) => {
                     tracing::warn!(%error, "CRLs wait for the database");
                 }
@@ -77,6 +85,7 @@ pub(crate) async fn run(
             // Somebody moves the clock by days at once.
             Some(_) => Duration::from_secs(1),
         };
+        let interval = if again { interval.min(LOOK_AGAIN) } else { interval };
         tokio::select! {
             received = refreshes.recv_many(&mut asked, 64) => {
                 if received == 0 {
@@ -87,6 +96,16 @@ pub(crate) async fn run(
             () = authority.stopping().cancelled() => return Ok(()),
         }
     }
+}
+
+/// How soon a token of its own that failed is asked again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Which CRLs are as they are to be.
+enum Made {
+    All,
+    /// The token that signs switches is open, and failed.
+    AllButSwitches,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -114,9 +133,23 @@ fn max_age(authority: &Authority) -> u64 {
     authority.installation().rules().max_status_age
 }
 
+/// For how long a CRL of this issuer holds.
+fn lifetime(authority: &Authority, desk: &Desk) -> u64 {
+    let longer = match authority.switch_token() {
+        Some(token) if desk.purpose() == KeyPurpose::SwitchIssuing => token.crl_lifetime(),
+        _ => None,
+    };
+    max_age(authority).max(longer.unwrap_or_default())
+}
+
+/// The shards of each issuer, by SHA-256 of its key.
+type Books = HashMap<Hash32, Vec<Shard>>;
+
 /// A shard's latest CRL.
 #[derive(Debug, Clone, Copy)]
 struct Shard {
+    /// Something was revoked since.
+    behind: bool,
     number: u64,
     /// Leaves of the log that it covers.
     size: u64,
@@ -128,28 +161,35 @@ impl Shard {
     /// There is no CRL: nothing of the shard was revoked before it began.
     fn none(authority: &Authority, shard: u32) -> Self {
         let size = authority.certificates().first_leaf(shard);
-        Self { number: 0, size, this_update: 0, next_update: 0 }
+        Self { behind: false, number: 0, size, this_update: 0, next_update: 0 }
     }
 }
 
 /// The stored CRL of a shard, if it is one that this issuer signed for it.
 async fn stored(
     authority: &Authority,
+    desk: &Desk,
     shard: u32,
 ) -> Result<Option<(Shard, x509::Crl)>, StoreError> {
-    let row = authority.store().crl(authority.certificates().issuer(), shard).await?;
-    Ok(row.and_then(|row| read(authority, shard, &row)))
+    let row = authority.store().crl(desk.hash(), shard).await?;
+    Ok(row.and_then(|row| read(authority, desk, shard, &row)))
 }
 
 /// A stored CRL, if it is one that this issuer signed for the shard.
-fn read(authority: &Authority, shard: u32, row: &CrlRow) -> Option<(Shard, x509::Crl)> {
+fn read(
+    authority: &Authority,
+    desk: &Desk,
+    shard: u32,
+    row: &CrlRow,
+) -> Option<(Shard, x509::Crl)> {
     let certificates = authority.certificates();
-    let read = certificates.read_crl(&row.crl, shard).and_then(|crl| {
+    let read = certificates.read_crl(desk, &row.crl, shard).and_then(|crl| {
         let number = crl.number().and_then(|number| u64::try_from(number).ok());
         let number = number.ok_or_else(|| "its number is not one of ours".to_owned())?;
-        let size = (number >> COUNTER_BITS).max(certificates.first_leaf(shard));
+        let size = (number >> CRL_COUNTER_BITS).max(certificates.first_leaf(shard));
         let next_update = crl.next_update().unwrap_or_default();
-        Ok((Shard { number, size, this_update: crl.this_update(), next_update }, crl))
+        let this_update = crl.this_update();
+        Ok((Shard { behind: false, number, size, this_update, next_update }, crl))
     });
     read.map_err(|reason| {
         authority.alarm(format!("the stored CRL of shard {shard} is not ours: {reason}"));
@@ -157,50 +197,96 @@ fn read(authority: &Authority, shard: u32, row: &CrlRow) -> Option<(Shard, x509:
     .ok()
 }
 
-/// Makes every CRL that is missing, half through its time, or behind a revocation.
-async fn make_due(authority: &Authority, shards: &mut Vec<Shard>) -> Result<(), CrlError> {
+/// Makes every CRL that is missing, half through its time, or behind a revocation, as far as its
+/// issuer's token is open.
+async fn make_due(authority: &Authority, books: &mut Books) -> Result<Made, CrlError> {
     let (store, heads) = (authority.store(), authority.heads());
     let certificates = authority.certificates();
     let count = certificates.shards(authority.tree_head().size());
-    for shard in u32::try_from(shards.len()).unwrap_or(count)..count {
-        let found = stored(authority, shard).await?.map(|(found, _)| found);
-        shards.push(found.unwrap_or_else(|| Shard::none(authority, shard)));
+    // From where on revocations are to be known.
+    let mut from = authority.tree_head().size();
+    for desk in certificates.desks() {
+        let shards = books.entry(desk.hash()).or_default();
+        let open = authority.token_for(desk.purpose()).is_some();
+        for shard in u32::try_from(shards.len()).unwrap_or(count)..count {
+            let found = stored(authority, desk, shard).await?.map(|(found, _)| found);
+            // Where nothing can be made it is enough to know once what the CRL lacks: where there
+            // is none, the issuer signed no certificate yet.
+            from = found.filter(|_| !open).map_or(from, |found| from.min(found.size));
+            shards.push(found.unwrap_or_else(|| Shard::none(authority, shard)));
+        }
+        if open {
+            from = shards.iter().map(|shard| shard.size).min().unwrap_or_default().min(from);
+        }
     }
-    let from = shards.iter().map(|shard| shard.size).min().unwrap_or_default();
     let head = || authority.tree_head();
     let (_, entries) = authority.revocations().from(store, heads, from, head).await?;
-    let behind: HashSet<u32> = entries
-        .iter()
-        .map(|entry| (certificates.shard(&entry.serial), entry.by))
-        .filter(|(n, by)| shards.get(*n as usize).is_some_and(|shard| *by >= shard.size))
-        .map(|(n, _)| n)
-        .collect();
+    for entry in &entries {
+        let shard = usize::try_from(certificates.shard(&entry.serial)).unwrap_or(usize::MAX);
+        let shards = books.get_mut(&entry.issuer);
+        if let Some(shard) = shards.and_then(|shards| shards.get_mut(shard)) {
+            shard.behind |= entry.by >= shard.size;
+        }
+    }
+    let mut made = Made::All;
+    for desk in certificates.desks() {
+        let shards = books.entry(desk.hash()).or_default();
+        match make_due_of(authority, desk, shards).await {
+            Err(CrlError::Sign(error)) if desk.purpose() == KeyPurpose::SwitchIssuing => {
+                tracing::warn!(%error, "CRLs of the issuing authority for switches wait for its token");
+                made = Made::AllButSwitches;
+            }
+            outcome => outcome?,
+        }
+        if let (Some(token), KeyPurpose::SwitchIssuing) = (authority.switch_token(), desk.purpose())
+        {
+            token.note_crls(shards.iter().any(|shard| shard.behind));
+        }
+    }
+    // What a locked issuer's CRLs lack is read again when they are made.
+    let open = certificates.desks().filter(|d| authority.token_for(d.purpose()).is_some());
+    let sizes = open.filter_map(|desk| books.get(&desk.hash())).flatten().map(|shard| shard.size);
+    authority.revocations().forget_before(sizes.min().unwrap_or(0));
+    Ok(made)
+}
+
+/// Makes what is due of one issuer's CRLs.
+async fn make_due_of(
+    authority: &Authority,
+    desk: &Desk,
+    shards: &mut [Shard],
+) -> Result<(), CrlError> {
     for (n, shard) in (0..).zip(shards.iter_mut()) {
         let now = authority.clock().now_ms() / 1000;
         if shard.next_update != 0 {
-            authority.metrics().crl(n, shard.this_update, shard.next_update);
+            authority.metrics().crl(desk.id(), n, shard.this_update, shard.next_update);
         }
         // A CRL of before the policy was tightened counts for less than it says.
         let half = max_age(authority) / 2;
         let old = shard.next_update.min(shard.this_update + max_age(authority)) <= now + half;
-        if old || behind.contains(&n) {
-            *shard = make(authority, n, *shard, now).await?;
+        if !old && !shard.behind {
+            continue;
+        }
+        match authority.token_for(desk.purpose()) {
+            Some(token) => *shard = make(authority, desk, &token, n, *shard, now).await?,
+            None => return Ok(()),
         }
     }
-    authority.revocations().forget_before(shards.iter().map(|shard| shard.size).min().unwrap_or(0));
     Ok(())
 }
 
 async fn make(
     authority: &Authority,
+    desk: &Desk,
+    token: &Token,
     shard: u32,
     known: Shard,
     now: u64,
 ) -> Result<Shard, CrlError> {
     let (store, heads) = (authority.store(), authority.heads());
     let (certificates, revocations) = (authority.certificates(), authority.revocations());
-    let there = authority.store().crl(certificates.issuer(), shard).await?;
-    let before = there.as_ref().and_then(|row| read(authority, shard, row));
+    let there = store.crl(desk.hash(), shard).await?;
+    let before = there.as_ref().and_then(|row| read(authority, desk, shard, row));
     if before.as_ref().map_or(0, |(before, _)| before.number) < known.number {
         let number = known.number;
         authority.alarm(format!("the CRL {number} of shard {shard} is not the one stored"));
@@ -215,30 +301,30 @@ async fn make(
         let reason = reason.unwrap_or(Reason::Unspecified);
         revoked.insert(serial, x509::Revoked { serial, at, reason });
     }
-    for Entry { serial, at_ms, reason, .. } in entries {
-        if certificates.shard(&serial) == shard {
+    for Entry { serial, issuer, at_ms, reason, .. } in entries {
+        if certificates.shard(&serial) == shard && issuer == desk.hash() {
             let (serial, at) = (*serial.as_bytes(), at_ms / 1000);
             let reason = Reason::from_code(reason.number()).unwrap_or(Reason::Unspecified);
             revoked.entry(serial).or_insert(x509::Revoked { serial, at, reason });
         }
     }
     // An entry stays until a CRL made after the certificate's expiry had it (section 3.3).
-    let until = now.saturating_sub(2 * max_age(authority));
-    let revoked = compared(authority, shard, to, until, revoked).await?;
+    let until = now.saturating_sub(2 * lifetime(authority, desk));
+    let revoked = compared(authority, desk, shard, to, until, revoked).await?;
 
     let number = known.number.max(before.map_or(0, |(before, _)| before.number)) + 1;
-    let number = number.max(to << COUNTER_BITS);
-    if number >> COUNTER_BITS != to {
+    let number = number.max(to << CRL_COUNTER_BITS);
+    if number >> CRL_COUNTER_BITS != to {
         // It would claim to cover what was not read.
         return Err(CrlError::Number { shard, number, size: to });
     }
-    let next_update = now + max_age(authority);
+    let next_update = now + lifetime(authority, desk);
     let entries = revoked.len();
     let crl = certificates
-        .crl(authority.hsm(), shard, number, now, next_update, revoked)
+        .crl(desk, token, shard, number, now, next_update, revoked)
         .await
         .map_err(CrlError::Sign)?;
-    let issuer = certificates.issuer();
+    let (issuer, id) = (desk.hash(), desk.id());
     let row = CrlRow { issuer, shard, number, size: to, next_update, crl };
     let instead_of = there.as_ref().map(|row| row.crl.as_slice());
     if !store.put_crl(&row, instead_of).await? {
@@ -246,21 +332,22 @@ async fn make(
             .alarm(format!("the store has a CRL of shard {shard} with a number over {number}"));
         return Ok(known);
     }
-    authority.metrics().crl(shard, now, next_update);
-    tracing::info!(shard, number, entries, "made a CRL");
-    Ok(Shard { number, size: to, this_update: now, next_update })
+    tracing::info!(issuer = %id, shard, number, entries, "made a CRL");
+    authority.metrics().crl(id, shard, now, next_update);
+    Ok(Shard { behind: false, number, size: to, this_update: now, next_update })
 }
 
 /// What the CRL has to hold, without what certainly expired; names the rows that say otherwise.
 async fn compared(
     authority: &Authority,
+    desk: &Desk,
     shard: u32,
     to: u64,
     until: u64,
     revoked: BTreeMap<[u8; 16], x509::Revoked>,
 ) -> Result<Vec<x509::Revoked>, CrlError> {
     let (store, heads) = (authority.store(), authority.heads());
-    let rows = match store.revoked(authority.certificates().issuer(), shard, until).await {
+    let rows = match store.revoked(desk.hash(), shard, until).await {
         Err(StoreError::Corrupt { reason, .. }) => {
             let what = format!("rows of certificates in CRL shard {shard} are damaged: {reason}");
             authority.alarm(what);

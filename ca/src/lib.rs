@@ -30,6 +30,7 @@ mod reopen;
 mod search;
 pub mod server;
 pub mod store;
+pub mod switch_token;
 mod switches;
 mod tail;
 mod token;

@@ -61,6 +61,7 @@ struct CosignerName {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Shard {
+    issuer: String,
     shard: u32,
 }
 
@@ -114,6 +115,7 @@ pub struct Metrics {
     queue: Gauge,
     log_size: Gauge<u64, AtomicU64>,
     unfinished: Gauge,
+    switches_waiting: Gauge,
     hsm_ready: Gauge,
     hsm_waiting: Gauge,
     hsm_in_flight: Gauge,
@@ -181,6 +183,7 @@ impl Metrics {
             queue: Gauge::default(),
             log_size: Gauge::default(),
             unfinished: Gauge::default(),
+            switches_waiting: Gauge::default(),
             hsm_ready: Gauge::default(),
             hsm_waiting: Gauge::default(),
             hsm_in_flight: Gauge::default(),
@@ -319,6 +322,11 @@ impl Metrics {
             "Events recorded whose certificate is not stored; counted up to 1000",
             self.unfinished.clone(),
         );
+        all.register(
+            "switches_waiting",
+            "Completed switches that wait for the signature of their own issuing authority",
+            self.switches_waiting.clone(),
+        );
         all.register("hsm_ready", "Whether a worker takes requests", self.hsm_ready.clone());
         all.register("hsm_waiting", "Signatures that wait for a worker", self.hsm_waiting.clone());
         all.register(
@@ -426,10 +434,11 @@ impl Metrics {
         self.cosigner_refuses.get_or_create(&name).set(refuses.into());
     }
 
-    /// A shard's current CRL.
-    pub(crate) fn crl(&self, shard: u32, this_update: u64, next_update: u64) {
-        self.crl_this_update.get_or_create(&Shard { shard }).set(this_update);
-        self.crl_next_update.get_or_create(&Shard { shard }).set(next_update);
+    /// The current CRL of an issuer's shard.
+    pub(crate) fn crl(&self, issuer: String, shard: u32, this_update: u64, next_update: u64) {
+        let shard = Shard { issuer, shard };
+        self.crl_this_update.get_or_create(&shard).set(this_update);
+        self.crl_next_update.get_or_create(&shard).set(next_update);
     }
 
     /// A connection at a socket, until it is dropped.
@@ -474,6 +483,18 @@ impl Metrics {
             let since = token.since.duration_since(std::time::UNIX_EPOCH);
             let since = since.map_or(0, |since| since.as_secs());
             self.token_since.get_or_create(&TokenName { token: name }).set(since);
+        }
+        if let Some(token) = authority.switch_token() {
+            let (state, since, _) = token.status();
+            let name = token.name().to_owned();
+            self.token_state.get_or_create(&TokenState { token: name.clone(), state }).set(1);
+            let since = since.duration_since(std::time::UNIX_EPOCH);
+            let since = since.map_or(0, |since| since.as_secs());
+            self.token_since.get_or_create(&TokenName { token: name }).set(since);
+            match crate::queries::switches_waiting(authority).await {
+                Ok(waiting) => drop(self.switches_waiting.set(waiting.cast_signed())),
+                Err(error) => tracing::warn!(%error, "waiting switches cannot be counted"),
+            }
         }
         for (worker, status) in status.workers.iter().enumerate() {
             let ready = status.state == pkcs11::HsmState::Ready;

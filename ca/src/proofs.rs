@@ -133,7 +133,7 @@ pub(crate) async fn bundle(authority: &Authority, uid: &UserId, since: u64) -> R
         })
     };
     let present = authority.installation();
-    let chain = present.keys(KeyPurpose::Issuing);
+    let chain = present.keys(KeyPurpose::Issuing).chain(present.keys(KeyPurpose::SwitchIssuing));
     Ok(Bundle {
         version: 1,
         uid: uid.clone(),
@@ -265,7 +265,13 @@ async fn until_signed(
     let certified =
         |row: &&EventRow| wire::event::Certified::from_canonical(row.event.body.as_bytes()).is_ok();
     let latest = events.iter().rev().filter(|row| row.leaf_index < size).find(certified);
-    let Some(latest) = latest.map(|row| row.leaf_index) else { return Ok(()) };
+    let Some(latest) = latest else { return Ok(()) };
+    // Nobody waits for operators here.
+    let by = authority.installation().issuing_purpose(latest.event.kind);
+    let latest = latest.leaf_index;
+    if authority.token_for(by).is_none() {
+        return Ok(());
+    }
     loop {
         let row = authority.store().certificate(latest).await.map_err(store_error)?;
         if row.is_none_or(|row| row.certificate.is_some()) || authority.hsm_state().is_err() {

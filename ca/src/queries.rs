@@ -14,10 +14,14 @@ use wire::socket::PageRequest;
 use wire::{Encoded, SerialNumber, UserId};
 
 use crate::authority::Authority;
+use crate::certificates::Desk;
 use crate::store::rows::{CertificateRow, HistoryCursor, HistoryRow, IdentityRow, Refused};
 use crate::store::{StoreError, Wanted};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<Problem>>;
+
+/// Of so many unfinished records it is looked who is to sign them, at most.
+const WAITING_COUNTED: u32 = 1000;
 
 /// Greatest number of entries on a page.
 const MAX_PAGE: u32 = 1000;
@@ -123,6 +127,9 @@ pub(crate) fn certificate(authority: &Authority, row: &CertificateRow) -> Certif
         (None, None) => CertificateStatus::Pending,
         (Some(_), None) => CertificateStatus::Good,
     };
+    let certificates = authority.certificates();
+    let by = certificates.desk_of(row.issuer);
+    let desk = by.unwrap_or_else(|| certificates.desk(KeyPurpose::Issuing));
     Certificate {
         serial: row.serial.to_string(),
         uid: row.uid.clone(),
@@ -135,9 +142,9 @@ pub(crate) fn certificate(authority: &Authority, row: &CertificateRow) -> Certif
         spki_sha256: row.key,
         not_before: rfc3339(row.not_before * 1000),
         not_after: rfc3339(row.not_after * 1000),
-        issuer: authority.certificates().id(),
+        issuer: desk.id(),
         certificate: row.certificate.as_deref().map(|der| x509::pem::encode(PEM_LABEL, der)),
-        chain: vec![authority.certificates().issuer_pem().to_owned()],
+        chain: vec![desk.pem().to_owned()],
         evidence: row.vouched.split_whitespace().map(str::to_owned).collect(),
     }
 }
@@ -297,6 +304,20 @@ pub(crate) fn installation(authority: &Authority) -> Installation {
     if let Err(reason) = &held {
         warnings.push(format!("no identity can move to a new key: {reason}"));
     }
+    if let Some(token) = authority.switch_token() {
+        let desk = certificates.desk(KeyPurpose::SwitchIssuing);
+        if let Err(reason) = policy::hsm_held(&desk.key().protection, rules) {
+            warnings.push(format!("no identity can be switched: {reason}"));
+        }
+        if token.is_locked() && token.crls_behind() {
+            warnings.push(format!(
+                "certificates of {} are revoked that its CRL does not have before operators open \
+                 {:?}",
+                desk.subject(),
+                token.name()
+            ));
+        }
+    }
     Installation {
         realm: installation.realm().clone(),
         genesis: installation.genesis(),
@@ -308,31 +329,44 @@ pub(crate) fn installation(authority: &Authority) -> Installation {
             .keys(KeyPurpose::Root)
             .map(|key| x509::pem::encode(PEM_LABEL, key.certificate.as_bytes()))
             .collect(),
-        issuers: vec![Issuer {
-            id: authority.certificates().id(),
-            subject: authority.certificates().subject(),
-            algorithm: authority.certificates().algorithm(),
-            certificate: authority.certificates().issuer_pem().to_owned(),
-            crl_shards: authority.certificates().shards(authority.log_size()),
-            protection: match held {
-                Ok(()) if protection.software_token => {
-                    "counts as HSM-held only because allow_software_token is on".to_owned()
-                }
-                Ok(()) => "HSM-held".to_owned(),
-                Err(reason) => format!("not HSM-held: {reason}"),
-            },
-        }],
+        issuers: certificates.desks().map(|desk| issuer(authority, desk)).collect(),
+    }
+}
+
+/// An issuing authority as the API shows it.
+fn issuer(authority: &Authority, desk: &Desk) -> Issuer {
+    let (installation, protection) = (authority.installation(), &desk.key().protection);
+    let held = match policy::hsm_held(protection, installation.rules()) {
+        Ok(()) if protection.software_token => {
+            "counts as HSM-held only because allow_software_token is on".to_owned()
+        }
+        Ok(()) => "HSM-held".to_owned(),
+        Err(reason) => format!("not HSM-held: {reason}"),
+    };
+    Issuer {
+        id: desk.id(),
+        subject: desk.subject().to_owned(),
+        algorithm: desk.algorithm(),
+        certificate: desk.pem().to_owned(),
+        crl_shards: authority.certificates().shards(authority.log_size()),
+        protection: match desk.purpose() {
+            KeyPurpose::SwitchIssuing => format!("signs switches and nothing else; {held}"),
+            _ if authority.switch_token().is_some() => {
+                format!("signs everything but switches; {held}")
+            }
+            _ => held,
+        },
     }
 }
 
 /// A CRL with its nextUpdate.
 pub(crate) async fn crl(authority: &Authority, issuer: &str, shard: u32) -> Result<(Vec<u8>, u64)> {
-    let own = authority.certificates().issuer();
-    if issuer != authority.certificates().id() {
+    let certificates = authority.certificates();
+    let desk = certificates.desk_with(issuer).ok_or_else(|| {
         let what = format!("there is no issuer {issuer:?}");
-        return Err(unknown(ProblemCode::UnknownIssuer, what, "an issuer's id", issuer));
-    }
-    let shards = authority.certificates().shards(authority.log_size());
+        unknown(ProblemCode::UnknownIssuer, what, "an issuer's id", issuer)
+    })?;
+    let (own, shards) = (desk.hash(), certificates.shards(authority.log_size()));
     if shard >= shards {
         let detail = format!("issuer {issuer} has no CRL shard {shard}");
         let (kind, found) = (format!("a number below {shards}"), shard.to_string());
@@ -340,10 +374,49 @@ pub(crate) async fn crl(authority: &Authority, issuer: &str, shard: u32) -> Resu
     }
     let row = authority.store().crl(own, shard).await.map_err(store_error)?;
     let row = row.ok_or_else(|| {
-        let detail = "the first CRL is not signed yet";
+        let locked = authority.is_locked(desk.purpose());
+        let detail = if locked {
+            "the first CRL is signed when operators open the issuer's token, before its first \
+             certificate is there"
+        } else {
+            "the first CRL is not signed yet"
+        };
         Box::new(Problem::new(ProblemCode::HsmUnavailable, detail).retry_after(2))
     })?;
     Ok((row.crl, row.next_update))
+}
+
+/// Name of the part that signs switches.
+const SWITCHES: &str = "switch-issuer";
+
+/// How what signs switches is, where they have an issuer of their own. That it is locked is no fault.
+async fn switch_issuer(authority: &Authority) -> Option<HealthPart> {
+    let token = authority.switch_token()?;
+    let (state, since, detail) = token.status();
+    let since = since.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let mut text = format!("{state} since {}", rfc3339(since.saturating_mul(1000)));
+    let waiting = switches_waiting(authority).await.unwrap_or_default();
+    if waiting > 0 {
+        text.push_str(&format!("; completed switches that wait for its signature: {waiting}"));
+    }
+    if token.crls_behind() {
+        text.push_str("; its CRL lacks revocations");
+    }
+    text.extend(detail.into_iter().flat_map(|detail| ["; ".to_owned(), detail]));
+    let ok = matches!(state, "locked" | "ready");
+    Some(HealthPart { name: SWITCHES.to_owned(), ok, detail: text })
+}
+
+/// How many switches are recorded whose certificates are not there.
+pub(crate) async fn switches_waiting(
+    authority: &Authority,
+) -> std::result::Result<u64, StoreError> {
+    let certificates = authority.certificates();
+    let Some(own) = certificates.desks().find(|d| d.purpose() == KeyPurpose::SwitchIssuing) else {
+        return Ok(0);
+    };
+    let found = authority.store().unfinished(None, WAITING_COUNTED).await?;
+    Ok(found.iter().filter(|entry| entry.issuer == own.hash()).count() as u64)
 }
 
 /// How the parts are.
@@ -367,6 +440,7 @@ pub(crate) async fn health(authority: &Authority) -> Health {
         part("record", (!alarms.is_empty()).then(|| alarms.join("; "))),
     ];
     parts.extend(authority.cosigning().health());
+    parts.extend(switch_issuer(authority).await);
     if authority.clock().test_file().is_some() {
         // Nothing fails by it, and nobody should overlook it.
         parts.push(HealthPart {
@@ -377,7 +451,7 @@ pub(crate) async fn health(authority: &Authority) -> Health {
     }
     Health {
         ready: parts.iter().all(|part| {
-            part.ok || ["notices", "record", "cosigners"].contains(&part.name.as_str())
+            part.ok || ["notices", "record", "cosigners", SWITCHES].contains(&part.name.as_str())
         }),
         parts,
     }

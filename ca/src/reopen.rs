@@ -11,6 +11,7 @@ use wire::event::Certified;
 use wire::{Encoded, Hash32, UserId};
 
 use crate::authority::{Authority, Fatal};
+use crate::certificates::{Desk, ToSign};
 use crate::store::rows::{EventRow, Unfinished};
 use crate::store::{StoreError, Wanted};
 use crate::walk::{self, Recorded, TreeHead};
@@ -89,14 +90,20 @@ async fn finish(authority: &Arc<Authority>) -> Result<usize, Fatal> {
     loop {
         let mut batch = authority.store().unfinished(after, BATCH).await?;
         batch.retain(|entry| entry.leaf_index < known);
-        let Some(last) = batch.last() else {
+        let Some(last) = batch.last().map(|entry| entry.leaf_index) else {
             let covered = authority.store().checkpoint(None).await?.map_or(0, |row| row.size);
             if covered < authority.store().edge().await?.size() {
                 waiting += finish_group(authority, Vec::new()).await?;
             }
             return Ok(waiting);
         };
-        after = Some(last.leaf_index);
+        after = Some(last);
+        // What waits for operators is taken up when they open the token.
+        let locked = locked(authority);
+        batch.retain(|entry| Some(entry.issuer) != locked);
+        if batch.is_empty() {
+            continue;
+        }
         let mut recorded = Vec::with_capacity(batch.len());
         for entry in &batch {
             match reopen(authority, entry).await? {
@@ -109,6 +116,13 @@ async fn finish(authority: &Arc<Authority>) -> Result<usize, Fatal> {
         }
         waiting += finish_group(authority, recorded).await?;
     }
+}
+
+/// SHA-256 of the issuing key that does not sign before operators open its token.
+fn locked(authority: &Authority) -> Option<Hash32> {
+    let certificates = authority.certificates();
+    let mut desks = certificates.desks();
+    desks.find(|desk| authority.is_locked(desk.purpose())).map(Desk::hash)
 }
 
 /// Lets a group go the rest of its walk; returns how much of it still waits for the token.
@@ -194,12 +208,13 @@ fn replay(
         }
         if row_of_event.leaf_index == leaf_index {
             let after = history.identity();
-            let tbs =
-                era.issuance().certified(event, leaf_index, after, |spki| history.key(spki))?;
+            let issuance = era.issuance();
+            let tbs = issuance.certified(event, leaf_index, after, |spki| history.key(spki))?;
             let tbs = tbs.ok_or(Difference::Missing)?;
-            let validator = authority.certificates();
-            validator.validator().leaf(tbs.tbs_der(), event.time_ms / 1000)?;
-            return Ok(Recorded::reopened(leaf_index, leaf.leaf_hash(), tbs));
+            let (validator, by) = (authority.certificates(), issuance.ca(event.kind).purpose());
+            validator.validator().leaf(by, tbs.tbs_der(), event.time_ms / 1000)?;
+            let to_sign = ToSign::new(tbs, by);
+            return Ok(Recorded::reopened(leaf_index, leaf.leaf_hash(), to_sign));
         }
     }
     Err(Difference::Missing)

@@ -12,6 +12,7 @@ use wire::socket::PageRequest;
 use wire::{SerialNumber, UserId};
 
 use crate::authority::Authority;
+use crate::certificates::Desk;
 use crate::queries::{self, Result, bad_cursor, limit, paged, store_error};
 use crate::store::rows::{
     CertificateCursor, CertificateRow, CertificateSearch, CertificateState, FoundIdentity,
@@ -46,7 +47,7 @@ fn certificate_search(
     query: &CertificateQuery,
 ) -> Result<Option<CertificateSearch>> {
     let certificates = authority.certificates();
-    let ours = query.issuer.as_ref().is_none_or(|id| *id == certificates.id());
+    let issuer = query.issuer.as_ref().map(|id| certificates.desk_with(id));
     // All of it is read: what is malformed is so whatever else is asked for.
     let search = CertificateSearch {
         user: query.user.as_deref().map(prefix).transpose()?,
@@ -58,10 +59,10 @@ fn certificate_search(
         }),
         expires_after: moment("expires_after", query.expires_after.as_deref())?,
         expires_before: moment("expires_before", query.expires_before.as_deref())?,
-        issuer: query.issuer.as_ref().map(|_| certificates.issuer()),
+        issuer: issuer.flatten().map(Desk::hash),
         serial: query.serial.as_deref().map(serial).transpose()?,
     };
-    Ok(ours.then_some(search))
+    Ok(issuer.is_none_or(|issuer| issuer.is_some()).then_some(search))
 }
 
 /// Identities that fit a query.

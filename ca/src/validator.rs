@@ -24,9 +24,12 @@ pub enum ValidatorError {
 #[derive(Debug)]
 pub(crate) struct Validator {
     roots: Vec<Certificate>,
-    issuing: Certificate,
-    /// Which of the roots signed the issuing certificate.
-    root: Option<usize>,
+    general: Certificate,
+    switches: Option<Certificate>,
+    /// Both, as clients get them.
+    issuing: Vec<Certificate>,
+    /// Which of the roots signed each of them.
+    known: Vec<Option<usize>>,
 }
 
 impl Validator {
@@ -41,21 +44,38 @@ impl Validator {
                 .collect::<Result<Vec<_>, _>>()
         };
         let roots = read(KeyPurpose::Root)?;
-        // The last one signs.
-        let issuing = read(KeyPurpose::Issuing)?.pop().ok_or(ValidatorError::NoIssuer)?;
-        Self::of(roots, issuing)
+        // The last one of each purpose signs.
+        let general = read(KeyPurpose::Issuing)?.pop().ok_or(ValidatorError::NoIssuer)?;
+        let switches = read(KeyPurpose::SwitchIssuing)?.pop();
+        Self::of(roots, general, switches)
     }
 
-    fn of(roots: Vec<Certificate>, issuing: Certificate) -> Result<Self, ValidatorError> {
-        let options = Options::at(issuing.not_before()).profile(Profile::Strict);
-        let given = Given { roots: &roots, ..Given::default() };
-        let report = path::verify(&issuing, &given, &options);
-        if !report.is_valid() {
-            return Err(ValidatorError::Refused(Box::new(report)));
+    fn of(
+        roots: Vec<Certificate>,
+        general: Certificate,
+        switches: Option<Certificate>,
+    ) -> Result<Self, ValidatorError> {
+        let issuing: Vec<_> = std::iter::once(&general).chain(&switches).cloned().collect();
+        let mut known = Vec::with_capacity(issuing.len());
+        for certificate in &issuing {
+            let options = Options::at(certificate.not_before()).profile(Profile::Strict);
+            let given = Given { roots: &roots, ..Given::default() };
+            let report = path::verify(certificate, &given, &options);
+            if !report.is_valid() {
+                return Err(ValidatorError::Refused(Box::new(report)));
+            }
+            let issuer = report.fingerprints().get(1);
+            known.push(roots.iter().position(|root| Some(root.fingerprint()) == issuer));
         }
-        let issuer = report.fingerprints().get(1);
-        let root = roots.iter().position(|root| Some(root.fingerprint()) == issuer);
-        Ok(Self { roots, issuing, root })
+        Ok(Self { roots, general, switches, issuing, known })
+    }
+
+    /// The authority whose key has this purpose.
+    fn issuer(&self, purpose: KeyPurpose) -> &Certificate {
+        match &self.switches {
+            Some(switches) if purpose == KeyPurpose::SwitchIssuing => switches,
+            _ => &self.general,
+        }
     }
 
     /// What a client asks of a person's certificate, at this time in seconds since 1970.
@@ -64,9 +84,10 @@ impl Validator {
         Options::at(at).profile(Profile::Strict).purpose(Purpose::Email)
     }
 
-    /// Whether clients will take the certificate with this TBS, once it is signed.
-    pub(crate) fn leaf(&self, tbs: &[u8], at: u64) -> Result<(), Unfit> {
-        path::examine(tbs, &self.issuing, &Self::options(at))
+    /// Whether clients will take the certificate with this TBS, once the key with this purpose
+    /// signed it.
+    pub(crate) fn leaf(&self, by: KeyPurpose, tbs: &[u8], at: u64) -> Result<(), Unfit> {
+        path::examine(tbs, self.issuer(by), &Self::options(at))
     }
 
     /// Whether clients take this certificate: the whole path to the root.
@@ -75,19 +96,18 @@ impl Validator {
     /// In words: why not.
     pub(crate) fn signed(&self, der: &[u8], at: u64) -> Result<(), String> {
         let certificate = Certificate::from_der(der).map_err(|error| error.to_string())?;
-        let untrusted = std::slice::from_ref(&self.issuing);
-        let given = Given { roots: &self.roots, untrusted, ..Given::default() };
-        // That signature was verified when this was made.
-        let known = self.root.and_then(|place| self.roots.get(place));
-        let known = known.map(|root| (&self.issuing, root));
-        let options = Self::options(at);
-        let report = path::verify_knowing(&certificate, &given, &options, known.as_slice());
+        let given = Given { roots: &self.roots, untrusted: &self.issuing, ..Given::default() };
+        // Those signatures were verified when this was made.
+        let known = self.issuing.iter().zip(&self.known);
+        let known = known.filter_map(|(issuing, root)| Some((issuing, self.roots.get((*root)?)?)));
+        let known: Vec<_> = known.collect();
+        let report = path::verify_knowing(&certificate, &given, &Self::options(at), &known);
         report.failure().map_or(Ok(()), |failure| Err(failure.to_string()))
     }
 
-    /// Whether clients take this CRL.
-    pub(crate) fn crl(&self, der: &[u8], at: u64) -> Result<(), Unfit> {
-        path::examine_crl(der, &self.issuing, &Self::options(at))
+    /// Whether clients take this CRL of the authority whose key has this purpose.
+    pub(crate) fn crl(&self, by: KeyPurpose, der: &[u8], at: u64) -> Result<(), Unfit> {
+        path::examine_crl(der, self.issuer(by), &Self::options(at))
     }
 }
 

@@ -13,12 +13,14 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use check::{Config, HsmConfig, LogSection, OsUser, PinSource, StoreConfig};
+pub(crate) use check::{
+    Config, HsmConfig, LogSection, OsUser, PinSource, SWITCH_ISSUER, StoreConfig,
+};
 pub(crate) use cosigner::{AuditorConfig, CosignerConfig, WitnessConfig, auditor, witness};
 pub(crate) use front::{FrontConfig, front, front_handed_over, handed_over};
 pub(crate) use keys::{
-    KEEP_ALIVE, Raw, RawCosigning, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits, RawLog,
-    RawMetrics, RawNotices, RawSockets, RawStore, RawUsers,
+    KEEP_ALIVE, Raw, RawCosigning, RawCrl, RawDevelopment, RawGateway, RawHsm, RawKeys, RawLimits,
+    RawLog, RawMetrics, RawNotices, RawSockets, RawStore, RawUsers,
 };
 pub(crate) use read::{Fault, Origin, Source};
 pub(crate) use values::{Address, CosignerKind, Count, LogFormat, SmtpTls, Span, WhenUnreachable};

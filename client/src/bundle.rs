@@ -139,6 +139,9 @@ pub enum BundleError {
     /// The certificate is not the one that the history calls for.
     #[error("the certificate is not the one that the history's latest event calls for")]
     Certificate,
+    /// There is no certificate yet: what is to sign it does so later.
+    #[error("the certificate that the history's latest event calls for is not signed yet")]
+    Unsigned,
     /// The certificate has no path to the trust file's root.
     #[error("the certificate: {0}")]
     Chain(String),
@@ -151,6 +154,7 @@ impl BundleError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Certificate | Self::Chain(_) => 11,
+            Self::Unsigned => 21,
             Self::History(_) | Self::Recorded { .. } | Self::Struck { .. } => 14,
             Self::Subject { .. } => 10,
             Self::Stale(_) => 16,
@@ -473,7 +477,7 @@ fn certificate(
     let (Some(key), Some((tbs, at))) = (identity.key, latest) else {
         return if bundle.certificate.is_none() { Ok(None) } else { Err(BundleError::Certificate) };
     };
-    let der = bundle.certificate.as_ref().ok_or(BundleError::Certificate)?;
+    let der = bundle.certificate.as_ref().ok_or(BundleError::Unsigned)?;
     let certificate = x509::Certificate::parse(&der.0).map_err(|_| BundleError::Certificate)?;
     let fits =
         Hash32::of(certificate.tbs_der()) == tbs && Hash32::of(certificate.spki_der()) == key.spki;

@@ -14,7 +14,7 @@ use crate::trust::Trust;
 
 /// How far the server's clock may be ahead of ours, in seconds: a CRL made on request is younger
 /// than the question.
-const CLOCK_SKEW: i64 = 300;
+pub(crate) const CLOCK_SKEW: i64 = 300;
 
 /// What is needed to judge a person's certificate, wherever it came from; nothing in it is trusted.
 #[derive(Clone, Debug)]
@@ -211,6 +211,11 @@ impl RecipientRefusal {
         }
     }
 
+    /// Whether nothing is wrong but the age of the CRL.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.exit_code() == Class::Stale.exit_code()
+    }
+
     /// A stable name of the check that failed, for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -243,7 +248,7 @@ pub fn verify_recipient(
     material: Material,
     now: i64,
 ) -> Result<VerifiedRecipient, RecipientRefusal> {
-    recipient(trust, contacts, uid, material, None, now)
+    recipient(trust, contacts, uid, material, None, Some(age(trust)), now)
 }
 
 /// The same with the identity's proven history, which says what to make of another key than the
@@ -260,7 +265,25 @@ pub fn verify_proven_recipient(
     proven: &ProvenIdentity,
     now: i64,
 ) -> Result<VerifiedRecipient, RecipientRefusal> {
-    recipient(trust, contacts, uid, material, Some(proven), now)
+    recipient(trust, contacts, uid, material, Some(proven), Some(age(trust)), now)
+}
+
+/// The same where something else than the CRL says that the proof is recent enough: the CRL has to
+/// hold by itself, however old it is.
+pub(crate) fn verify_switched_recipient(
+    trust: &Trust,
+    contacts: &Contacts,
+    uid: &UserId,
+    material: Material,
+    proven: &ProvenIdentity,
+    now: i64,
+) -> Result<VerifiedRecipient, RecipientRefusal> {
+    recipient(trust, contacts, uid, material, Some(proven), None, now)
+}
+
+/// Greatest age of a status, seconds.
+fn age(trust: &Trust) -> i64 {
+    i64::try_from(trust.file().max_status_age()).unwrap_or(i64::MAX)
 }
 
 fn recipient(
@@ -269,6 +292,7 @@ fn recipient(
     uid: &UserId,
     material: Material,
     proven: Option<&ProvenIdentity>,
+    age: Option<i64>,
     now: i64,
 ) -> Result<VerifiedRecipient, RecipientRefusal> {
     let Material { certificate, chain, crls } = material;
@@ -276,8 +300,11 @@ fn recipient(
         .profile(Profile::Strict)
         .purpose(Purpose::Email)
         .revocation(Revocation::Leaf)
-        .clock_skew(CLOCK_SKEW)
-        .max_status_age(i64::try_from(trust.file().max_status_age()).unwrap_or(i64::MAX));
+        .clock_skew(CLOCK_SKEW);
+    let options = match age {
+        Some(seconds) => options.max_status_age(seconds),
+        None => options,
+    };
     let given = Given {
         roots: std::slice::from_ref(trust.root()),
         untrusted: &chain,

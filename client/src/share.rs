@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use wire::UserId;
+use evidence::Issuance;
+use evidence::issuance::CRL_COUNTER_BITS;
+use wire::event::EventKind;
+use wire::{Hash32, UserId};
 
 use crate::bundle::{self, BundleError, Known, ProvenIdentity};
 use crate::contacts::{Contacts, ContactsError};
@@ -11,7 +14,8 @@ use crate::fetch::{MaterialError, Server};
 use crate::log::{self, LogError, Seen};
 use crate::moves::{self, Since};
 use crate::recipient::{
-    RecipientRefusal, VerifiedRecipient, verify_proven_recipient, verify_recipient,
+    CLOCK_SKEW, Material, RecipientRefusal, VerifiedRecipient, verify_proven_recipient,
+    verify_recipient, verify_switched_recipient,
 };
 use crate::trust::{CheckpointError, Trust};
 
@@ -125,7 +129,11 @@ async fn verified(
         return Ok((verify_recipient(trust, contacts, uid, material, now())?, None));
     }
     // The certificate first, whoever is known: a server of another installation fails by its root.
-    let recipient = verify_recipient(trust, &Contacts::new(), uid, material.clone(), now())?;
+    let old_list = match verify_recipient(trust, &Contacts::new(), uid, material.clone(), now()) {
+        // An issuer whose token is locked signs no lists meanwhile: something else may stand in.
+        Err(refusal) if refusal.is_stale() && trust.log().is_some() => Some(refusal),
+        checked => checked.map(|_| None)?,
+    };
     let unproven = |source| MaterialError::Unproven { uid: uid.clone(), source: Box::new(source) };
     if trust.log().is_none() {
         return Err(unproven(CheckpointError::NoLogKey.into()));
@@ -135,7 +143,8 @@ async fn verified(
     let bundle = server.bundle(uid, since).await?;
     let seconds = u64::try_from(now()).unwrap_or(0);
     let proven = bundle::verify(trust, uid, &bundle, known.as_ref(), seconds).map_err(unproven)?;
-    if proven.identity().key.map(|key| key.spki) != Some(recipient.spki_sha256()) {
+    let shown = Hash32::from_bytes(material.certificate.spki_hash());
+    if proven.identity().key.map(|key| key.spki) != Some(shown) {
         return Err(unproven(BundleError::Certificate));
     }
     if let Some(seen) = seen {
@@ -146,7 +155,13 @@ async fn verified(
             shown: Box::new(shown.clone()),
         })?;
     }
-    let recipient = verify_proven_recipient(trust, contacts, uid, material, &proven, now())?;
+    let recipient = match old_list {
+        None => verify_proven_recipient(trust, contacts, uid, material, &proven, now())?,
+        Some(_) if is_recent(server, trust, &proven, &material, now()).await? => {
+            verify_switched_recipient(trust, contacts, uid, material, &proven, now())?
+        }
+        Some(refusal) => return Err(refusal.into()),
+    };
     Ok((recipient, Some(proven)))
 }
 
@@ -171,4 +186,40 @@ async fn voided(
         }
         _ => None,
     }
+}
+
+/// Whether the proof is recent though the CRL is old, because the issuer that signs switches signs
+/// CRLs only while its token is open. Co-signers say when they saw the checkpoint; else the other
+/// issuer's CRL is recent, and says which size the log had by then.
+async fn is_recent(
+    server: &Server,
+    trust: &Trust,
+    proven: &ProvenIdentity,
+    material: &Material,
+    now: i64,
+) -> Result<bool, MaterialError> {
+    let Ok(issuance) = Issuance::new(proven.installation()) else { return Ok(false) };
+    let (own, other) = (issuance.ca(EventKind::SwitchComplete), issuance.ca(EventKind::Renew));
+    let by_own = x509::Certificate::parse(material.certificate.der())
+        .is_ok_and(|certificate| certificate.is_signed_by(own.issuer()));
+    if own.hash() == other.hash() || !by_own {
+        return Ok(false);
+    }
+    if proven.as_of().is_some() {
+        // Its age was looked at with the proof.
+        return Ok(true);
+    }
+    let der = server.first_crl(&other.issuer().id()).await?;
+    let Ok(list) = x509::Crl::parse(&der) else { return Ok(false) };
+    let url = issuance.profile().crl_url(other.issuer(), Some(0));
+    let seconds = |time: u64| i64::try_from(time).unwrap_or(i64::MAX);
+    let age = seconds(trust.file().max_status_age());
+    let in_time = seconds(list.this_update()).saturating_add(age) >= now
+        && seconds(list.this_update()) <= now + CLOCK_SKEW
+        && list.next_update().is_some_and(|next| seconds(next) >= now);
+    let covered = list.number().map(|number| number >> CRL_COUNTER_BITS);
+    Ok(in_time
+        && list.is_signed_by(other.issuer())
+        && list.distribution_point() == Some(&url)
+        && covered.is_some_and(|size| size <= u128::from(proven.checkpoint().size)))
 }

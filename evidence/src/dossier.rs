@@ -55,6 +55,9 @@ pub enum DossierError {
     /// A wait proof that does not hold.
     #[error(transparent)]
     Wait(#[from] WaitError),
+    /// A certificate that no issuing authority for switches signed.
+    #[error("a certificate came along that no issuing authority for switches signed")]
+    Certificate,
     /// An ID token that does not hold.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -160,6 +163,9 @@ fn weigh(
                 crate::id_token(data, intent, installation.providers(), time)?
             }
             EvidenceKind::Transport => crate::transport(&TransportWord::from_canonical(data)?),
+            EvidenceKind::SwitchCertificate => {
+                crate::switch_certificate(installation, data).ok_or(DossierError::Certificate)?
+            }
             EvidenceKind::WaitProof => {
                 facts.extend(crate::waited(installation, data)?);
                 continue;

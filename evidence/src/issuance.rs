@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use policy::{Identity, Installation};
-use wire::event::{Certified, Event};
+use wire::event::{Certified, Event, EventKind};
 use wire::genesis::{InstallationKey, KeyPurpose};
 use wire::intent::Name;
 use wire::{Encoded, FormatError, Hash32, SerialNumber, UserId};
@@ -16,6 +16,11 @@ use x509::{
 
 /// Name of the one profile that people's certificates have.
 pub const PROFILE: &str = "person";
+
+/// A CRL's number is the size of the log that it covers, and below that so many bits to tell those of
+/// one size apart: the signature vouches for the size. A log in which nothing happens has a million
+/// of each; at two an hour that is sixty years.
+pub const CRL_COUNTER_BITS: u32 = 20;
 
 /// Why an installation certifies nobody.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +39,9 @@ pub enum IssuanceError {
         /// Of that in the certificate.
         found: Hash32,
     },
+    /// The two issuing authorities are one.
+    #[error("the issuing authority for switches has the key or the name of the other one")]
+    SameIssuer,
     /// The genesis event's values make no profile.
     #[error("the certificate profile: {0}")]
     Profile(#[from] ProfileError),
@@ -59,11 +67,51 @@ pub enum Difference {
     Build(String),
 }
 
-/// How an installation certifies: issuer and profile, by its events.
+/// An issuing authority of an installation.
+#[derive(Debug, Clone)]
+pub struct IssuingCa {
+    issuer: Issuer,
+    hash: Hash32,
+    purpose: KeyPurpose,
+}
+
+impl IssuingCa {
+    fn of(key: &InstallationKey) -> Result<Self, IssuanceError> {
+        let InstallationKey { spki, certificate, purpose, .. } = key;
+        let issuer = Issuer::from_certificate(certificate.as_bytes())?;
+        let expected = Hash32::of(spki.as_bytes());
+        let found = Hash32::of(issuer.key().spki_der());
+        if expected != found {
+            return Err(IssuanceError::OtherKey { expected, found });
+        }
+        Ok(Self { issuer, hash: expected, purpose: *purpose })
+    }
+
+    /// Name, key and lifetime.
+    #[must_use]
+    pub fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// SHA-256 of its key's SubjectPublicKeyInfo.
+    #[must_use]
+    pub fn hash(&self) -> Hash32 {
+        self.hash
+    }
+
+    /// What its key signs.
+    #[must_use]
+    pub fn purpose(&self) -> KeyPurpose {
+        self.purpose
+    }
+}
+
+/// How an installation certifies: issuers and profile, by its events.
 #[derive(Debug, Clone)]
 pub struct Issuance {
-    issuer: Issuer,
-    issuer_hash: Hash32,
+    general: IssuingCa,
+    /// Signs completed switches, where there is one.
+    switches: Option<IssuingCa>,
     log_number: u16,
     leaves_per_crl: u64,
     profile: LeafProfile,
@@ -71,19 +119,21 @@ pub struct Issuance {
 }
 
 impl Issuance {
-    /// Takes issuer and profile from an installation.
+    /// Takes issuers and profile from an installation.
     ///
     /// # Errors
     /// See [`IssuanceError`].
     pub fn new(installation: &Installation) -> Result<Self, IssuanceError> {
-        // The last one signs.
+        // The last one of each purpose signs.
         let key = installation.keys(KeyPurpose::Issuing).last().ok_or(IssuanceError::NoIssuer)?;
-        let InstallationKey { spki, certificate, .. } = key;
-        let issuer = Issuer::from_certificate(certificate.as_bytes())?;
-        let expected = Hash32::of(spki.as_bytes());
-        let found = Hash32::of(issuer.key().spki_der());
-        if expected != found {
-            return Err(IssuanceError::OtherKey { expected, found });
+        let general = IssuingCa::of(key)?;
+        let switches = installation.keys(KeyPurpose::SwitchIssuing).last();
+        let switches = switches.map(IssuingCa::of).transpose()?;
+        if let Some(switches) = &switches
+            && (switches.hash == general.hash
+                || switches.issuer.subject_der() == general.issuer.subject_der())
+        {
+            return Err(IssuanceError::SameIssuer);
         }
         let rules = installation.rules();
         let leaves_per_crl = NonZeroU64::new(rules.leaves_per_crl).unwrap_or(NonZeroU64::MIN);
@@ -98,8 +148,8 @@ impl Issuance {
             purposes: vec![Purpose::EmailProtection],
         })?;
         Ok(Self {
-            issuer,
-            issuer_hash: expected,
+            general,
+            switches,
             log_number: installation.log_number(),
             leaves_per_crl: leaves_per_crl.get(),
             profile,
@@ -107,16 +157,18 @@ impl Issuance {
         })
     }
 
-    /// The issuer.
+    /// The authority that signs what an event of this kind calls for, and no other does.
     #[must_use]
-    pub fn issuer(&self) -> &Issuer {
-        &self.issuer
+    pub fn ca(&self, kind: EventKind) -> &IssuingCa {
+        match &self.switches {
+            Some(switches) if kind == EventKind::SwitchComplete => switches,
+            _ => &self.general,
+        }
     }
 
-    /// SHA-256 of the issuing key's SubjectPublicKeyInfo.
-    #[must_use]
-    pub fn issuer_hash(&self) -> Hash32 {
-        self.issuer_hash
+    /// All of them, the one first that signs what no other does.
+    pub fn cas(&self) -> impl Iterator<Item = &IssuingCa> {
+        std::iter::once(&self.general).chain(&self.switches)
     }
 
     /// What people's certificates say.
@@ -145,21 +197,23 @@ impl Issuance {
     /// In words: the issuer's certificate is about to expire, or what was built breaks a rule.
     pub fn leaf(
         &self,
+        ca: &IssuingCa,
         key: &PublicKey,
         (uid, names): (&UserId, &[Name]),
         serial: SerialNumber,
         now_ms: u64,
     ) -> Result<Linted, String> {
         let leaf = Leaf { key, uid, names, serial, now: now_ms / 1000 };
-        let tbs = x509::leaf_tbs(&self.profile, &self.issuer, &leaf)
-            .map_err(|error| error.to_string())?;
-        x509::lint::leaf(tbs, &self.profile, &self.issuer, &leaf).map_err(|error| error.to_string())
+        let tbs =
+            x509::leaf_tbs(&self.profile, &ca.issuer, &leaf).map_err(|error| error.to_string())?;
+        x509::lint::leaf(tbs, &self.profile, &ca.issuer, &leaf).map_err(|error| error.to_string())
     }
 
-    /// notBefore and notAfter, in seconds since 1970, of a certificate made at this time.
+    /// notBefore and notAfter, in seconds since 1970, of a certificate that this authority
+    /// signs at this time.
     #[must_use]
-    pub fn validity(&self, now_ms: u64) -> (u64, u64) {
-        self.profile.validity(&self.issuer, now_ms / 1000)
+    pub fn validity(&self, ca: &IssuingCa, now_ms: u64) -> (u64, u64) {
+        self.profile.validity(&ca.issuer, now_ms / 1000)
     }
 
     /// The certificate that an event at a leaf calls for, if the event says exactly that: serial
@@ -184,10 +238,11 @@ impl Issuance {
             .filter(|serial| serial.leaf_index() == leaf_index)
             .filter(|serial| serial.log_number() == self.log_number)
             .ok_or(Difference::Field("serial number"))?;
-        if body.issuer != self.issuer_hash {
+        let ca = self.ca(event.kind);
+        if body.issuer != ca.hash {
             return Err(Difference::Field("issuer"));
         }
-        if (body.not_before, body.not_after) != self.validity(event.time_ms) {
+        if (body.not_before, body.not_after) != self.validity(ca, event.time_ms) {
             return Err(Difference::Field("validity"));
         }
         if body.profile != PROFILE {
@@ -198,7 +253,7 @@ impl Issuance {
         let key = PublicKey::parse(spki, &self.rules)?;
         let names = after.map_or(&[][..], Identity::names);
         let tbs =
-            self.leaf(&key, (uid, names), serial, event.time_ms).map_err(Difference::Build)?;
+            self.leaf(ca, &key, (uid, names), serial, event.time_ms).map_err(Difference::Build)?;
         if Hash32::of(tbs.tbs_der()) != body.tbs {
             return Err(Difference::Field("TBSCertificate"));
         }

@@ -19,6 +19,7 @@ mod webauthn;
 use policy::Fact;
 use policy::fact::mint;
 use wire::event::TransportWord;
+use wire::genesis::KeyPurpose;
 
 pub use id_token::{TokenError, id_token};
 pub use issuance::Issuance;
@@ -39,6 +40,20 @@ pub fn possession(csr: &x509::Csr) -> Fact {
 #[must_use]
 pub fn transport(word: &TransportWord) -> Fact {
     mint::transport(word.source, word.peer)
+}
+
+/// A certificate (DER) that an issuing authority for switches signed: it says over which key.
+#[must_use]
+pub fn switch_certificate(installation: &policy::Installation, der: &[u8]) -> Option<Fact> {
+    let certificate = x509::Certificate::parse(der).ok()?;
+    let mut keys = installation.keys(KeyPurpose::SwitchIssuing);
+    let by = keys.find(|key| {
+        x509::Issuer::from_certificate(key.certificate.as_bytes()).is_ok_and(|issuer| {
+            issuer.key().spki_der() == key.spki.as_bytes() && certificate.is_signed_by(&issuer)
+        })
+    })?;
+    let spki = wire::Hash32::of(certificate.spki_der());
+    Some(mint::certified(spki, wire::Hash32::of(by.spki.as_bytes())))
 }
 
 /// A recovery key, revealed: it is the one that this commitment is to.

@@ -31,7 +31,7 @@ use crate::{History, Timeline};
 mod keys;
 mod stolen;
 
-pub use keys::{Key, NOON_MS, Signer, holder, issuing_certificate};
+pub use keys::{Key, NOON_MS, Signer, certificate_of_issuer, holder, issuing_certificate};
 
 pub const SECRET: [u8; 32] = [9; 32];
 pub const ORIGIN: &str = "log.example.org";
@@ -87,6 +87,15 @@ pub fn blinded(uid: &UserId) -> Hash32 {
 
 impl Book {
     pub fn new(rules: Rules) -> Self {
+        Self::begun(rules, false)
+    }
+
+    /// Books in which switches have an issuing authority of their own.
+    pub fn two_issuers(rules: Rules) -> Self {
+        Self::begun(rules, true)
+    }
+
+    fn begun(rules: Rules, two_issuers: bool) -> Self {
         let officers = [(); 3].map(|()| Signer::new());
         let agent = Signer::new();
         let protection = Protection {
@@ -110,6 +119,15 @@ impl Book {
             certificate: octets(&certificate),
             protection: protection.clone(),
         };
+        let mut keys = [KeyPurpose::Root, KeyPurpose::Issuing, KeyPurpose::Log].map(key).to_vec();
+        if two_issuers {
+            let (certificate, spki) = certificate_of_issuer("switches");
+            keys.push(InstallationKey {
+                spki: octets(&spki),
+                certificate: octets(&certificate),
+                ..key(KeyPurpose::SwitchIssuing)
+            });
+        }
         let names = ["olga", "omar", "oskar"].iter().zip(&officers);
         let body = Genesis {
             version: 1,
@@ -124,7 +142,7 @@ impl Book {
             agents: vec![holder("agent", &agent)],
             providers: vec![],
             cosigners: vec![],
-            keys: [KeyPurpose::Root, KeyPurpose::Issuing, KeyPurpose::Log].map(key).to_vec(),
+            keys,
             previous_log: None,
             escrow: None,
         };
@@ -329,12 +347,13 @@ impl Book {
             let number = era.installation().log_number();
             let serial = SerialNumber::new(number, self.edge.size(), [5; 8]).unwrap();
             let issuance = era.issuance();
-            let tbs = issuance.leaf(csr.key(), (&alice(), &[]), serial, self.now_ms).unwrap();
-            let (not_before, not_after) = issuance.validity(self.now_ms);
+            let ca = issuance.ca(approved.kind());
+            let tbs = issuance.leaf(ca, csr.key(), (&alice(), &[]), serial, self.now_ms).unwrap();
+            let (not_before, not_after) = issuance.validity(ca, self.now_ms);
             let certified = Certified {
                 version: 1,
                 spki: approved.spki(),
-                issuer: issuance.issuer_hash(),
+                issuer: ca.hash(),
                 serial: octets(serial.as_bytes()),
                 not_before,
                 not_after,
@@ -411,7 +430,8 @@ impl Book {
         self.entries[at].event.as_mut().unwrap().after = Some(Blob(left_behind));
     }
 
-    fn enrolment(&mut self, key: &Key) -> (Request, Intent, Vec<Piece>) {
+    /// What enrols alice with a key.
+    pub fn enrolment(&mut self, key: &Key) -> (Request, Intent, Vec<Piece>) {
         let intent = self.intent(EventKind::Enrol, Some(key));
         let evidence = vec![
             piece(EvidenceKind::Csr, key.csr.clone()),

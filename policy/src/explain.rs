@@ -132,7 +132,8 @@ impl Ways<'_> {
 
     fn of(&self, identity: &Identity, standing: &Standing) -> Vec<Way> {
         use EventKind as K;
-        let (officers, held) = (self.officers(), movable(self.installation));
+        let officers = self.officers();
+        let held = |verb| movable(self.installation, verb);
         let (active, key) = match standing {
             Standing::Active(key) => (true, Some(key)),
             Standing::Suspended { key, .. } => (false, key.as_ref()),
@@ -143,22 +144,25 @@ impl Ways<'_> {
         let no_recovery = recovery.is_none();
         let wait = duration_text(self.installation.rules().wait);
         let window = duration_text(self.installation.rules().recovery_window);
+        let unshown = identity.unshown_switch().is_some();
+        let signed = |way: Way| {
+            if unshown { way.taking("the certificate of the latest switch, signed") } else { way }
+        };
         let mut ways = vec![
-            Way::by(K::Renew, &[CURRENT]).closed_if(!active, suspended),
-            Way::by(K::Reissue, &[&officers]).closed_if(!active, suspended),
-            Way::by(K::Rekey, &[CURRENT])
-                .taking(NEW_KEY)
+            signed(Way::by(K::Renew, &[CURRENT]).closed_if(!active, suspended)),
+            signed(Way::by(K::Reissue, &[&officers]).closed_if(!active, suspended)),
+            signed(Way::by(K::Rekey, &[CURRENT]).taking(NEW_KEY))
                 .closed_if(!active, suspended)
-                .unless(&held),
+                .unless(&held(K::Rekey)),
             Way::by(K::Recover, &[RECOVERY])
                 .taking(NEW_KEY)
                 .taking("a commitment to the next recovery key")
                 .closed_if(no_recovery, "no recovery key is set")
-                .unless(&held),
-            self.request(identity).unless(&held),
+                .unless(&held(K::Recover)),
+            self.request(identity).unless(&held(K::SwitchRequest)),
         ];
         ways.extend(self.pending(identity).into_iter().map(|way| match way.verb {
-            K::SwitchComplete => way.unless(&held),
+            K::SwitchComplete => way.unless(&held(K::SwitchComplete)),
             _ => way,
         }));
         let by_officer = identity.suspended_by().contains(&Suspender::Officer);

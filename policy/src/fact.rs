@@ -25,6 +25,8 @@ pub(crate) enum Proven {
     /// The co-signer with this verifier key's hash signed a checkpoint that holds the leaf at
     /// `from`, and a later one at `until`, seconds by its own clock.
     Waited { cosigner: Hash32, leaf: Hash32, from: u64, until: u64 },
+    /// The issuing key with SHA-256 `issuer` signed a certificate over key `spki`.
+    Certified { spki: Hash32, issuer: Hash32 },
     /// A transport let somebody talk. No bytes are signed.
     Transport { source: TransportSource, peer: Hash32 },
 }
@@ -68,6 +70,12 @@ pub mod mint {
     #[must_use]
     pub fn waited(cosigner: Hash32, leaf: Hash32, from: u64, until: u64) -> Fact {
         Fact(Proven::Waited { cosigner, leaf, from, until })
+    }
+
+    /// The issuing key with SHA-256 `issuer` signed a certificate over the key with SHA-256 `spki`.
+    #[must_use]
+    pub fn certified(spki: Hash32, issuer: Hash32) -> Fact {
+        Fact(Proven::Certified { spki, issuer })
     }
 
     /// A transport let a peer talk.

@@ -170,6 +170,16 @@ pub(crate) struct StillWins {
     pub(crate) until_ms: u64,
 }
 
+/// A completed switch whose certificate nothing in the log shows. Until something does, nothing
+/// follows from the key that it brought, nor from what that key set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Unshown {
+    /// The key that it brought.
+    pub(crate) spki: Hash32,
+    /// The recovery commitment that won before it.
+    pub(crate) recovery: Option<Hash32>,
+}
+
 /// What an identity has besides status, key and recovery commitment. Stores keep its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Details {
@@ -195,6 +205,9 @@ pub struct Details {
     pub(crate) requested: Option<(u64, u32)>,
     /// When each officer last suspended it.
     pub(crate) officers_suspended: BTreeMap<Hash32, u64>,
+    /// Only where switches have an issuing authority of their own; only version 2 has it.
+    #[serde(skip)]
+    pub(crate) unshown: Option<Unshown>,
 }
 
 /// Why stored bytes are no details.
@@ -203,13 +216,17 @@ pub struct Details {
 pub struct DetailsError;
 
 impl Details {
-    /// The bytes to store.
+    /// The bytes to store: the oldest version that says all of it, so that there is one encoding.
     ///
     /// # Panics
     /// Never: every value has an encoding.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        postcard::to_stdvec(&(1u8, self)).expect("plain data always encodes")
+        match &self.unshown {
+            None => postcard::to_stdvec(&(1u8, self)),
+            Some(unshown) => postcard::to_stdvec(&(2u8, self, unshown)),
+        }
+        .expect("plain data always encodes")
     }
 
     /// Reads stored bytes.
@@ -217,9 +234,15 @@ impl Details {
     /// # Errors
     /// When they are anything but what [`Details::to_bytes`] writes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DetailsError> {
-        let (version, details): (u8, Self) =
-            postcard::from_bytes(bytes).map_err(|_| DetailsError)?;
-        if version == 1 && details.to_bytes() == bytes { Ok(details) } else { Err(DetailsError) }
+        let details = match bytes.first() {
+            Some(1) => postcard::from_bytes(bytes).map(|(_, details): (u8, Self)| details),
+            Some(2) => postcard::from_bytes(bytes).map(|(_, details, unshown): (u8, Self, _)| {
+                Self { unshown: Some(unshown), ..details }
+            }),
+            _ => return Err(DetailsError),
+        };
+        let details = details.map_err(|_| DetailsError)?;
+        if details.to_bytes() == bytes { Ok(details) } else { Err(DetailsError) }
     }
 }
 
@@ -287,6 +310,13 @@ impl Identity {
     #[must_use]
     pub fn pending(&self) -> Option<&Pending> {
         self.details.pending.as_ref()
+    }
+
+    /// SHA-256 of the key that a completed switch brought whose certificate nothing in the log shows:
+    /// the next event that a certificate follows from has to show it.
+    #[must_use]
+    pub fn unshown_switch(&self) -> Option<Hash32> {
+        self.details.unshown.map(|unshown| unshown.spki)
     }
 
     /// The retirement that is announced, if one is.

@@ -209,6 +209,19 @@ impl Installation {
         self.keys.iter().filter(move |key| key.purpose == purpose)
     }
 
+    /// Purpose of the keys that sign what an event of this kind calls for. A move that nothing of the
+    /// holder's stands behind is signed by a key of its own, where there is one; all else, a
+    /// recovery too, follows from a key that the holder has.
+    #[must_use]
+    pub fn issuing_purpose(&self, kind: EventKind) -> KeyPurpose {
+        let by_others = matches!(kind, EventKind::SwitchRequest | EventKind::SwitchComplete);
+        if by_others && self.keys(KeyPurpose::SwitchIssuing).next().is_some() {
+            KeyPurpose::SwitchIssuing
+        } else {
+            KeyPurpose::Issuing
+        }
+    }
+
     /// The scope of the enrolment agent whose key has this SHA-256: one that may enrol.
     #[must_use]
     pub fn agent(&self, spki: Hash32) -> Option<Scope> {

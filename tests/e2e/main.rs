@@ -26,6 +26,7 @@ mod reload;
 mod revoke;
 mod search;
 mod socket;
+mod switch_issuer;
 mod tamper;
 mod token;
 mod told;

@@ -120,6 +120,8 @@ numbered! {
         PublicKey = 6, "public-key";
         /// A [`crate::waited::WaitProof`].
         WaitProof = 7, "wait-proof";
+        /// The certificate of a completed switch (DER), signed by the issuing authority for switches.
+        SwitchCertificate = 8, "switch-certificate";
     }
 }
 

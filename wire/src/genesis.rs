@@ -98,6 +98,9 @@ numbered! {
         Issuing = 2, "issuing";
         /// Checkpoints of the log.
         Log = 3, "log";
+        /// The second issuing certificate authority, which signs what a completed switch calls for
+        /// and nothing else.
+        SwitchIssuing = 4, "switch-issuing";
     }
 }
 

@@ -41,6 +41,11 @@ pub enum HsmAsk {
         /// The share.
         share: SecretText,
     },
+    /// Closes a token that operators open and close, and forgets its PIN.
+    Lock {
+        /// Which.
+        token: Option<String>,
+    },
 }
 
 /// How the tokens are, after what was asked.

@@ -183,7 +183,8 @@ pub struct Issuer {
     pub certificate: String,
     /// Number of CRL shards.
     pub crl_shards: u32,
-    /// Whether its key counts as HSM-held, and why or why not.
+    /// What it signs, where that is not everything; whether its key counts as HSM-held, and why or
+    /// why not.
     pub protection: String,
 }
 

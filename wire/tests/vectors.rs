@@ -75,6 +75,7 @@ fn events() {
 #[test]
 fn bodies() {
     frozen_der("body-genesis", &samples::genesis());
+    frozen_der("body-genesis-switch-issuer", &samples::genesis_with_switch_issuer());
     frozen_der("body-certified", &samples::certified());
     frozen_der("body-revoked", &samples::revoked());
     frozen_der("transport-word", &samples::transport_word());
@@ -160,6 +161,11 @@ fn the_index_describes_every_file_and_pins_what_is_derived() {
             "body-genesis.der",
             Genesis::FORMAT,
             "body of event-genesis, all lists and options filled",
+        ),
+        (
+            "body-genesis-switch-issuer.der",
+            Genesis::FORMAT,
+            "the same with an issuing authority of their own for switches",
         ),
         ("body-certified.der", Certified::FORMAT, "body of event-enrol"),
         ("body-revoked.der", Revoked::FORMAT, "body of event-revoke and of intent-revoke"),

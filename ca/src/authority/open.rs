@@ -10,9 +10,10 @@ use tlog::note::{Checkpoint, SignedCheckpoint};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use wire::Hash32;
+use wire::genesis::KeyPurpose;
 use wire::leaf::blinding_commitment;
 
-use super::{Authority, Present, Running, Settings, walking};
+use super::{Authority, Fatal, Present, Running, Settings, walking};
 use crate::catch_up::{CatchUpError, catch_up, timeline};
 use crate::certificates::{Certificates, CertificatesError};
 use crate::clock::Clock;
@@ -21,6 +22,7 @@ use crate::heads::{Heads, HeadsError};
 use crate::notices::{self, AddressKey, Notices};
 use crate::store::rows::Publication;
 use crate::store::{Store, StoreError};
+use crate::switch_token::SwitchToken;
 use crate::tail::TailError;
 use crate::token::Token;
 use crate::walk::{self, Log, LogKeyError, TreeHead};
@@ -132,7 +134,8 @@ impl Authority {
         settings: Settings,
         stop: CancellationToken,
     ) -> Result<Running, OpenError> {
-        let Settings { limits, blocklist, metrics, genesis, notices, cosigning, tokens } = settings;
+        let Settings { limits, blocklist, metrics, genesis, notices, cosigning, .. } = settings;
+        let Settings { tokens, switch_issuer, .. } = settings;
         let row = store.genesis().await?.ok_or(OpenError::Empty)?;
         if walk::leaf_of(&row.event, &[0; 32], &row.salt) != row.leaf {
             return Err(OpenError::GenesisLeaf);
@@ -169,6 +172,13 @@ impl Authority {
             let hand = cosign::Hand { log: &log, token: &token };
             cosign::start(&cosigning, &*store, &row, hand).await?;
         }
+        let own = certificates.desks().find(|desk| desk.purpose() == KeyPurpose::SwitchIssuing);
+        let switch_token = own.map(|desk| {
+            SwitchToken::new(switch_issuer.clone(), desk.key().clone(), metrics.clone())
+        });
+        if switch_issuer.is_some() && switch_token.is_none() {
+            tracing::warn!("this installation began without an issuing authority for switches");
+        }
         let present = Present { timeline: timeline.into(), certificates: certificates.into() };
         let size = store.edge().await?.size();
         let (sender, queue) = walk::queue(limits.queue, limits.group);
@@ -180,7 +190,8 @@ impl Authority {
             cosigning,
             heads,
             store,
-            token,
+            token: token.into(),
+            switch_token,
             metrics,
             clock,
             slots: Arc::new(Semaphore::new(groups)),
@@ -209,7 +220,25 @@ impl Authority {
         tasks.spawn(effects::run(Arc::clone(&authority)));
         tasks.spawn(notices::run(Arc::clone(&authority)));
         tasks.spawn(cosign::run(Arc::clone(&authority)));
+        tasks.spawn(open_switch_token(Arc::clone(&authority)));
         Ok(Running { authority, tasks })
+    }
+}
+
+/// Opens the token whose key signs switches, where its PIN is configured, for as long as it takes.
+async fn open_switch_token(authority: Arc<Authority>) -> Result<(), Fatal> {
+    let stopping = authority.stopping().clone();
+    let opening = async {
+        if let Some(token) = authority.switch_token()
+            && token.open_by_itself().await
+        {
+            authority.opened();
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = opening => ended,
+        () = stopping.cancelled() => Ok(()),
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) enum ProofError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) serial: SerialNumber,
+    /// SHA-256 of the key (SubjectPublicKeyInfo) that signed it.
+    pub(crate) issuer: Hash32,
     /// When it was revoked, milliseconds since 1970.
     pub(crate) at_ms: u64,
     pub(crate) reason: RevocationReason,
@@ -263,7 +265,8 @@ async fn about(
     over_key
         .map(|body| {
             let serial = SerialNumber::from_slice(body.serial.as_bytes()).ok_or_else(missing)?;
-            Ok(Entry { serial, at_ms: event.time_ms, reason, by: *leaf_index })
+            let (issuer, at_ms) = (body.issuer, event.time_ms);
+            Ok(Entry { serial, issuer, at_ms, reason, by: *leaf_index })
         })
         .collect()
 }

@@ -141,6 +141,11 @@ impl Notice {
             }
             K::Enrol | K::Adopt | K::Reissue | K::Rekey | K::Recover | K::SwitchComplete => {
                 self.key = key_of(identity);
+                if identity.and_then(Identity::unshown_switch).is_some() {
+                    let text =
+                        "the certificate is signed when operators open the token for switches";
+                    self.detail = Some(text.to_owned());
+                }
             }
             K::Suspend | K::Resume => {
                 self.by = Standing::from_canonical(body).ok().map(|s| s.by.name().to_owned());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use evidence::dossier::{self, Piece};
 use tokio::sync::oneshot;
-use wire::event::{EvidenceKind, RevocationReason, TransportSource, TransportWord};
+use wire::event::{EventKind, EvidenceKind, RevocationReason, TransportSource, TransportWord};
 use wire::problem::{Problem, ProblemCode};
 use wire::socket::{Peer, Request, RequestBody, ResponseBody, Signed};
 use wire::{Encoded, Hash32, IdempotencyKey, UserId};
@@ -17,6 +17,10 @@ use crate::authority::Authority;
 use crate::certificates::Certificates;
 use crate::walk::{Action, Answer, Ask, Guest, Idempotency, Reply};
 use crate::{proofs, queries, search, switches};
+
+/// The latest switch's certificate is among so many of the identity's latest ones: none follows
+/// from anything before it is shown, but from another switch or a recovery.
+const SWITCH_AMONG: u32 = 4;
 
 pub(super) type Result<T> = std::result::Result<T, Box<Problem>>;
 
@@ -155,6 +159,7 @@ async fn issue(
     let request = request_hash(&uid, csr.der(), &signed);
     let mut evidence = vec![dossier::piece(EvidenceKind::Csr, csr.der().to_vec())];
     evidence.extend(peer);
+    evidence.extend(signed_switch(authority, &uid).await?);
     let bringer = Bringer { uid: Some(&uid), csr: Some(&csr) };
     let weighed = weigh(authority, installation, bringer, evidence, signed).await?;
     let action = Action::Certify(Box::new(csr));
@@ -176,6 +181,21 @@ pub(super) fn can_sign(authority: &Authority) -> Result<()> {
         Box::new(Problem::new(ProblemCode::HsmUnavailable, state).retry_after(2))
     })?;
     authority.cosigning().has_room(authority.log_size())
+}
+
+/// The certificate of the identity's latest switch, if it is signed and nothing in the log shows it:
+/// what a certificate follows from shows it.
+pub(super) async fn signed_switch(authority: &Authority, uid: &UserId) -> Result<Option<Piece>> {
+    if authority.switch_token().is_none() {
+        return Ok(None);
+    }
+    let row = authority.store().identity(uid).await.map_err(queries::store_error)?;
+    let Some(spki) = row.and_then(|row| row.identity.unshown_switch()) else { return Ok(None) };
+    let rows = authority.store().certificates_of(uid, None, SWITCH_AMONG);
+    let mut rows = rows.await.map_err(queries::store_error)?.into_iter();
+    let switch = rows.find(|row| row.kind == EventKind::SwitchComplete && row.key == spki);
+    let der = switch.and_then(|row| row.certificate);
+    Ok(der.map(|der| dossier::piece(EvidenceKind::SwitchCertificate, der)))
 }
 
 async fn revoke(

@@ -55,6 +55,9 @@ pub(super) async fn ask(
     if let Some(csr) = &csr {
         evidence.push(dossier::piece(EvidenceKind::Csr, csr.der().to_vec()));
     }
+    if intent.verb.certifies() {
+        evidence.extend(handle::signed_switch(authority, &uid).await?);
+    }
     let adopted = signed.public_keys.iter().find(|der| Some(Hash32::of(der)) == intent.new_spki);
     let adopted = adopted.filter(|_| csr.is_none()).map(|der| {
         PublicKey::parse(der, certificates.key_rules()).map_err(|error| {

@@ -143,13 +143,17 @@ pub(super) async fn unfinished<E: Engine>(
     after: Option<u64>,
     limit: u32,
 ) -> Result<Vec<Unfinished>> {
-    let sql = "SELECT leaf_index, uid FROM certificate WHERE certificate IS NULL \
+    let sql = "SELECT leaf_index, uid, issuer FROM certificate WHERE certificate IS NULL \
                AND leaf_index > $1 ORDER BY leaf_index LIMIT $2";
     let after = after.map_or(Value::Int(-1), Value::int);
     let rows = query(engine, sql, &[after, Value::int(limit.into())]).await?;
     let read = |row| {
         let columns = Columns::of("certificate", row);
-        Ok(Unfinished { leaf_index: columns.u64("leaf_index")?, uid: columns.uid("uid")? })
+        Ok(Unfinished {
+            leaf_index: columns.u64("leaf_index")?,
+            uid: columns.uid("uid")?,
+            issuer: columns.hash("issuer")?,
+        })
     };
     rows.iter().map(|row| read(row)).collect()
 }

@@ -398,6 +398,8 @@ pub struct Unfinished {
     pub leaf_index: u64,
     /// Whose.
     pub uid: UserId,
+    /// SHA-256 of the key (SubjectPublicKeyInfo) that is to sign it.
+    pub issuer: Hash32,
 }
 
 /// A refused request, for the history.

@@ -5,6 +5,8 @@ use rcgen::{
 
 use super::*;
 
+const ISSUING: KeyPurpose = KeyPurpose::Issuing;
+
 /// 2026-06-01.
 const AT: u64 = 1_780_272_000;
 
@@ -45,36 +47,51 @@ fn says_what_clients_will_say() {
     let by_root = |params| signed(&params, &issuing, ("root", &root));
     let roots = vec![read(&signed(&params("root", true), &root, ("root", &root)))];
     let issuer = read(&by_root(params("issuing", true)));
-    let validator = Validator::of(roots.clone(), issuer).unwrap();
+    let validator = Validator::of(roots.clone(), issuer, None).unwrap();
 
     let leaf = |params| signed(&params, &other, ("issuing", &issuing));
     let good = leaf(params("alice", false));
-    validator.leaf(&tbs(&good), AT).unwrap();
+    validator.leaf(ISSUING, &tbs(&good), AT).unwrap();
     validator.signed(&good, AT).unwrap();
     // The same, but for its signature.
     let forged = signed(&params("alice", false), &other, ("issuing", &other));
     let forged_tbs = tbs(&forged);
     assert!(validator.signed(&forged, AT).is_err());
     // A signature that is to come is not asked for; what else is wrong, is: here the issuer's key.
-    let refused = validator.leaf(&forged_tbs, AT).unwrap_err().to_string();
+    let refused = validator.leaf(ISSUING, &forged_tbs, AT).unwrap_err().to_string();
     assert!(refused.contains("authority key identifier"), "{refused}");
-    let refused = validator.leaf(&tbs(&good), AT + 400 * 86_400).unwrap_err().to_string();
+    let refused = validator.leaf(ISSUING, &tbs(&good), AT + 400 * 86_400).unwrap_err().to_string();
     assert!(refused.contains("expired"), "{refused}");
     let mut served = params("alice", false);
     served.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    assert!(validator.leaf(&tbs(&leaf(served)), AT).is_err());
+    assert!(validator.leaf(ISSUING, &tbs(&leaf(served)), AT).is_err());
     let mut nameless = params("alice", false);
     nameless.use_authority_key_identifier_extension = false;
-    assert!(validator.leaf(&tbs(&leaf(nameless)), AT).is_err());
-    assert!(matches!(validator.leaf(b"nonsense", AT), Err(Unfit::Unreadable(_))));
+    assert!(validator.leaf(ISSUING, &tbs(&leaf(nameless)), AT).is_err());
+    assert!(matches!(validator.leaf(ISSUING, b"nonsense", AT), Err(Unfit::Unreadable(_))));
 
     // An issuing certificate of another root's, or of no CA's.
     let stranger = signed(&params("issuing", true), &issuing, ("root", &other));
     assert!(matches!(
-        Validator::of(roots.clone(), read(&stranger)),
+        Validator::of(roots.clone(), read(&stranger), None),
         Err(ValidatorError::Refused(_))
     ));
     let mut weak = params("issuing", true);
     weak.use_authority_key_identifier_extension = false;
-    assert!(matches!(Validator::of(roots, read(&by_root(weak))), Err(ValidatorError::Refused(_))));
+    let weak = read(&by_root(weak));
+    let refused = Validator::of(roots.clone(), weak.clone(), None);
+    assert!(matches!(refused, Err(ValidatorError::Refused(_))));
+
+    // The second authority is looked at as the first is, and each for what it signs.
+    let issuer = read(&by_root(params("issuing", true)));
+    let refused = Validator::of(roots.clone(), issuer.clone(), Some(weak));
+    assert!(matches!(refused, Err(ValidatorError::Refused(_))));
+    let switches = KeyPair::generate().unwrap();
+    let second = read(&signed(&params("switches", true), &switches, ("root", &root)));
+    let validator = Validator::of(roots, issuer, Some(second)).unwrap();
+    let moved = signed(&params("alice", false), &other, ("switches", &switches));
+    validator.leaf(KeyPurpose::SwitchIssuing, &tbs(&moved), AT).unwrap();
+    validator.signed(&moved, AT).unwrap();
+    assert!(validator.leaf(ISSUING, &tbs(&moved), AT).is_err());
+    assert!(validator.leaf(KeyPurpose::SwitchIssuing, &tbs(&good), AT).is_err());
 }

@@ -12,6 +12,7 @@ use super::decide::Decision;
 use super::record::{Recorded, What, leaf_of};
 use super::{Action, Ask, Brings, Caller, Reply};
 use crate::authority::Authority;
+use crate::certificates::ToSign;
 use crate::random;
 use crate::store::rows::{CertificateRow, IdentityRow, KeyRow, NewEvent, Revocation};
 
@@ -116,7 +117,7 @@ struct Following {
     body: Certified,
     certificate: CertificateRow,
     new_key: Option<KeyRow>,
-    tbs: x509::Linted,
+    tbs: ToSign,
 }
 
 /// The certificate that follows from a decision, if one does.
@@ -138,13 +139,15 @@ fn follows(
     let log_number = authority.installation().log_number();
     let serial = SerialNumber::new(log_number, leaf_index, random::bytes())
         .ok_or_else(|| format!("leaf index {leaf_index} does not fit a serial number"))?;
-    let tbs = certificates.issuance().leaf(&key, (uid, approved.names()), serial, now_ms)?;
+    let issuance = certificates.issuance();
+    let ca = issuance.ca(approved.kind());
+    let tbs = issuance.leaf(ca, &key, (uid, approved.names()), serial, now_ms)?;
     certificates
         .validator()
-        .leaf(tbs.tbs_der(), now_ms / 1000)
+        .leaf(ca.purpose(), tbs.tbs_der(), now_ms / 1000)
         .map_err(|unfit| format!("clients would refuse the certificate: {unfit}"))?;
-    let (not_before, not_after) = certificates.issuance().validity(now_ms);
-    let (spki, issuer) = (approved.spki(), certificates.issuer());
+    let (not_before, not_after) = issuance.validity(ca, now_ms);
+    let (spki, issuer) = (approved.spki(), ca.hash());
     let certificate = CertificateRow {
         leaf_index,
         serial,
@@ -178,6 +181,7 @@ fn follows(
         possession_proven: approved.possession_proven(),
         recovery_commitment: approved.recovery_commitment_set(),
     };
+    let tbs = ToSign::new(tbs, ca.purpose());
     Ok(Some(Following { body, certificate, new_key, tbs }))
 }
 

@@ -35,7 +35,7 @@ impl Publishing {
             all.revokes |= revokes;
             for entry in entries {
                 match entry {
-                    Signed::Certificate { leaf_index, der, caller } => {
+                    Signed::Certificate { leaf_index, der, caller, .. } => {
                         all.publication.certificates.push((leaf_index, der));
                         all.callers.extend(caller.map(|caller| (Some(leaf_index), caller)));
                     }

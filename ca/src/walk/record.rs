@@ -16,6 +16,7 @@ use super::publish::Publishing;
 use super::sign::SignedGroup;
 use super::{Caller, TreeHead, draft};
 use crate::authority::{Authority, Fatal};
+use crate::certificates::ToSign;
 use crate::crl::Revocation;
 use crate::heads::{Heads, HeadsError};
 use crate::store::StoreError;
@@ -141,7 +142,7 @@ pub(crate) struct Recorded {
 #[derive(Debug)]
 pub(crate) enum What {
     /// A certificate is signed over exactly this TBS.
-    Certificate(Box<x509::Linted>),
+    Certificate(Box<ToSign>),
     /// Nothing is signed; the answer is about the certificate that follows from this leaf.
     Revocation { about: u64 },
     /// Nothing is signed.
@@ -156,7 +157,7 @@ impl Recorded {
 
     /// Takes up again what an event in the log calls for, after the whole of it was decided and
     /// built anew (`reopen.rs`).
-    pub(crate) fn reopened(leaf_index: u64, leaf_hash: Hash32, tbs: x509::Linted) -> Self {
+    pub(crate) fn reopened(leaf_index: u64, leaf_hash: Hash32, tbs: ToSign) -> Self {
         let what = What::Certificate(Box::new(tbs));
         // CRLs that a crash kept from being made are made at the start.
         Self { leaf_index, leaf_hash, what, revokes: false, caller: None }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
+use wire::genesis::KeyPurpose;
 
 use super::Caller;
 use super::cosign::{Cosigned, CosignedGroup};
@@ -12,11 +13,16 @@ use crate::authority::Authority;
 use crate::cosign::Vouched;
 use crate::store::rows::CheckpointRow;
 
+/// What whoever waits for a locked token is told.
+const WAITS_FOR_OPERATORS: &str = "the switch is complete and recorded; its certificate is signed when \
+     operators open the token of the issuing authority for switches. Look at the identity's \
+     certificates then";
+
 /// A request whose certificate is signed, or that needs none.
 #[derive(Debug)]
 pub(super) enum Signed {
     /// A certificate.
-    Certificate { leaf_index: u64, der: Vec<u8>, caller: Option<Caller> },
+    Certificate { leaf_index: u64, by: KeyPurpose, der: Vec<u8>, caller: Option<Caller> },
     /// No certificate follows; the answer to a revocation is about this leaf's.
     Nothing { about: Option<u64>, caller: Option<Caller> },
 }
@@ -30,7 +36,7 @@ pub(crate) struct SignedGroup {
     pub(super) entries: Vec<Signed>,
     /// Whether a key was revoked, so that CRLs are to be made.
     pub(super) revokes: bool,
-    /// Certificates that the token did not sign.
+    /// Certificates that the token did not sign; without those that wait for operators to open it.
     pub(super) waiting: usize,
 }
 
@@ -69,9 +75,12 @@ pub(crate) async fn sign(authority: &Arc<Authority>, group: CosignedGroup) -> Si
         tokio::spawn(async move { sign_one(&authority, entry).await })
     });
     let mut entries = Vec::with_capacity(count);
+    let mut locked = 0;
     for ended in join_all(tasks).await {
         match ended {
-            Ok(signed) => entries.extend(signed),
+            Ok(Outcome::Signed(signed)) => entries.push(signed),
+            Ok(Outcome::Locked) => locked += 1,
+            Ok(Outcome::Later) => {}
             Err(error) => {
                 tracing::error!(%error, "recorded, but not signed");
                 authority.finish_later();
@@ -79,19 +88,26 @@ pub(crate) async fn sign(authority: &Arc<Authority>, group: CosignedGroup) -> Si
         }
     }
     let entries = acceptable(authority, entries);
-    SignedGroup { checkpoint, vouched, waiting: count - entries.len(), entries, revokes }
+    let waiting = count - locked - entries.len();
+    SignedGroup { checkpoint, vouched, waiting, entries, revokes }
 }
 
-/// Has a client's validator look at one certificate of the group, with the whole path to the root.
-/// If it refuses, none of the group's is published: what is wrong with one is wrong with all.
+/// Has a client's validator look at one certificate of the group by each issuer, with the whole path
+/// to the root. If it refuses, none of the group's is published: what is wrong with one is wrong with
+/// all.
 fn acceptable(authority: &Authority, entries: Vec<Signed>) -> Vec<Signed> {
-    let certificate = entries.iter().find_map(|entry| match entry {
-        Signed::Certificate { leaf_index, der, .. } => Some((*leaf_index, der)),
-        Signed::Nothing { .. } => None,
-    });
-    let Some((leaf_index, der)) = certificate else { return entries };
+    let certificates = authority.certificates();
     let now = authority.clock().now_ms() / 1000;
-    let Err(why) = authority.certificates().validator().signed(der, now) else { return entries };
+    let refused = certificates.desks().find_map(|desk| {
+        let (leaf_index, der) = entries.iter().find_map(|entry| match entry {
+            Signed::Certificate { leaf_index, by, der, .. } if *by == desk.purpose() => {
+                Some((*leaf_index, der))
+            }
+            _ => None,
+        })?;
+        certificates.validator().signed(der, now).err().map(|why| (leaf_index, why))
+    });
+    let Some((leaf_index, why)) = refused else { return entries };
     authority.alarm(format!("clients would refuse the certificate of leaf {leaf_index}: {why}"));
     authority.finish_later();
     let mut kept = Vec::new();
@@ -107,15 +123,39 @@ fn acceptable(authority: &Authority, entries: Vec<Signed>) -> Vec<Signed> {
     kept
 }
 
-async fn sign_one(authority: &Authority, entry: Cosigned) -> Option<Signed> {
+/// What came of a request whose turn it was to be signed.
+enum Outcome {
+    Signed(Signed),
+    /// Operators have to open the token; then it is taken up again.
+    Locked,
+    /// The token did not sign; it is taken up again.
+    Later,
+}
+
+async fn sign_one(authority: &Authority, entry: Cosigned) -> Outcome {
     let Cosigned { leaf_index, what, caller } = entry;
-    let tbs = match what {
-        What::Revocation { about } => return Some(Signed::Nothing { about: Some(about), caller }),
-        What::Nothing => return Some(Signed::Nothing { about: None, caller }),
-        What::Certificate(tbs) => tbs,
+    let nothing = |about, caller| Outcome::Signed(Signed::Nothing { about, caller });
+    let to_sign = match what {
+        What::Revocation { about } => return nothing(Some(about), caller),
+        What::Nothing => return nothing(None, caller),
+        What::Certificate(to_sign) => *to_sign,
     };
-    match authority.certificates().sign(authority.hsm(), *tbs).await {
-        Ok(der) => Some(Signed::Certificate { leaf_index, der, caller }),
+    let by = to_sign.by();
+    // Whether it is locked is asked first: once it is open, whatever did not get it is taken up.
+    let locked = authority.is_locked(by);
+    let signed = match authority.token_for(by) {
+        Some(token) => authority.certificates().sign(&token, to_sign).await,
+        None if locked => {
+            tracing::warn!(leaf_index, "recorded; operators have to open the token that signs it");
+            if let Some(caller) = caller {
+                caller.pending(WAITS_FOR_OPERATORS);
+            }
+            return Outcome::Locked;
+        }
+        None => Err("the token is being opened".to_owned()),
+    };
+    match signed {
+        Ok(der) => Outcome::Signed(Signed::Certificate { leaf_index, by, der, caller }),
         Err(error) => {
             let span = caller.as_ref().map(|caller| caller.reply.span().clone());
             span.unwrap_or_else(tracing::Span::none).in_scope(|| {
@@ -125,7 +165,7 @@ async fn sign_one(authority: &Authority, entry: Cosigned) -> Option<Signed> {
             if let Some(caller) = caller {
                 caller.pending(&format!("not signed yet: {error}"));
             }
-            None
+            Outcome::Later
         }
     }
 }

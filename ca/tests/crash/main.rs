@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use avouch_ca::authority::{Authority, Settings};
-use avouch_ca::ceremony::{self, KeyChoice, Plan};
+use avouch_ca::ceremony::{self, KeyChoice, Plan, Tokens};
 use avouch_ca::clock::Clock;
 use avouch_ca::server::Server;
 use avouch_ca::store::Store as _;
@@ -91,7 +91,8 @@ impl Base {
                 key: KeyChoice::P256,
                 continues: None,
             };
-            ceremony::begin(&store, &hsm, &hsm, plan, &Clock::system()).await.expect("it begins");
+            let tokens = Tokens { root: &hsm, issuing: &hsm, switches: None };
+            ceremony::begin(&store, tokens, plan, &Clock::system()).await.expect("it begins");
             store.close().await;
             hsm.shut_down().await;
         });

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ca::clock::Clock;
 use ca::store::postgres;
@@ -27,6 +28,10 @@ pub(crate) struct Config {
     pub(crate) root_hsm: Option<HsmConfig>,
     pub(crate) second_hsm: Option<HsmConfig>,
     pub(crate) third_hsm: Option<HsmConfig>,
+    /// What holds the key that signs switches.
+    pub(crate) switch_issuer: Option<HsmConfig>,
+    /// For how long its CRLs hold.
+    pub(crate) switch_crl_lifetime: Duration,
     pub(crate) gateway: GatewaySection,
     pub(crate) users: Users,
     pub(crate) run: PathBuf,
@@ -99,6 +104,9 @@ pub(crate) struct LogSection {
     pub(crate) filter: String,
 }
 
+/// Name of the section with the token that signs switches.
+pub(crate) const SWITCH_ISSUER: &str = "switch_issuer";
+
 /// Where the PIN comes from.
 #[derive(Debug, Clone)]
 pub(crate) enum PinSource {
@@ -161,7 +169,7 @@ impl Config {
 
     /// Every token.
     pub(crate) fn all_tokens(&self) -> impl Iterator<Item = &HsmConfig> {
-        self.tokens().map(|(_, hsm)| hsm).chain(&self.root_hsm)
+        self.tokens().map(|(_, hsm)| hsm).chain(&self.root_hsm).chain(&self.switch_issuer)
     }
 
     /// The local administrator's socket.
@@ -299,6 +307,8 @@ fn values(source: &Source, dir: &Path) -> Result<Config, Wrong> {
         root_hsm: raw.root_hsm.map(|raw| hsm("root_hsm", raw, dir)).transpose()?,
         second_hsm: raw.second_hsm.map(|raw| hsm("second_hsm", raw, dir)).transpose()?,
         third_hsm: raw.third_hsm.map(|raw| hsm("third_hsm", raw, dir)).transpose()?,
+        switch_issuer: switch_issuer(raw.switch_issuer, dir)?,
+        switch_crl_lifetime: raw.crl.switch_lifetime.0,
         gateway: GatewaySection::check(raw.gateway, dir)?,
         users: users(raw.users)?,
         run: dir.join(raw.sockets.dir),
@@ -447,6 +457,16 @@ fn among(name: &str, known: impl Iterator<Item = &'static str>) -> String {
         Some(near) => format!("did you mean {near:?}?"),
         None => format!("there are {}", known.join(", ")),
     }
+}
+
+/// The token of the key that signs switches. Nobody is at the terminal when it is opened.
+fn switch_issuer(raw: Option<RawHsm>, dir: &Path) -> Result<Option<HsmConfig>, Wrong> {
+    let own = raw.map(|raw| hsm(SWITCH_ISSUER, raw, dir)).transpose()?;
+    if own.as_ref().is_some_and(|own| matches!(own.pin, PinSource::Prompt)) {
+        let what = "its PIN is not asked for at the start: give pin_unlock instead";
+        return Err((SWITCH_ISSUER, "pin_prompt", what.to_owned()));
+    }
+    Ok(own)
 }
 
 fn hsm(section: &'static str, raw: RawHsm, dir: &Path) -> Result<HsmConfig, Wrong> {

@@ -262,6 +262,14 @@ sections! {
         /// `openssl-blacklist`) or of 64 (SHA-256 of a SubjectPublicKeyInfo). Read at the start.
         blocklist: Option<PathBuf>;
     }
+    /// Lists of what is revoked (CRLs).
+    RawCrl {
+        /// For how long the lists of the issuing authority for switches hold. They are made while its
+        /// token is open; while it is locked, what is revoked of its certificates shows to Avouch
+        /// clients at once, and to everybody else when it is open again.
+        switch_lifetime: Span<{ 3600 * S }, { 366 * 86_400 * S }> =
+            Span(Duration::from_secs(31 * 86_400));
+    }
     /// How people are told of what happens to their identity ([more](notices.md)). Without
     /// `smtp_server` no mail goes out, without `webhook_secret_file` no webhook is called; what
     /// would have been sent waits in the database until `give_up`.
@@ -410,7 +418,7 @@ macro_rules! optional {
     )+};
 }
 
-optional!(RawUsers RawSockets RawLimits RawKeys RawNotices RawCosigning RawMetrics RawDevelopment RawLog);
+optional!(RawUsers RawSockets RawLimits RawKeys RawCrl RawNotices RawCosigning RawMetrics RawDevelopment RawLog);
 
 /// The file as written, with its defaults.
 #[derive(Debug, Clone)]
@@ -420,11 +428,13 @@ pub(crate) struct Raw {
     pub(crate) root_hsm: Option<RawHsm>,
     pub(crate) second_hsm: Option<RawHsm>,
     pub(crate) third_hsm: Option<RawHsm>,
+    pub(crate) switch_issuer: Option<RawHsm>,
     pub(crate) gateway: RawGateway,
     pub(crate) users: RawUsers,
     pub(crate) sockets: RawSockets,
     pub(crate) limits: RawLimits,
     pub(crate) keys: RawKeys,
+    pub(crate) crl: RawCrl,
     pub(crate) notices: RawNotices,
     pub(crate) cosigners: BTreeMap<String, RawPeer>,
     pub(crate) cosigning: RawCosigning,
@@ -455,11 +465,13 @@ impl Raw {
             root_hsm: optional("root_hsm")?,
             second_hsm: optional("second_hsm")?,
             third_hsm: optional("third_hsm")?,
+            switch_issuer: optional("switch_issuer")?,
             gateway: RawGateway::read(table("gateway")).map_err(at("gateway"))?,
             users: RawUsers::read(table("users")).map_err(at("users"))?,
             sockets: RawSockets::read(table("sockets")).map_err(at("sockets"))?,
             limits: RawLimits::read(table("limits")).map_err(at("limits"))?,
             keys: RawKeys::read(table("keys")).map_err(at("keys"))?,
+            crl: RawCrl::read(table("crl")).map_err(at("crl"))?,
             notices: RawNotices::read(table("notices")).map_err(at("notices"))?,
             cosigners: table("cosigners")
                 .iter()
@@ -482,6 +494,7 @@ impl Raw {
             ("root_hsm", &self.root_hsm),
             ("second_hsm", &self.second_hsm),
             ("third_hsm", &self.third_hsm),
+            ("switch_issuer", &self.switch_issuer),
         ] {
             sections.extend(hsm.as_ref().map(|hsm| (name, hsm.write())));
         }
@@ -494,6 +507,7 @@ impl Raw {
             ("sockets", self.sockets.write()),
             ("limits", self.limits.write()),
             ("keys", self.keys.write()),
+            ("crl", self.crl.write()),
             ("notices", self.notices.write()),
             ("cosigning", self.cosigning.write()),
             ("metrics", self.metrics.write()),
@@ -556,11 +570,21 @@ pub(crate) fn sections() -> Vec<Section> {
             ..RawHsm::describe("second_hsm", false)
         },
         Section { doc: &[" One more, as `[second_hsm]`."], ..RawHsm::describe("third_hsm", false) },
+        Section {
+            doc: &[
+                " What holds the key that signs switches, where they have an issuing authority of their",
+                " own: with it here, `avouch init` makes one. A token of its own, with a PIN of its own.",
+                " With `pin_unlock` it stays locked until `avouch unlock switch_issuer`, while all else",
+                " goes on. The keys are those of `[hsm]`.",
+            ],
+            ..RawHsm::describe("switch_issuer", false)
+        },
         RawGateway::describe("gateway", true),
         RawUsers::describe("users", false),
         RawSockets::describe("sockets", false),
         RawLimits::describe("limits", false),
         RawKeys::describe("keys", false),
+        RawCrl::describe("crl", false),
         RawNotices::describe("notices", false),
         Section { named: true, ..RawPeer::describe("cosigners", false) },
         RawCosigning::describe("cosigning", false),

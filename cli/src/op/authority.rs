@@ -9,6 +9,7 @@ use ca::metrics::{Format, Metrics};
 use ca::server::{Awaited, Pins, Server};
 use ca::store::Store;
 use ca::store::measured::Measured;
+use ca::switch_token::{Opener, SwitchIssuer};
 use clap::Args;
 use pkcs11::shares::Custody;
 use pkcs11::{Hsm, HsmError, Pin, TokenSetup, WorkerCommand};
@@ -17,7 +18,7 @@ use wire::Hash32;
 use wire::trust::TrustFile;
 
 use super::{metrics, supervise};
-use crate::config::{self, Config, HsmConfig, PinSource, StoreConfig};
+use crate::config::{self, Config, HsmConfig, PinSource, SWITCH_ISSUER, StoreConfig};
 use crate::exit::{Exit, Failure};
 
 /// Runs the authority alone.
@@ -67,7 +68,27 @@ pub(super) fn settings(config: &Config) -> Result<Settings, Failure> {
     let (blocklist, metrics) = (Arc::new(blocklist), Metrics::new());
     let cosigning = super::cosigning::settings(config)?;
     let tokens = token_settings(config)?;
-    Ok(Settings { limits, blocklist, metrics, genesis: None, notices, cosigning, tokens })
+    let switch_issuer = config.switch_issuer.clone().map(|hsm| switch_issuer(config, hsm));
+    let genesis = None;
+    Ok(Settings { limits, blocklist, metrics, genesis, notices, cosigning, tokens, switch_issuer })
+}
+
+/// How the token that signs switches is opened: here, or when an operator gives its PIN.
+fn switch_issuer(config: &Config, hsm: HsmConfig) -> SwitchIssuer {
+    let by_itself = !hsm.pin.is_awaited();
+    let open: Opener = Arc::new(move |given: Option<Pin>| {
+        let setup = match given {
+            Some(pin) => Ok(setup(SWITCH_ISSUER, &hsm, None, Some(pin))),
+            None => token_setup(SWITCH_ISSUER, &hsm, None),
+        };
+        Box::pin(async move {
+            let detail =
+                |failure: Failure| HsmError::Config { detail: failure.message().to_owned() };
+            Hsm::start_all(vec![setup.map_err(detail)?]).await
+        })
+    });
+    let crl_lifetime = config.switch_crl_lifetime.as_secs();
+    SwitchIssuer { name: SWITCH_ISSUER.to_owned(), open, by_itself, crl_lifetime }
 }
 
 /// Which installation it is to be. Whoever writes to the database does not write to this file.
@@ -202,13 +223,15 @@ async fn open_tokens(config: &Config, server: &Server, custody: &Custody) -> Res
 
 /// What the authority is told of its tokens beside the tokens themselves.
 fn token_settings(config: &Config) -> Result<TokenSettings, Failure> {
-    let shared = config.tokens().filter_map(|(name, hsm)| match &hsm.pin {
+    let own = config.switch_issuer.iter().map(|hsm| (SWITCH_ISSUER, hsm));
+    let shared = config.tokens().chain(own).filter_map(|(name, hsm)| match &hsm.pin {
         PinSource::Shares(path) => Some((name.to_owned(), path.clone())),
         _ => None,
     });
     let custody = Custody::new(shared);
     let mut attestation_roots = Vec::new();
-    for path in config.tokens().filter_map(|(_, hsm)| hsm.attestation_ca.as_ref()) {
+    let all = config.tokens().map(|(_, hsm)| hsm).chain(&config.switch_issuer);
+    for path in all.filter_map(|hsm| hsm.attestation_ca.as_ref()) {
         let found = path::Certificate::from_pem_or_der(&crate::files::read(path)?);
         let wrong = |e: &dyn std::fmt::Display| {
             Failure::local(format!("`attestation_ca`: {}: {e}", path.display()))

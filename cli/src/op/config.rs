@@ -82,6 +82,22 @@ fn check(file: &Path) -> Result<(), Failure> {
 
 /// What can be used, and should be looked at.
 fn warn(config: &Config) {
+    if let Some(switches) = &config.switch_issuer {
+        if config
+            .tokens()
+            .any(|(name, hsm)| name == "hsm" && hsm.token.backend == switches.token.backend)
+        {
+            output::talk(
+                "WARNING: switch_issuer is the token of hsm: whoever has the one key has the other",
+            );
+        }
+        if !switches.pin.is_awaited() {
+            output::talk(
+                "WARNING: switch_issuer has its PIN in the configuration: whoever takes over this \
+                 host can sign switches; with pin_unlock or pin_shares it is in memory while it is needed alone",
+            );
+        }
+    }
     for missing in super::cosigning::unasked(config) {
         output::talk(&format!("WARNING: {missing}"));
     }
@@ -133,7 +149,8 @@ fn dump(file: &Path, format: Format) -> Result<(), Failure> {
 }
 
 fn hide(raw: &mut Raw) {
-    let others = [&mut raw.root_hsm, &mut raw.second_hsm, &mut raw.third_hsm];
+    let others =
+        [&mut raw.root_hsm, &mut raw.second_hsm, &mut raw.third_hsm, &mut raw.switch_issuer];
     for hsm in std::iter::once(&mut raw.hsm).chain(others.into_iter().flatten()) {
         hsm.env.values_mut().for_each(|value| HIDDEN.clone_into(value));
     }

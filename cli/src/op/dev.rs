@@ -16,14 +16,16 @@ use wire::{Realm, octets};
 use super::init::{self, KeyKind};
 use super::{authority, serve, tls};
 use crate::config::{
-    self, Address, Count, KEEP_ALIVE, Raw, RawCosigning, RawDevelopment, RawGateway, RawHsm,
-    RawKeys, RawLimits, RawLog, RawMetrics, RawNotices, RawSockets, RawStore, RawUsers, Span,
+    self, Address, Count, KEEP_ALIVE, Raw, RawCosigning, RawCrl, RawDevelopment, RawGateway,
+    RawHsm, RawKeys, RawLimits, RawLog, RawMetrics, RawNotices, RawSockets, RawStore, RawUsers,
+    Span,
 };
 use crate::exit::Failure;
 use crate::files;
 
 const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const TOKEN: &str = "avouch-dev";
+const SWITCH_TOKEN: &str = "avouch-dev-switches";
 
 /// Makes an installation in a folder if there is none, and serves it: token, root and issuing CA,
 /// database, TLS, an enrolment agent and three officers. For development and trying out; the root
@@ -42,6 +44,10 @@ pub(crate) struct Dev {
     /// Key files instead of a token: no identity can ever move to a new key.
     #[arg(long, conflicts_with = "module")]
     software: bool,
+    /// Gives switches an issuing authority of their own, on a token of its own, which opens by itself
+    /// here; try `avouch hsm lock`.
+    #[arg(long)]
+    switch_issuer: bool,
     /// Algorithm of the root and issuing keys.
     #[arg(long, value_enum, default_value_t = KeyKind::P256)]
     key: KeyKind,
@@ -82,7 +88,10 @@ pub(crate) fn run(args: &Dev) -> Result<(), Failure> {
         .map_err(|e| Failure::local(format!("cannot make {}: {e}", config.run.display())))?;
     if !dir.join("trust.json").exists() {
         if !args.software {
-            token(args, &dir)?;
+            token(args, &dir, TOKEN, "pin")?;
+            if args.switch_issuer {
+                token(args, &dir, SWITCH_TOKEN, "switch-pin")?;
+            }
         }
         let agent = x509::Certificate::parse_any(&files::read(&dir.join("agent.pem"))?)
             .map_err(|e| Failure::local(format!("agent.pem: {e}")))?;
@@ -105,7 +114,7 @@ pub(crate) fn run(args: &Dev) -> Result<(), Failure> {
             key: args.key.choice(),
             continues: None,
         };
-        crate::runtime()?.block_on(init::begin(&config, plan))?;
+        crate::runtime()?.block_on(init::begin(&config, plan, None))?;
     }
     if args.no_serve { Ok(()) } else { serve::serve(&config, &file) }
 }
@@ -187,37 +196,39 @@ fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
     if !args.software && args.module.to_string_lossy().contains("softhsm") {
         env.insert("SOFTHSM2_CONF".to_owned(), "{dir}/softhsm2.conf".to_owned());
     }
+    let hsm = |token: &str, pin: &str, folder: &str| RawHsm {
+        module: (!args.software).then(|| args.module.clone()),
+        token: (!args.software).then(|| token.to_owned()),
+        init_args: None,
+        software: args.software.then(|| PathBuf::from(folder)),
+        pin_file: (!args.software).then(|| PathBuf::from(pin)),
+        pin_credential: None,
+        pin_env: None,
+        pin_prompt: false,
+        pin_unlock: false,
+        pin_shares: None,
+        template: "standard".to_owned(),
+        public_attributes: BTreeMap::new(),
+        private_attributes: BTreeMap::new(),
+        attestation_ca: None,
+        attestation_attribute: None,
+        sessions: Count(2),
+        workers: Count(1),
+        keep_alive: Span(KEEP_ALIVE),
+        memory: Count(1024),
+        env: env.clone(),
+    };
     Raw {
         store: RawStore {
             path: args.store.is_none().then(|| PathBuf::from("avouch.db")),
             url: args.store.clone(),
             password_file: None,
         },
-        hsm: RawHsm {
-            module: (!args.software).then(|| args.module.clone()),
-            token: (!args.software).then(|| TOKEN.to_owned()),
-            init_args: None,
-            software: args.software.then(|| PathBuf::from("keys")),
-            pin_file: (!args.software).then(|| PathBuf::from("pin")),
-            pin_credential: None,
-            pin_env: None,
-            pin_prompt: false,
-            pin_unlock: false,
-            pin_shares: None,
-            template: "standard".to_owned(),
-            public_attributes: BTreeMap::new(),
-            private_attributes: BTreeMap::new(),
-            attestation_ca: None,
-            attestation_attribute: None,
-            sessions: Count(2),
-            workers: Count(1),
-            keep_alive: Span(KEEP_ALIVE),
-            memory: Count(1024),
-            env,
-        },
+        hsm: hsm(TOKEN, "pin", "keys"),
         root_hsm: None,
         second_hsm: None,
         third_hsm: None,
+        switch_issuer: args.switch_issuer.then(|| hsm(SWITCH_TOKEN, "switch-pin", "switch-keys")),
         gateway: RawGateway {
             listen: Address(listen),
             public_url,
@@ -230,6 +241,7 @@ fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
         sockets: RawSockets::default(),
         limits: RawLimits::default(),
         keys: RawKeys::default(),
+        crl: RawCrl::default(),
         notices: RawNotices::default(),
         cosigners: Default::default(),
         cosigning: RawCosigning::default(),
@@ -239,8 +251,8 @@ fn first_config(args: &Dev, listen: SocketAddr, public_url: String) -> Raw {
     }
 }
 
-/// Initialises a token with a random PIN, which stays in the file `pin`.
-fn token(args: &Dev, dir: &Path) -> Result<(), Failure> {
+/// Initialises a token with a random PIN, which stays in a file.
+fn token(args: &Dev, dir: &Path, label: &str, pin_file: &str) -> Result<(), Failure> {
     if !args.module.exists() {
         return Err(Failure::local(format!(
             "there is no PKCS#11 module {}; install SoftHSM (Debian: apt-get install softhsm2), \
@@ -248,7 +260,7 @@ fn token(args: &Dev, dir: &Path) -> Result<(), Failure> {
             args.module.display()
         )));
     }
-    let pin_file = dir.join("pin");
+    let pin_file = dir.join(pin_file);
     if pin_file.exists() {
         return Ok(());
     }
@@ -260,7 +272,7 @@ fn token(args: &Dev, dir: &Path) -> Result<(), Failure> {
         .block_on(pkcs11::provision::init_token(
             &worker,
             &args.module,
-            TOKEN,
+            label,
             &Pin::new(so_pin),
             &Pin::new(pin.clone()),
         ))

@@ -64,7 +64,7 @@ fn show(installation: &Installation, health: &Health) {
     }
     for part in &health.parts {
         let state = if part.ok { "ok" } else { "NOT OK" };
-        let detail = if part.ok { "" } else { part.detail.as_str() };
+        let detail = if part.detail == "ok" { "" } else { part.detail.as_str() };
         output::line(format!("{:<8} {state} {detail}", part.name).trim_end());
     }
 }

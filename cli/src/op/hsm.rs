@@ -68,6 +68,14 @@ enum Command {
     /// Splits a PIN into shares for several operators, who then open the token together
     /// (`avouch unlock`).
     Split(split::Split),
+    /// Closes the token that signs switches, and has the authority forget its PIN: what it is to sign
+    /// waits until `avouch unlock`. All else goes on.
+    Lock {
+        /// The token's section in the configuration.
+        token: Option<String>,
+        #[command(flatten)]
+        asking: Asking,
+    },
     /// Tries a token with everything that Avouch needs of it, and measures it. It makes keys on it
     /// and removes them again.
     Test(test::Test),
@@ -99,6 +107,7 @@ pub(crate) fn run(args: &HsmArgs) -> Result<(), Failure> {
             asking.ask(HsmAsk::Drain { token: token.clone(), drained: !end, force: *force })
         }
         Command::Split(args) => split::run(args),
+        Command::Lock { token, asking } => asking.ask(HsmAsk::Lock { token: token.clone() }),
         Command::Test(args) => test::run(args),
     }
 }
@@ -127,8 +136,11 @@ impl Unlock {
     fn wants_share(&self) -> Result<bool, Failure> {
         let config = config::load(&self.asking.config);
         let config = config.map_err(|error| Failure::local(error.to_string()))?;
+        // Where no token is named, it is not meant.
+        let own = config.switch_issuer.iter().filter(|_| self.token.is_some());
         let meant: Vec<_> = config
             .tokens()
+            .chain(own.map(|hsm| (config::SWITCH_ISSUER, hsm)))
             .filter(|(name, _)| self.token.as_ref().is_none_or(|token| token == name))
             .collect();
         let shared = |hsm: &config::HsmConfig| matches!(hsm.pin, config::PinSource::Shares(_));
@@ -136,7 +148,7 @@ impl Unlock {
     }
 }
 
-fn secret(path: &Path) -> Result<String, Failure> {
+pub(super) fn secret(path: &Path) -> Result<String, Failure> {
     crate::files::secret("the PIN's file", path)
         .map_err(|error| Failure::local(format!("cannot read {}: {error}", path.display())))
 }

@@ -2,22 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use ca::ceremony::{self, KeyChoice, Plan};
+use ca::ceremony::{self, KeyChoice, Plan, Tokens};
 use ca::clock::Clock;
 use clap::{Args, ValueEnum};
+use pkcs11::{Hsm, Pin};
 use tlog::witness::AnyCheckpoint;
 use wire::rules::Rules;
 use wire::trust::TrustFile;
 use wire::{Hash32, Realm};
 
-use super::authority::{open_hsm, open_store};
-use crate::config::{self, Config};
+use super::authority::{self, open_hsm, open_store};
+use crate::config::{self, Config, HsmConfig, PinSource, SWITCH_ISSUER};
 use crate::exit::Failure;
 use crate::files;
 use crate::keyholder;
 
 /// Begins an installation: makes root and issuing keys on the tokens that the configuration names
-/// (`[root_hsm]`, else `[hsm]`), their certificates, and the genesis event.
+/// (`[root_hsm]`, else `[hsm]`; for switches `[switch_issuer]`, if there is one), their certificates,
+/// and the genesis event.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
     /// The configuration.
@@ -51,6 +53,10 @@ pub(crate) struct Init {
     /// Algorithm of the root and issuing keys.
     #[arg(long, value_enum, default_value_t = KeyKind::P256)]
     key: KeyKind,
+    /// The PIN of `[switch_issuer]` is in this file, which only this user can read; where the
+    /// authority is given it by `avouch unlock`, it is asked for else.
+    #[arg(long, value_name = "FILE")]
+    switch_pin_file: Option<PathBuf>,
     /// Lets an agent's TLS certificate alone vouch for enrolments: for development only.
     #[arg(long)]
     allow_transport_evidence: bool,
@@ -103,7 +109,7 @@ pub(crate) fn run(args: &Init) -> Result<(), Failure> {
         key: args.key.choice(),
         continues: args.continues.as_deref().map(last_checkpoint).transpose()?,
     };
-    crate::runtime()?.block_on(begin(&config, plan))
+    crate::runtime()?.block_on(begin(&config, plan, args.switch_pin_file.as_deref()))
 }
 
 /// SHA-256 of a checkpoint's text, without its signatures: of those there may be more tomorrow.
@@ -123,9 +129,32 @@ pub(crate) fn policy_file(path: &Path) -> Result<Rules, Failure> {
     policy::file::parse(&text).map_err(|e| Failure::local(format!("{}: {e}", path.display())))
 }
 
+/// Opens the token that is to sign switches. Where its PIN is given to the running authority alone,
+/// it is taken from a file or asked for.
+async fn open_switch_issuer(
+    own: &HsmConfig,
+    run: &Path,
+    pin_file: Option<&Path>,
+) -> Result<Hsm, Failure> {
+    if !matches!(own.pin, PinSource::Unlock) {
+        return open_hsm(own, run).await;
+    }
+    let pin = match pin_file {
+        Some(path) => super::hsm::secret(path)?,
+        None => crate::terminal::ask_secret("PIN of the token for switches: ")
+            .map_err(|error| Failure::local(format!("cannot ask for the PIN: {error}")))?,
+    };
+    let setup = authority::setup(SWITCH_ISSUER, own, Some(run), Some(Pin::new(pin)));
+    Hsm::start_all(vec![setup]).await.map_err(|error| authority::hsm_failure(&error))
+}
+
 /// Makes the installation and writes `root.pem`, `chain.pem` and `trust.json` beside the
 /// configuration.
-pub(super) async fn begin(config: &Config, plan: Plan) -> Result<(), Failure> {
+pub(super) async fn begin(
+    config: &Config,
+    plan: Plan,
+    switch_pin: Option<&Path>,
+) -> Result<(), Failure> {
     let store = open_store(&config.store).await?;
     let handed_out = config.dir.join("trust.json").exists();
     let told = |e: &dyn std::fmt::Display| Failure::local(e.to_string());
@@ -139,10 +168,17 @@ pub(super) async fn begin(config: &Config, plan: Plan) -> Result<(), Failure> {
         Some(root) => Some(open_hsm(root, &config.run).await?),
         None => None,
     };
-    let root = root.as_ref().unwrap_or(&issuing);
-    let begun = ceremony::begin(&*store, root, &issuing, plan, &Clock::system())
-        .await
-        .map_err(|e| told(&e))?;
+    let switches = match &config.switch_issuer {
+        Some(own) => Some(open_switch_issuer(own, &config.run, switch_pin).await?),
+        None => None,
+    };
+    let tokens = Tokens {
+        root: root.as_ref().unwrap_or(&issuing),
+        issuing: &issuing,
+        switches: switches.as_ref(),
+    };
+    let begun =
+        ceremony::begin(&*store, tokens, plan, &Clock::system()).await.map_err(|e| told(&e))?;
     store.close().await;
     hand_out(config, begun)
 }
@@ -162,7 +198,8 @@ fn hand_out(config: &Config, begun: ceremony::Begun) -> Result<(), Failure> {
     .map_err(|e| Failure::local(e.to_string()))?;
     let pem = |der: &[u8]| x509::pem::encode("CERTIFICATE", der);
     files::publish(&config.dir.join("root.pem"), pem(&begun.root).as_bytes())?;
-    files::publish(&config.dir.join("chain.pem"), pem(&begun.issuing).as_bytes())?;
+    let chain: String = begun.issuing.iter().map(|der| pem(der)).collect();
+    files::publish(&config.dir.join("chain.pem"), chain.as_bytes())?;
     files::publish(&config.dir.join("trust.json"), trust.to_text().as_bytes())?;
     crate::output::talk(&format!(
         "The installation has begun. Fingerprint of trust.json:\n  {}",

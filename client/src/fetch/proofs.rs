@@ -48,6 +48,15 @@ impl Server {
         Crl::from_pem_or_der(&body).map_err(|e| self.unreadable(&path, &e))
     }
 
+    /// The first CRL of an issuer, DER.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub(crate) async fn first_crl(&self, issuer: &str) -> Result<Vec<u8>, FetchError> {
+        let path = format!("/api/v1/issuers/{issuer}/crl/0.crl");
+        self.get(&path, "application/pkix-crl", MAX_CRL).await
+    }
+
     /// Everything needed to verify a person's current certificate.
     ///
     /// # Errors

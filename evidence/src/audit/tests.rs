@@ -1,5 +1,6 @@
 use wire::body::Struck;
-use wire::event::EventKind;
+use wire::event::{Certified, EventKind};
+use wire::octets;
 use wire::rules::Rules;
 
 use super::*;
@@ -59,6 +60,73 @@ fn what_is_lawful_is_applied_in_any_batches_and_goes_on_from_a_snapshot() {
         from = end;
     }
     assert_eq!(parts.snapshot(), whole.snapshot());
+}
+
+/// What an event calls for, as if another authority signed it: the one that signs what events of
+/// the other kind call for.
+fn by_the_issuer_of(
+    book: &Book,
+    other: EventKind,
+    spki: Vec<u8>,
+) -> impl FnOnce(&mut Event) + use<> {
+    let issuance = std::sync::Arc::clone(book.timeline.current().issuance());
+    let now_ms = book.now_ms;
+    move |event| {
+        let mut body = Certified::from_canonical(event.body.as_bytes()).unwrap();
+        let key = x509::PublicKey::parse(&spki, issuance.key_rules()).unwrap();
+        let serial = wire::SerialNumber::from_slice(body.serial.as_bytes()).unwrap();
+        let ca = issuance.ca(other);
+        let tbs = issuance.leaf(ca, &key, (&alice(), &[]), serial, now_ms).unwrap();
+        (body.issuer, body.tbs) = (ca.hash(), Hash32::of(tbs.tbs_der()));
+        event.body = octets(&body.to_canonical());
+    }
+}
+
+#[test]
+fn what_the_wrong_authority_is_to_sign_is_refused_in_both_directions() {
+    let rule = "certificate-as-called-for";
+    let asked = || {
+        let mut book = Book::two_issuers(unwitnessed());
+        let (first, second) = (Key::new(), Key::new());
+        book.enrol(&first);
+        book.end_group();
+        book.ask_for_switch(&second);
+        book.end_group();
+        book.now_ms += 72 * HOUR_MS;
+        (book, second)
+    };
+    let (mut book, _) = asked();
+    book.complete_switch(|_| {});
+    book.end_group();
+    auditor(&book).batch(&book.entries, book.end(), &nothing_else).unwrap();
+
+    // The switch as the first authority would sign it.
+    let (mut book, second) = asked();
+    let forged = by_the_issuer_of(&book, EventKind::Enrol, second.signer.spki.clone());
+    book.complete_switch(forged);
+    book.end_group();
+    assert_eq!(refused(&book), (rule.to_owned(), 8));
+    // It says that the right one signs, and means the other's TBS.
+    let (mut book, second) = asked();
+    let right = book.timeline.current().issuance().ca(EventKind::SwitchComplete).hash();
+    let forged = by_the_issuer_of(&book, EventKind::Enrol, second.signer.spki.clone());
+    book.complete_switch(|event| {
+        forged(event);
+        let mut body = Certified::from_canonical(event.body.as_bytes()).unwrap();
+        body.issuer = right;
+        event.body = octets(&body.to_canonical());
+    });
+    book.end_group();
+    assert_eq!(refused(&book), (rule.to_owned(), 8));
+
+    // An enrolment as the second authority would sign it.
+    let mut book = Book::two_issuers(unwitnessed());
+    let key = Key::new();
+    let forged = by_the_issuer_of(&book, EventKind::SwitchComplete, key.signer.spki.clone());
+    let (request, intent, evidence) = book.enrolment(&key);
+    book.act(&request, Some(&intent), &evidence, forged);
+    book.end_group();
+    assert_eq!(refused(&book), (rule.to_owned(), 2));
 }
 
 #[test]

@@ -62,15 +62,21 @@ pub fn holder(name: &str, signer: &Signer) -> Keyholder {
 
 /// A certificate that can issue, and its SubjectPublicKeyInfo, both DER; by openssl.
 pub fn issuing_certificate() -> (Vec<u8>, Vec<u8>) {
+    certificate_of_issuer("issuing")
+}
+
+/// The same of an issuer with this name.
+pub fn certificate_of_issuer(name: &str) -> (Vec<u8>, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &str| {
         let mut command = Command::new("openssl");
         let command = command.args(arguments.split(' ')).current_dir(folder.path());
         assert!(command.stderr(std::process::Stdio::null()).status().unwrap().success());
     };
-    run("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem \
-         -outform DER -out cert.der -days 36500 -subj /CN=issuing -addext \
-         keyUsage=critical,keyCertSign,cRLSign");
+    run(&format!(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -outform DER \
+         -out cert.der -days 36500 -subj /CN={name} -addext keyUsage=critical,keyCertSign,cRLSign"
+    ));
     run("pkey -in key.pem -pubout -outform DER -out spki.der");
     let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
     (read("cert.der"), read("spki.der"))

@@ -118,14 +118,15 @@ impl Book {
         let csr = self.alice.requested().unwrap().clone();
         let era = self.timeline.current().clone();
         let issuance = era.issuance();
+        let ca = issuance.ca(EventKind::SwitchComplete);
         let number = era.installation().log_number();
         let serial = SerialNumber::new(number, self.edge.size(), [5; 8]).unwrap();
-        let tbs = issuance.leaf(csr.key(), (&alice(), &[]), serial, self.now_ms).unwrap();
-        let (not_before, not_after) = issuance.validity(self.now_ms);
+        let tbs = issuance.leaf(ca, csr.key(), (&alice(), &[]), serial, self.now_ms).unwrap();
+        let (not_before, not_after) = issuance.validity(ca, self.now_ms);
         let certified = Certified {
             version: 1,
             spki: Hash32::of(&key.signer.spki),
-            issuer: issuance.issuer_hash(),
+            issuer: ca.hash(),
             serial: octets(serial.as_bytes()),
             not_before,
             not_after,
@@ -181,7 +182,8 @@ impl Book {
         let csr = dossier::csr(&evidence, era.issuance().key_rules()).unwrap().unwrap();
         let number = era.installation().log_number();
         let serial = SerialNumber::new(number, self.edge.size(), [5; 8]).unwrap();
-        era.issuance().leaf(csr.key(), (&alice(), &[]), serial, self.now_ms).unwrap()
+        let ca = era.issuance().ca(EventKind::Renew);
+        era.issuance().leaf(ca, csr.key(), (&alice(), &[]), serial, self.now_ms).unwrap()
     }
 
     /// What would prove that this is alice's head, under a checkpoint of all that is written, which

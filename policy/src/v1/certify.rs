@@ -154,8 +154,10 @@ fn renew(
     if let Some(intent) = signed {
         names::as_they_are(identity, intent)?;
     }
+    guard::switch_signed(state, identity, facts)?;
     let certified = rate::one_more_today(state, identity, time)?;
     let approved = Approved::step(state, identity, EventKind::Renew, |next| {
+        next.details.unshown = None;
         next.key = Some(Key { possession_proven: true, ..key });
         next.details.certified = certified;
     });

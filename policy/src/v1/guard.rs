@@ -316,7 +316,7 @@ impl<'a> Case<'a> {
         spki: Hash32,
         csr: Hash32,
     ) -> Result<(), Refusal> {
-        movable(self.installation)?;
+        movable(self.installation, self.verb)?;
         possession(self.facts, spki, csr)?;
         unused(state, spki)?;
         if self.by(Role::NewKey, |signer| signer == spki)? {
@@ -372,14 +372,15 @@ fn not_the_subject(
     Ok(())
 }
 
-/// Whether the installation may move identities at all: every key that issues is HSM-held.
-pub(crate) fn movable(installation: &Installation) -> Result<(), Refusal> {
-    for key in installation.keys(KeyPurpose::Issuing) {
+/// Whether the installation may move identities by an event of this kind: every key that could
+/// sign the certificate of the move is HSM-held.
+pub(crate) fn movable(installation: &Installation, by: EventKind) -> Result<(), Refusal> {
+    for key in installation.keys(installation.issuing_purpose(by)) {
         if let Err(why) = hsm_held(&key.protection, installation.rules()) {
             return Err(Refusal {
                 code: ProblemCode::HsmRequired,
                 rule: "no-hsm-no-move",
-                detail: format!("the issuing key is not HSM-held: {why}"),
+                detail: format!("the {} key is not HSM-held: {why}", key.purpose),
                 expected: "issuing keys generated on a token, sensitive, never extractable, not \
                            modifiable"
                     .to_owned(),
@@ -389,6 +390,36 @@ pub(crate) fn movable(installation: &Installation) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Demands that the latest switch was signed by the issuing authority that signs switches, where
+/// there is one: else whoever has the other's key would go around it, with a renewal of a key that
+/// was never certified.
+pub(super) fn switch_signed(
+    state: &State<'_>,
+    identity: &Identity,
+    facts: &[Fact],
+) -> Result<(), Refusal> {
+    let Some(unshown) = identity.details.unshown else { return Ok(()) };
+    let is_issuer = |hash: Hash32| {
+        let mut keys = state.installation.keys(KeyPurpose::SwitchIssuing);
+        keys.any(|key| Hash32::of(key.spki.as_bytes()) == hash)
+    };
+    let shown = facts.iter().any(|fact| {
+        matches!(&fact.0, Proven::Certified { spki, issuer }
+            if *spki == unshown.spki && is_issuer(*issuer))
+    });
+    if shown {
+        return Ok(());
+    }
+    Err(Refusal {
+        code: ProblemCode::NotYet,
+        rule: "a-switch-is-signed-first",
+        detail: "the certificate of the latest switch is not signed yet".to_owned(),
+        expected: format!("a certificate over key {} by the authority for switches", unshown.spki),
+        found: "none".to_owned(),
+        remedy: "wait until operators open the token of the issuing authority for switches",
+    })
 }
 
 /// Whether the key was never anybody's.

@@ -55,7 +55,10 @@ pub(super) fn reissue(
     guard::same("intent.new-spki", Some(key.spki), intent.new_spki)?;
     names::as_they_are(identity, intent)?;
     Case::new(state, facts, EventKind::Reissue, intent.hash(), time).threshold()?;
-    let approved = Approved::step(state, identity, EventKind::Reissue, |_| {});
+    guard::switch_signed(state, identity, facts)?;
+    let approved = Approved::step(state, identity, EventKind::Reissue, |next| {
+        next.details.unshown = None;
+    });
     Ok(approved.over(Some(intent)).certifies(None))
 }
 
@@ -67,7 +70,7 @@ pub(super) fn rekey(
     time: Time,
 ) -> Result<Approved, Refusal> {
     let (identity, key) = active(state)?;
-    guard::movable(state.installation)?;
+    guard::movable(state.installation, EventKind::Rekey)?;
     let (spki, csr) = named_key(intent)?;
     guard::fresh(state, identity, intent, Freshness::HeadOrAnchor, time)?;
     guard::same("intent.recovery-commitment", None, intent.recovery_commitment)?;
@@ -80,8 +83,10 @@ pub(super) fn rekey(
             format!("a statement by key {}", key.spki),
         ));
     }
+    guard::switch_signed(state, identity, facts)?;
     let certified = rate::one_more_today(state, identity, time)?;
     let approved = Approved::step(state, identity, EventKind::Rekey, |next| {
+        next.details.unshown = None;
         next.details.certified = certified;
         next.stand(Standing::Active(new_key(identity, spki)));
         // Whoever moves the identity with its own key has answered the request, as by a veto.
@@ -99,14 +104,20 @@ pub(super) fn recover(
     time: Time,
 ) -> Result<Approved, Refusal> {
     let (identity, _) = living(state)?;
-    guard::movable(state.installation)?;
+    guard::movable(state.installation, EventKind::Recover)?;
     let (spki, csr) = named_key(intent)?;
     guard::fresh(state, identity, intent, Freshness::Any, time)?;
     names::as_they_are(identity, intent)?;
     let case = Case::new(state, facts, EventKind::Recover, intent.hash(), time);
     case.new_key(state, spki, csr)?;
     let commitment = recovery_key(&case, identity, intent, time)?;
+    // A recovery key of before the switch owes it nothing.
+    let earlier = identity.details.unshown.map(|unshown| unshown.recovery);
+    if earlier != Some(identity.recovery_key(time.lower_ms())) {
+        guard::switch_signed(state, identity, facts)?;
+    }
     let approved = Approved::step(state, identity, EventKind::Recover, |next| {
+        next.details.unshown = None;
         next.stand(Standing::Active(new_key(identity, spki)));
         next.details.resumed = next.sequence;
         next.details.pending = None;

@@ -49,6 +49,7 @@ pub(super) fn rename(
     let Standing::Active(key) = standing else {
         return Err(suspended());
     };
+    guard::switch_signed(state, identity, facts)?;
     guard::same("intent.new-spki", Some(key.spki), intent.new_spki)?;
     let names = names::vouched(&case, facts, intent, &identity.details.names)?;
     if names == identity.details.names {
@@ -68,6 +69,7 @@ pub(super) fn rename(
         rate::one_more_today(state, identity, time)?
     };
     let approved = Approved::step(state, identity, EventKind::Rename, |next| {
+        next.details.unshown = None;
         next.details.certified = certified;
         next.details.names = names;
     });

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use wire::body::{Approval, SwitchApproved, SwitchRequested, VetoEffect, Vetoed};
 use wire::event::EventKind;
+use wire::genesis::KeyPurpose;
 use wire::intent::Intent;
 use wire::problem::ProblemCode;
 use wire::statement::Role;
@@ -13,7 +14,7 @@ use super::guard::{self, Case, Freshness, unsigned};
 use super::moves::{commit_at_once, commit_later, new_key};
 use super::rate;
 use super::{Approved, NOT_YET_LOGGED, living, named_key};
-use crate::identity::{Identity, Pending, Standing, Suspender, besides_the_id};
+use crate::identity::{Identity, Pending, Standing, Suspender, Unshown, besides_the_id};
 use crate::{Fact, Installation, Refusal, State, Time};
 
 /// Asks for a switch. The new key counter-signs; officers may approve along with it.
@@ -24,7 +25,7 @@ pub(super) fn request(
     time: Time,
 ) -> Result<Approved, Refusal> {
     let (identity, _) = living(state)?;
-    guard::movable(state.installation)?;
+    guard::movable(state.installation, EventKind::SwitchRequest)?;
     let (spki, csr) = named_key(intent)?;
     guard::fresh(state, identity, intent, Freshness::HeadOrAnchor, time)?;
     let hash = intent.hash();
@@ -231,7 +232,7 @@ pub(crate) fn terms(installation: &Installation, identity: &Identity, pending: &
 pub(super) fn complete(state: &State<'_>, facts: &[Fact], time: Time) -> Result<Approved, Refusal> {
     let (identity, _) = living(state)?;
     let installation = state.installation;
-    guard::movable(installation)?;
+    guard::movable(installation, EventKind::SwitchComplete)?;
     let pending = pending(identity, None, time)?;
     guard::unused(state, pending.spki)?;
     let terms = terms(installation, identity, pending);
@@ -259,7 +260,16 @@ pub(super) fn complete(state: &State<'_>, facts: &[Fact], time: Time) -> Result<
     guard::wait_over(installation, facts, pending.leaf, began, terms.wait, time)?;
     let (spki, csr, commitment) = (pending.spki, pending.csr, pending.commitment);
     let (names, window) = (pending.names.clone(), installation.rules().recovery_window);
+    let own_issuer = installation.issuing_purpose(EventKind::SwitchComplete);
+    let unshown = (own_issuer == KeyPurpose::SwitchIssuing).then(|| Unshown {
+        spki,
+        recovery: match identity.details.unshown {
+            Some(before) => before.recovery,
+            None => identity.recovery_key(time.lower_ms()),
+        },
+    });
     let approved = Approved::step(state, identity, EventKind::SwitchComplete, |next| {
+        next.details.unshown = unshown;
         next.stand(Standing::Active(new_key(identity, spki)));
         next.details.resumed = next.sequence;
         next.details.pending = None;

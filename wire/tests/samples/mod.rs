@@ -125,6 +125,15 @@ pub(crate) fn genesis() -> Genesis {
     }
 }
 
+/// The same with an issuing authority of their own for switches.
+pub(crate) fn genesis_with_switch_issuer() -> Genesis {
+    let mut genesis = genesis();
+    let issuing = genesis.keys[1].clone();
+    let purpose = KeyPurpose::SwitchIssuing;
+    genesis.keys.push(InstallationKey { purpose, id: octets(&[purpose as u8; 16]), ..issuing });
+    genesis
+}
+
 /// Leaf 0's event.
 pub(crate) fn genesis_event() -> Event {
     Event {

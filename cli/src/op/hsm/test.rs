@@ -7,7 +7,7 @@ use clap::Args;
 use pkcs11::Pin;
 use pkcs11::trial::{self, Report, Verdict};
 
-use crate::config::{self, PinSource};
+use crate::config::{self, PinSource, SWITCH_ISSUER};
 use crate::exit::Failure;
 use crate::op::authority;
 use crate::output::{self, Format};
@@ -35,6 +35,7 @@ pub(super) fn run(args: &Test) -> Result<(), Failure> {
     let (_, section) = config
         .tokens()
         .chain(config.root_hsm.iter().map(|hsm| ("root_hsm", hsm)))
+        .chain(config.switch_issuer.iter().map(|hsm| (SWITCH_ISSUER, hsm)))
         .find(|(name, _)| *name == args.token)
         .ok_or_else(|| Failure::local(format!("there is no section [{}]", args.token)))?;
     let setup = match section.pin {

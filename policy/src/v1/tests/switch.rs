@@ -321,3 +321,93 @@ fn a_key_that_somebody_else_took_meanwhile_is_no_next_key() {
     world.tick(WAIT_MS);
     assert_eq!(complete(&mut world).unwrap_err().code, ProblemCode::KeyInUse);
 }
+
+/// An installation in which switches have an issuing authority of their own, whose key is held so.
+fn two_issuers(held: &wire::genesis::Protection) -> World {
+    use wire::genesis::{InstallationKey, KeyPurpose};
+    let mut body = genesis_body(wire::rules::Rules::standard(), &hsm());
+    let issuing = body.keys[1].clone();
+    body.keys.push(InstallationKey {
+        purpose: KeyPurpose::SwitchIssuing,
+        spki: wire::octets(b"switches"),
+        protection: held.clone(),
+        ..issuing
+    });
+    World::with(installed(&body))
+}
+
+fn switched(world: &mut World, key: &str) {
+    let intent = request(world, key).unwrap();
+    approve(world, &intent, "olga").unwrap();
+    approve(world, &intent, "omar").unwrap();
+    world.tick(WAIT_MS);
+    complete(world).unwrap();
+}
+
+/// The key signs a renewal, with whatever else is known.
+fn renew(world: &mut World, key: &str, more: &[Fact]) -> Result<EventKind, Refusal> {
+    let intent = world.over(K::Renew, key);
+    let facts = [possession(key), world.signs(Role::CurrentKey, key, &intent)];
+    let request = Request::Certify { uid: uid("alice"), spki: h(key), csr: csr(key) };
+    world.act("alice", &request, &[&facts, more].concat())
+}
+
+#[test]
+fn nothing_follows_from_a_switch_that_its_own_authority_did_not_sign() {
+    let rule = "a-switch-is-signed-first";
+    let mut world = two_issuers(&hsm());
+    switched(&mut world, "new");
+    assert_eq!(world.alice().unshown_switch(), Some(h("new")));
+    assert_eq!(renew(&mut world, "new", &[]).unwrap_err().rule, rule);
+    assert_eq!(rekey(&mut world, "new", "k2").unwrap_err().rule, rule);
+    for verb in [K::Reissue, K::Rename] {
+        let mut intent = world.over(verb, "new");
+        intent.csr = None;
+        intent.names.extend((verb == K::Rename).then(|| wire::intent::Name {
+            kind: wire::intent::NameKind::Rfc822,
+            value: "alice@example.org".into(),
+        }));
+        let facts = ["olga", "omar"].map(|o| world.signs(Role::Officer, o, &intent));
+        assert_eq!(world.ask(&intent, &facts).unwrap_err().rule, rule, "{verb}");
+    }
+    // Somebody else's certificate over it, or the right authority's over another key.
+    let issuer = h("switches");
+    for fact in [mint::certified(h("new"), h("issuing")), mint::certified(h("k2"), issuer)] {
+        assert_eq!(renew(&mut world, "new", &[fact]).unwrap_err().rule, rule);
+    }
+    let shown = [mint::certified(h("new"), issuer)];
+    let mut other = world.clone();
+    assert_eq!(renew(&mut world, "new", &shown), Ok(K::Renew));
+    // Once it is shown, that is that.
+    assert_eq!(world.alice().unshown_switch(), None);
+    assert_eq!(renew(&mut world, "new", &[]), Ok(K::Renew));
+    assert_eq!(rekey(&mut world, "new", "k2"), Ok(K::Rekey));
+    // The recovery key of before it needs nothing of it.
+    assert_eq!(recover(&mut other, "r0", "k3", Some("r1")), Ok(K::Recover));
+    assert_eq!(renew(&mut other, "k3", &[]), Ok(K::Renew));
+}
+
+#[test]
+fn a_recovery_key_that_a_switch_set_is_worth_what_the_switch_is() {
+    let mut world = two_issuers(&hsm());
+    let mut intent = over_key(world.anchored(K::SwitchRequest), "new");
+    intent.recovery_commitment = Some(commitment("r-new"));
+    let facts = [possession("new"), world.signs(Role::NewKey, "new", &intent)];
+    world.ask(&intent, &facts).unwrap();
+    approve(&mut world, &intent, "olga").unwrap();
+    approve(&mut world, &intent, "omar").unwrap();
+    world.tick(WAIT_MS);
+    complete(&mut world).unwrap();
+    let mut within = world.clone();
+    assert_eq!(recover(&mut within, "r0", "k3", Some("r1")), Ok(K::Recover));
+    world.tick(world.installation.rules().recovery_window * 1000);
+    let refused = recover(&mut world, "r-new", "k3", Some("r1")).unwrap_err();
+    assert_eq!(refused.rule, "a-switch-is-signed-first");
+}
+
+#[test]
+fn the_key_that_signs_a_move_is_the_one_that_has_to_be_held() {
+    let mut world = two_issuers(&key_file());
+    assert_eq!(request(&mut world, "new").unwrap_err().rule, "no-hsm-no-move");
+    assert_eq!(rekey(&mut world, "k0", "k1"), Ok(K::Rekey));
+}
