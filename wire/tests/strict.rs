@@ -284,14 +284,26 @@ fn event() -> impl Strategy<Value = Event> {
 
 fn intent() -> impl Strategy<Value = Intent> {
     let verb = proptest::sample::select(EventKind::ALL);
-    let name = (proptest::sample::select(NameKind::ALL), "\\PC{0,40}")
-        .prop_map(|(kind, value)| Name { kind, value });
+    // What a certificate can carry; the id itself stands first, where there is one.
+    let name =
+        (proptest::sample::select(NameKind::ALL), "[a-z]{1,4}(\\.[a-z0-9]{1,4}){0,2}@[a-z]{1,9}");
     let hashes = (option::of(hash()), option::of(hash()), option::of(hash()), option::of(hash()));
     let rest = (vec(name, 0..5), "[a-z]{0,20}", hash(), vec(any::<u8>(), 16..65), any::<u64>());
     let body = option::of(vec(any::<u8>(), 0..200));
     (verb, uid(), any::<u64>(), hashes, rest, body).prop_map(
         |(verb, uid, sequence, (head, csr, new_spki, recovery_commitment), rest, body)| {
-            let (names, profile, policy, nonce, expiry) = rest;
+            let (drawn, profile, policy, nonce, expiry) = rest;
+            let mut names: Vec<Name> = Vec::new();
+            for (kind, value) in drawn {
+                let name = match kind {
+                    NameKind::UserId => Name { kind, value: uid.as_str().to_owned() },
+                    _ => Name { kind, value },
+                };
+                let fits = name.kind != NameKind::UserId || verb.is_of_identity();
+                if fits && !names.contains(&name) {
+                    names.push(name);
+                }
+            }
             Intent {
                 version: 1,
                 verb,
@@ -437,4 +449,43 @@ fn whole_lists_fit_changes_and_what_anybody_may_ask_for_stays_short() {
     intent.verb = wire::event::EventKind::RosterChange;
     intent.subject = None;
     assert_eq!(Intent::from_canonical(&intent.to_canonical()), Ok(intent));
+}
+
+#[test]
+fn names_that_no_certificate_can_carry_make_no_intent() {
+    let intent = Intent::from_canonical(&vector("intent-enrol.der")).unwrap();
+    let with = |kind, value: &str| {
+        let name = Name { kind, value: value.to_owned() };
+        let names = vec![name];
+        Intent::from_canonical(&Intent { names, ..intent.clone() }.to_canonical())
+    };
+    for (kind, value) in [
+        (NameKind::Rfc822, "a.b+c@mail.example.org"),
+        (NameKind::Rfc822, "o'neil@example"),
+        (NameKind::Upn, "zoë@corp.example"),
+    ] {
+        assert!(with(kind, value).is_ok(), "{value}");
+    }
+    for (kind, value) in [
+        (NameKind::Rfc822, ""),
+        (NameKind::Rfc822, "a"),
+        (NameKind::Rfc822, "@example.org"),
+        (NameKind::Rfc822, "a@"),
+        (NameKind::Rfc822, "a..b@example.org"),
+        (NameKind::Rfc822, "a@Example.org"),
+        (NameKind::Rfc822, "a@-example.org"),
+        (NameKind::Rfc822, "a b@example.org"),
+        (NameKind::Rfc822, "zoë@example.org"),
+        (NameKind::Rfc822, "a@example.org\n"),
+        (NameKind::Upn, "a@b@c"),
+        (NameKind::Upn, "a @corp.example"),
+        (NameKind::Upn, "a@CORP.example"),
+        (NameKind::UserId, "somebody else"),
+    ] {
+        let refused = with(kind, value);
+        let is_it = matches!(refused, Err(FormatError::Field { field: "names", .. }));
+        assert!(is_it, "{value:?}: {refused:?}");
+    }
+    let twice = vec![Name { kind: NameKind::Upn, value: "a@b".to_owned() }; 2];
+    assert!(Intent::from_canonical(&Intent { names: twice, ..intent }.to_canonical()).is_err());
 }
