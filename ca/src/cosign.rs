@@ -8,6 +8,7 @@
 
 mod book;
 mod client;
+mod door;
 mod driver;
 mod feed;
 mod kept;
@@ -27,6 +28,7 @@ use crate::store::rows::{CheckpointRow, CosignatureRow, Publication};
 use book::{Book, Offer};
 
 pub use client::{Peer, PeerError};
+pub(crate) use door::{Doors, close, run as fetch_statements};
 pub(crate) use driver::run;
 pub(crate) use feed::Hand;
 pub(crate) use kept::{KeptError, newest};

@@ -14,6 +14,7 @@ use wire::{Hash32, UserId};
 use x509::Csr;
 
 use crate::authority::{Authority, Fatal};
+use crate::cosign::{self, Doors};
 use crate::store::StoreError;
 use crate::store::rows::EventRow;
 use crate::waited::{self, Over};
@@ -175,6 +176,14 @@ async fn of_identity(
     let Some(over) = over(authority, &installation, &due, leaf_index).await? else {
         return Ok(Ok(Asked::NotOver));
     };
+    // What auditors were handed counts if they receipted it before this.
+    let stopped = match intent {
+        Some(intent) => cosign::close(authority, uid, intent).await == Doors::Open,
+        None => false,
+    };
+    if stopped {
+        return Ok(Ok(Asked::NotOver));
+    }
     let (evidence, facts) = over.brought();
     let action = match due.kind {
         EventKind::SwitchComplete => {

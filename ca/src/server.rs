@@ -20,6 +20,7 @@ use crate::authority::Authority;
 
 pub(crate) use hsm::word as hsm_word;
 pub use unlock::{Awaited, Pins};
+pub(crate) use moves::handed;
 
 /// Most connections on one socket.
 const MAX_CONNECTIONS: usize = 64;

@@ -27,4 +27,5 @@ pub(crate) mod standing;
 pub(crate) mod switch;
 pub(crate) mod trust;
 pub(crate) mod verify;
+pub(crate) mod via;
 pub(crate) mod watch;

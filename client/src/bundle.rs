@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use evidence::audit::pieces;
 use evidence::dossier::Piece;
+use evidence::handed::{HandedError, Received};
 use evidence::issuance::{Difference, IssuanceError};
 use evidence::{History, HistoryError, Snapshot, SnapshotError, Timeline, TimelineError};
-use policy::{Identity, Installation, InstallationError};
+use policy::{Identity, Installation, InstallationError, Time};
 use serde::{Deserialize, Serialize};
 use tlog::map::MapProof;
 use tlog::proof::{ProofError, check_inclusion};
@@ -101,6 +102,12 @@ pub enum BundleError {
     /// An event is not lawful.
     #[error("the history is not lawful: {0}")]
     History(#[from] HistoryError),
+    /// What an auditor gave a receipt for does not hold on the history.
+    #[error("what an auditor receipted does not hold on the history that it saw: {source}")]
+    Receipt {
+        /// Why not.
+        source: Box<HandedError>,
+    },
     /// What is remembered of the identity cannot be read.
     #[error("what is remembered of the identity: {0}")]
     Known(#[from] SnapshotError),
@@ -290,6 +297,22 @@ pub fn verify(
     known: Option<&Known>,
     now: u64,
 ) -> Result<ProvenIdentity, BundleError> {
+    verify_heeding(trust, uid, bundle, known, &[], now)
+}
+
+/// The same, with receipts of auditors at hand, for a whole bundle: nothing may have completed that
+/// was stopped before, whether the log says so or not.
+///
+/// # Errors
+/// The first check that fails.
+pub fn verify_heeding(
+    trust: &Trust,
+    uid: &UserId,
+    bundle: &Bundle,
+    known: Option<&Known>,
+    receipts: &[Received],
+    now: u64,
+) -> Result<ProvenIdentity, BundleError> {
     if bundle.version != 1 {
         return Err(BundleError::Version(bundle.version));
     }
@@ -322,6 +345,9 @@ pub fn verify(
     };
     let key_of = |history: &History| history.identity().and_then(|i| i.key).map(|key| key.spki);
     let key_before = key_of(&history);
+    let mut receipts: Vec<&Received> = receipts.iter().collect();
+    receipts.sort_by_key(|received| received.receipt.size);
+    let mut receipts = receipts.into_iter().peekable();
     let mut events: Vec<ProvenEvent> = Vec::with_capacity(count);
     for entry in &bundle.events {
         let (event, leaf, evidence) = event(entry, size, root, &blinded)?;
@@ -330,6 +356,9 @@ pub fn verify(
         {
             let (sequence, leaf_index) = (event.sequence, entry.leaf_index);
             return Err(HistoryError::Order { sequence, leaf_index, before }.into());
+        }
+        while let Some(received) = receipts.next_if(|r| r.receipt.size <= entry.leaf_index) {
+            heed(&mut history, &timeline, &events, received)?;
         }
         let era = timeline.at(entry.leaf_index);
         history.apply(era, &event, leaf, &evidence, |_| None)?;
@@ -367,6 +396,30 @@ pub fn verify(
         not_after,
         known,
     })
+}
+
+/// Says of what was receipted, on the state that the auditor saw, what it stops; nothing where it is
+/// about somebody else.
+fn heed(
+    history: &mut History,
+    timeline: &Timeline,
+    events: &[ProvenEvent],
+    received: &Received,
+) -> Result<(), BundleError> {
+    let Some(uid) = history.identity().map(|identity| identity.uid.clone()) else { return Ok(()) };
+    let intent = received.handed.intent();
+    let intents = events.iter().filter_map(|e| e.event.intent.as_ref()).map(|i| i.as_bytes());
+    let proposal = intents.rev().find(|der| Hash32::of(der) == intent);
+    if received.handed.uid().map_or(proposal.is_none(), |about| *about != uid) {
+        return Ok(());
+    }
+    let era = timeline.at(received.receipt.size);
+    let time = Time::at_ms(received.time.saturating_mul(1000));
+    let stops = history
+        .weigh(era, &received.handed, proposal, time, |_| None)
+        .map_err(|source| BundleError::Receipt { source: Box::new(source) })?;
+    stops.into_iter().for_each(|stopped| history.object(stopped));
+    Ok(())
 }
 
 pub(crate) fn fixed(part: &'static str, blob: &Blob) -> Result<[u8; 32], BundleError> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use path::ParseError;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use wire::rest::Page;
 use wire::{IdempotencyKey, UserId};
@@ -54,29 +54,9 @@ impl Server {
         if base.path() != "/" || base.query().is_some() || base.fragment().is_some() {
             return Err(bad("nothing may follow host and port".into()));
         }
-        let tls = |e: reqwest::Error| FetchError::Tls(causes(&e));
-        let timeout = options.timeout.unwrap_or(Duration::from_secs(30));
-        let mut builder = Client::builder()
-            .user_agent(concat!("avouch/", env!("CARGO_PKG_VERSION")))
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(timeout.min(Duration::from_secs(10)))
-            .timeout(timeout);
-        if let Some(pem) = &options.tls_roots {
-            let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(tls)?;
-            if roots.is_empty() {
-                return Err(FetchError::Tls("no CA certificate in the PEM file".into()));
-            }
-            builder = builder.tls_certs_only(roots);
-        }
-        if let Some((chain, key)) = &options.identity {
-            let mut both = zeroize::Zeroizing::new(Vec::with_capacity(chain.len() + key.len() + 1));
-            both.extend_from_slice(key);
-            both.push(b'\n');
-            both.extend_from_slice(chain);
-            builder = builder.identity(reqwest::Identity::from_pem(&both).map_err(tls)?);
-        }
-        Ok(Self { base, client: builder.build().map_err(tls)? })
+        let builder = builder(options)?.https_only(true);
+        let client = builder.build().map_err(|e| FetchError::Tls(causes(&e)))?;
+        Ok(Self { base, client })
     }
 
     /// The address.
@@ -167,35 +147,67 @@ impl Server {
         path: &str,
         limit: usize,
     ) -> Result<Vec<u8>, FetchError> {
-        let url = self.url_text(path);
-        let transport =
-            |e: reqwest::Error| FetchError::Transport { url: url.clone(), why: causes(&e) };
-        let mut response = request.send().await.map_err(transport)?;
-        let status = response.status();
-        let is_problem = response
-            .headers()
-            .get(CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|seconds| seconds.to_str().ok()?.parse().ok());
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(transport)? {
-            if body.len() + chunk.len() > limit {
-                return Err(FetchError::TooLarge { url, limit });
-            }
-            body.extend_from_slice(&chunk);
+        send(request, &self.url_text(path), limit).await
+    }
+}
+
+/// What calls have in common, whoever is called. Redirects are not followed.
+pub(crate) fn builder(options: &ServerOptions) -> Result<ClientBuilder, FetchError> {
+    let tls = |e: reqwest::Error| FetchError::Tls(causes(&e));
+    let timeout = options.timeout.unwrap_or(Duration::from_secs(30));
+    let mut builder = Client::builder()
+        .user_agent(concat!("avouch/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(timeout.min(Duration::from_secs(10)))
+        .timeout(timeout);
+    if let Some(pem) = &options.tls_roots {
+        let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(tls)?;
+        if roots.is_empty() {
+            return Err(FetchError::Tls("no CA certificate in the PEM file".into()));
         }
-        if matches!(status, StatusCode::OK | StatusCode::CREATED | StatusCode::ACCEPTED) {
-            return Ok(body);
+        builder = builder.tls_certs_only(roots);
+    }
+    if let Some((chain, key)) = &options.identity {
+        let mut both = zeroize::Zeroizing::new(Vec::with_capacity(chain.len() + key.len() + 1));
+        both.extend_from_slice(key);
+        both.push(b'\n');
+        both.extend_from_slice(chain);
+        builder = builder.identity(reqwest::Identity::from_pem(&both).map_err(tls)?);
+    }
+    Ok(builder)
+}
+
+/// Sends a request, and reads its answer up to a limit.
+pub(crate) async fn send(
+    request: RequestBuilder,
+    url: &str,
+    limit: usize,
+) -> Result<Vec<u8>, FetchError> {
+    let url = url.to_owned();
+    let transport = |e: reqwest::Error| FetchError::Transport { url: url.clone(), why: causes(&e) };
+    let mut response = request.send().await.map_err(transport)?;
+    let status = response.status();
+    let is_problem = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
+    let retry_after =
+        response.headers().get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if body.len() + chunk.len() > limit {
+            return Err(FetchError::TooLarge { url, limit });
         }
-        match serde_json::from_slice(&body) {
-            Ok(problem) if is_problem => {
-                Err(FetchError::Problem { problem: Box::new(problem), retry_after })
-            }
-            _ => Err(FetchError::Status { url, status: status.as_u16() }),
+        body.extend_from_slice(&chunk);
+    }
+    if matches!(status, StatusCode::OK | StatusCode::CREATED | StatusCode::ACCEPTED) {
+        return Ok(body);
+    }
+    match serde_json::from_slice(&body) {
+        Ok(problem) if is_problem => {
+            Err(FetchError::Problem { problem: Box::new(problem), retry_after })
         }
+        _ => Err(FetchError::Status { url, status: status.as_u16() }),
     }
 }
 

@@ -12,6 +12,7 @@
 //! * [`moves`]: what a proven history says of a key that is not the one known.
 //! * [`news`], [`watch`]: what happened to one's own identity;
 //! * [`fetch`]: talking to a server.
+//! * [`auditor`]: handing in where the gateway is not needed, and receipts.
 //! * [`online`]: fetching what anybody's chain lacks, from addresses that strangers chose.
 //! * [`sealed`]: what was sealed to whom.
 //! * [`share`]: all of that for a list of people.
@@ -20,6 +21,7 @@
 pub mod address;
 mod asn1;
 pub mod audit;
+pub mod auditor;
 pub mod bundle;
 pub mod cms;
 pub mod contacts;

@@ -7,7 +7,10 @@
 
 mod alarm;
 mod calls;
+mod counter;
+mod door;
 mod journal;
+mod lending;
 mod rules;
 mod vault;
 
@@ -30,6 +33,8 @@ pub use calls::routes;
 pub use journal::JournalError;
 pub use rules::SLACK_MS;
 
+use counter::Doorkeeper;
+use door::Door;
 use journal::{Batch, Journal};
 use rules::Seen;
 
@@ -101,6 +106,7 @@ pub struct Auditor {
     alarms: alarm::Alarms,
     /// For bodies with entries, which are large.
     room: Arc<Semaphore>,
+    doorkeeper: Doorkeeper,
 }
 
 /// Bodies with entries that are in memory at once.
@@ -111,6 +117,8 @@ struct Inner {
     journal: Journal,
     /// None before the log's first entry.
     replay: Option<Replay>,
+    /// What people handed in.
+    door: Door,
     /// When, by the auditor's clock, the latest batch was taken; milliseconds since 1970.
     seen_ms: Option<u64>,
     lost: bool,
@@ -130,18 +138,20 @@ impl Auditor {
         let alarms = alarm::Alarms::open(&folder, desk.metrics().clone(), hook)?;
         let inner = Self::load(&desk, &audited, folder)?;
         let room = Arc::new(Semaphore::new(ROOM));
-        Ok(Self { desk, audited, inner: Mutex::new(inner), alarms, room })
+        let doorkeeper = Doorkeeper::new();
+        Ok(Self { desk, audited, inner: Mutex::new(inner), alarms, room, doorkeeper })
     }
 
     fn load(desk: &Desk, audited: &Audited, folder: PathBuf) -> Result<Inner, AuditorError> {
         let cosigned = desk.folder().latest(audited.log.origin())?;
         let cosigned = cosigned.map_or(0, |record| record.head.size);
-        let (journal, replay, seen_ms) = Journal::open(folder, desk, audited, cosigned)?;
+        let (journal, mut replay, seen_ms) = Journal::open(folder, desk, audited, cosigned)?;
         let kept = replay.as_ref().map_or(0, Replay::size);
         if kept != cosigned {
             return Err(AuditorError::Behind { kept, cosigned });
         }
-        Ok(Inner { journal, replay, seen_ms, lost: false })
+        let door = journal.door(desk, replay.as_mut())?;
+        Ok(Inner { journal, replay, door, seen_ms, lost: false })
     }
 
     /// The desk that co-signs.

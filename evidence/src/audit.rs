@@ -5,8 +5,10 @@
 //! certificate's TBS is built again, every id has one blinded id and every key one owner, and every
 //! map root follows from the events before it. Nothing that comes with an entry is believed.
 
+mod ask;
 mod batch;
 mod body;
+mod handed;
 mod refused;
 mod snapshot;
 
@@ -26,6 +28,9 @@ use wire::{Encoded, Hash32, UserId};
 use crate::dossier::Piece;
 use crate::{History, Timeline};
 
+pub use ask::{
+    ASK, ASK_SLACK, AskError, AuditorAsk, EntriesHead, MAX_ASK, STATEMENTS, StandingHead, Wanted,
+};
 pub use batch::{BatchError, after};
 pub use body::{
     ADD_ENTRIES, AddEntries, BodyError, MAX_BODY, MAX_ENTRIES, PROBLEM_TYPE, RefusedProblem,
@@ -71,6 +76,8 @@ pub struct Replay {
     trial: Option<Trial>,
     /// The newest engine version that is known.
     engine: u8,
+    /// The intents (DER) that asked for what is pending: vetoes are about their hashes.
+    proposals: HashMap<UserId, Vec<Vec<u8>>>,
 }
 
 impl Replay {
@@ -110,6 +117,7 @@ impl Replay {
             events: 0,
             trial: None,
             engine: policy::ENGINE,
+            proposals: HashMap::new(),
         })
     }
 
@@ -261,7 +269,7 @@ impl Replay {
         let timeline = self.timeline.as_ref().ok_or_else(|| at.no_genesis())?;
         let era = timeline.at(at.index);
         if let Some(trial) = &mut self.trial {
-            trial.touches(uid, self.histories.get(uid));
+            trial.touches(uid, self.histories.get(uid), self.proposals.get(uid));
         }
         let history =
             self.histories.entry(uid.clone()).or_insert_with(|| History::new(uid.clone()));
@@ -274,6 +282,7 @@ impl Replay {
             .certified(event, at.index, history.identity(), |spki| history.key(spki))
             .map_err(|difference| at.certificate(&difference))?;
         let head = history.identity().map(|identity| identity.proven_head().hash());
+        self.proposes(uid, event);
         self.owns(uid, leaf.blinded_id, step.new_key, at)?;
         self.changed.extend(head.map(|head| (leaf.blinded_id, head)));
         self.events += 1;

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod dossier;
+pub mod handed;
 mod id_token;
 pub mod issuance;
 mod replay;

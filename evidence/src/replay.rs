@@ -5,7 +5,7 @@ mod snapshot;
 
 use std::collections::HashMap;
 
-use policy::{Identity, KeyUse, ReplayError, State, Time};
+use policy::{Identity, KeyUse, Objection, ReplayError, State, Time};
 use wire::event::{Certified, Event, EventKind, EvidenceKind, RevocationReason};
 use wire::intent::Intent;
 use wire::{Encoded, Hash32, UserId};
@@ -86,6 +86,8 @@ pub struct History {
     keys: HashMap<Hash32, Vec<u8>>,
     /// The request of the pending switch. Its key is not the identity's yet.
     requested: Option<Csr>,
+    /// What an auditor gave receipts for: whoever replays says it, the log does not.
+    objections: Vec<Objection>,
 }
 
 /// What one event of an identity brings about. Keys are named by SHA-256 of their
@@ -102,7 +104,8 @@ impl History {
     /// A history before its first event.
     #[must_use]
     pub fn new(uid: UserId) -> Self {
-        Self { uid, identity: None, keys: HashMap::new(), requested: None }
+        let (keys, objections) = (HashMap::new(), Vec::new());
+        Self { uid, identity: None, keys, requested: None, objections }
     }
 
     /// The identity after the events so far.
@@ -128,6 +131,13 @@ impl History {
         self.requested.as_ref()
     }
 
+    /// From now on, nothing completes that this objection stops.
+    pub fn object(&mut self, objection: Objection) {
+        if !self.objections.contains(&objection) {
+            self.objections.push(objection);
+        }
+    }
+
     /// Applies the next event, whose leaf hash is `leaf`. `era` is the one that it was decided in
     /// ([`crate::Timeline::at`]). `other` is the identity that is known to have the key in
     /// question, where whoever replays knows of others; a client knows of none.
@@ -147,6 +157,9 @@ impl History {
             return Err(HistoryError::Subject { sequence });
         }
         named_by(event, evidence)?;
+        policy::heeds(&self.objections, self.identity.as_ref(), event).map_err(|refusal| {
+            HistoryError::Replay { sequence, source: Box::new(refusal.into()) }
+        })?;
         let unfit = |source| HistoryError::Csr { sequence, source: Box::new(source) };
         let csr = dossier::csr(evidence, era.issuance().key_rules()).map_err(unfit)?;
         let installation = &**era.installation();

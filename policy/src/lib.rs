@@ -37,8 +37,8 @@ pub use protection::{NotHsmHeld, hsm_held};
 pub use refusal::Refusal;
 pub use state::{Installation, InstallationError, KeyUse, State, Time};
 pub use v1::{
-    Approved, ApprovedChange, Change, ChangeOutcome, ChangeRequest, Decided, Outcome, ReplayError,
-    Request, apply, apply_change, decide, decide_change, key_taken,
+    Approved, ApprovedChange, Change, ChangeOutcome, ChangeRequest, Decided, Objection, Outcome,
+    ReplayError, Request, apply, apply_change, decide, decide_change, heeds, key_taken, objections,
 };
 
 /// The engine version that new events are decided by.

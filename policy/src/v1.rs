@@ -9,6 +9,7 @@ mod guard;
 mod loosen;
 mod moves;
 mod names;
+mod objection;
 mod particulars;
 mod rate;
 mod replay;
@@ -26,6 +27,7 @@ use crate::{ENGINE, Fact, Refusal, State, Time};
 
 pub use change::{ApprovedChange, ChangeOutcome, ChangeRequest, apply_change, decide_change};
 pub use loosen::Change;
+pub use objection::{Objection, heeds, objections};
 pub use replay::{ReplayError, apply};
 pub use revoke::key_taken;
 

@@ -10,6 +10,7 @@
 //! * [`head`], [`bundle`]: what is proven of an identity, and everything needed to check it offline;
 //! * [`address`]: where notices go, sealed for the authority;
 //! * [`trust`]: what a client knows out of band;
+//! * [`request`], [`receipt`]: requests in files, and auditors' word that they were given one;
 //! * [`problem`]: every refusal and failure a caller can meet, with its stable code;
 //! * [`socket`], [`frame`]: what gateway and authority say to each other;
 //! * [`rest`]: the JSON shapes of the HTTP API.
@@ -27,6 +28,8 @@ mod ids;
 pub mod intent;
 pub mod leaf;
 pub mod problem;
+pub mod receipt;
+pub mod request;
 pub mod rest;
 pub mod rules;
 #[cfg(feature = "openapi")]

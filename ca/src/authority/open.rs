@@ -221,6 +221,7 @@ impl Authority {
         tasks.spawn(notices::run(Arc::clone(&authority)));
         tasks.spawn(cosign::run(Arc::clone(&authority)));
         tasks.spawn(open_switch_token(Arc::clone(&authority)));
+        tasks.spawn(cosign::fetch_statements(Arc::clone(&authority)));
         Ok(Running { authority, tasks })
     }
 }

@@ -195,7 +195,7 @@ pub(super) async fn advance(
         let reached = part.checkpoint.size();
         // Whoever is far behind has much to look at.
         let timeout = if reached < size { timeout.max(CATCH_UP) } else { timeout };
-        let (status, answer) = post(peer, part.path, part.body, timeout).await?;
+        let (status, answer) = call(peer, part.path, part.body, timeout, MAX_ANSWER).await?;
         if kind == CosignerKind::Auditor
             && status == RefusedProblem::STATUS
             && let Some(problem) = RefusedProblem::parse(&answer)
@@ -272,7 +272,7 @@ async fn doubt(
 /// The checkpoint of this log that a co-signer shows as what it co-signed last.
 async fn shown(peer: &Peer, log: &LogKey, timeout: Duration) -> Result<SignedCheckpoint, String> {
     let asked = peer.client.get(format!("{}{}", peer.url, cosigned_path(log.origin())));
-    let (status, answer) = answer(asked, timeout).await.map_err(|fault| fault.to_string())?;
+    let (status, answer) = answer(asked, timeout, MAX_ANSWER).await.map_err(|fault| fault.to_string())?;
     if status != 200 {
         return Err(format!("asked for it, it answers {status}"));
     }
@@ -280,19 +280,21 @@ async fn shown(peer: &Peer, log: &LogKey, timeout: Duration) -> Result<SignedChe
     SignedCheckpoint::open(&text, log).map_err(|error| error.to_string())
 }
 
-/// Status and body of the answer, of which no more is read than one has.
-async fn post(
+/// Status and body of the answer, of which no more is read than `limit`.
+pub(super) async fn call(
     peer: &Peer,
     path: &str,
     body: Vec<u8>,
     timeout: Duration,
+    limit: usize,
 ) -> Result<(u16, Vec<u8>), Fault> {
-    answer(peer.client.post(format!("{}{path}", peer.url)).body(body), timeout).await
+    answer(peer.client.post(format!("{}{path}", peer.url)).body(body), timeout, limit).await
 }
 
 async fn answer(
     asked: reqwest::RequestBuilder,
     timeout: Duration,
+    limit: usize,
 ) -> Result<(u16, Vec<u8>), Fault> {
     let unreachable = |error: reqwest::Error| {
         let error = error.without_url();
@@ -310,7 +312,7 @@ async fn answer(
         let mut read = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
             read.extend_from_slice(&chunk);
-            if read.len() > MAX_ANSWER {
+            if read.len() > limit {
                 break;
             }
         }

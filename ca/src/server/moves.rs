@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use evidence::dossier;
+use evidence::handed::Handed;
 use policy::ChangeRequest;
 use wire::event::{EventKind, EvidenceKind};
 use wire::intent::Intent;
@@ -97,6 +98,17 @@ pub(super) async fn about(
     };
     let answer = put(authority, uid, action, weighed, None, None).await?;
     Ok(done(authority, answer))
+}
+
+/// What was handed to an auditor, as if it had come through the gateway.
+pub(crate) async fn handed(authority: &Arc<Authority>, handed: Handed) -> Result<()> {
+    let (uid, intent) = (handed.uid().cloned(), handed.intent());
+    let (csr, signed) = handed.into_parts();
+    match uid {
+        Some(uid) => ask(authority, uid, csr.as_deref(), signed, None).await?,
+        None => about(authority, intent, About::Veto, signed).await?,
+    };
+    Ok(())
 }
 
 /// A change of the installation.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pkcs11::HsmError;
 use tlog::Edge;
-use tlog::note::{Checkpoint, LogKey, NoteError, SignedCheckpoint};
+use tlog::note::{Checkpoint, LogKey, Note, NoteError, NoteSignature, SignedCheckpoint};
 use wire::Hash32;
 use wire::genesis::KeyPurpose;
 
@@ -167,6 +167,21 @@ impl Checkpoints {
                 Err(error)
             }
         }
+    }
+}
+
+impl Log {
+    /// Signs a text of the authority's own, which is no checkpoint, as a note.
+    pub(crate) async fn say(&self, token: &Token, text: &str) -> Result<String, String> {
+        let assemble = |raw: &[u8]| -> Result<String, NoteError> {
+            let signature = self.key.signature_from_raw(raw)?;
+            self.key.verify(text.as_bytes(), &signature)?;
+            let line = NoteSignature::new(self.key.origin(), self.key.id(), &signature)?;
+            Ok(Note::new(text, &[line])?.to_text())
+        };
+        let bytes = text.as_bytes().to_vec();
+        let signed = token.sign("ask-auditor", &self.key_id, bytes, assemble).await;
+        signed.map_err(|error| error.to_string())
     }
 }
 

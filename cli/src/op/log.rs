@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use super::db::moment;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
+use crate::people::via;
 use crate::people::watch::{self, Watch};
 use crate::{config, files, runtime};
 
@@ -56,6 +57,8 @@ enum AuditCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Verifies an auditor's receipt for a veto, a suspension or a recovery, and shows what it says.
+    Receipt(via::Receipt),
     /// Verifies an export offline, against the trust file and nothing else.
     Verify {
         /// The export.
@@ -120,6 +123,7 @@ fn audit_failure(error: &audit::AuditError) -> Failure {
 pub(crate) fn audit(args: &AuditArgs) -> Result<(), Failure> {
     match &args.command {
         AuditCommand::Export { config, out } => export(config, out),
+        AuditCommand::Receipt(args) => via::show(args),
         AuditCommand::Verify { export, trust, format } => verify(export, trust, *format),
     }
 }

@@ -14,6 +14,7 @@ use super::common::{Connection, now, proven};
 use super::request::{self, agree};
 use super::signer::SignerArgs;
 use super::switch::lines;
+use super::via::Via;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::runtime;
@@ -104,6 +105,8 @@ pub(crate) struct Veto {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    via: Via,
+    #[command(flatten)]
     connection: Connection,
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t)]
@@ -128,10 +131,14 @@ pub(crate) fn veto(args: &Veto) -> Result<(), Failure> {
     };
     let (signer, role) = args.signer.open(Role::CurrentKey)?;
     let request = about(trust.genesis(), EventKind::Veto, target, (&*signer, role), None)?;
+    let file = RequestFile::about(trust.genesis(), Kind::Veto, target, request);
     if let Some(path) = &args.out {
-        let file = RequestFile::about(trust.genesis(), Kind::Veto, target, request);
         return request::write(&file, path);
     }
+    if args.via.hand_in(&trust, &file)? {
+        return Ok(());
+    }
+    let request = file.request;
     let done = runtime()?.block_on(server.veto(target, &request))?;
     request::show_done(&done, None, args.format)
 }

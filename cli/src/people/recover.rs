@@ -12,6 +12,7 @@ use super::common::{Connection, private_key, state};
 use super::moves::{OLD_DATA, by_old_key, key_or_new};
 use super::request;
 use super::switch::{self, Asked};
+use super::via::Via;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::runtime;
@@ -43,6 +44,8 @@ pub(crate) struct Recover {
     /// had one (`avouch switch request --prepare`).
     #[arg(long, value_name = "FILE")]
     id_token: Option<PathBuf>,
+    #[command(flatten)]
+    via: Via,
     /// Where to write the certificate and its issuers, PEM.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -67,13 +70,18 @@ pub(crate) fn run(args: &Recover) -> Result<(), Failure> {
         let (trust, server) = args.connection.open(None)?;
         let recovery = private_key(recovery)?;
         let (new, next) = (key_or_new(&args.new_key)?, key_or_new(next)?);
-        let done = runtime()?.block_on(async {
+        let draft = runtime()?.block_on(async {
             let on = state(&server, &trust, uid).await?.on;
             let mut draft = intents::recovery(&on, &new, next.spki_der())?;
             draft.sign(&new, Role::NewKey)?;
             draft.sign_with_recovery_key(&recovery)?;
-            Ok::<_, Failure>(server.ask(&draft).await?)
+            Ok::<_, Failure>(draft)
         })?;
+        if args.via.hand_in(&trust, &draft.to_file())? {
+            output::talk(OLD_DATA);
+            return Ok(());
+        }
+        let done = runtime()?.block_on(server.ask(&draft))?;
         output::talk(OLD_DATA);
         return request::show_done(&done, out, args.format);
     }

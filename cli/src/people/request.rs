@@ -15,6 +15,7 @@ use super::common::Connection;
 use super::shown;
 use super::signer::SignerArgs;
 use super::switch::id_token;
+use super::via::Via;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::{files, runtime};
@@ -47,6 +48,8 @@ enum RequestCommand {
         /// An ID token whose nonce is the request's hash.
         #[arg(long, value_name = "FILE")]
         id_token: Option<PathBuf>,
+        #[command(flatten)]
+        via: Via,
         /// Where to write the certificate, if one follows; PEM.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -80,8 +83,9 @@ pub(crate) fn run(args: &RequestArgs) -> Result<(), Failure> {
     match &args.command {
         RequestCommand::Show { file, format } => show(file, *format),
         RequestCommand::Sign(args) => sign(args),
-        RequestCommand::Submit { file, id_token, out, connection, format } => {
-            submit(file, id_token.as_deref(), out.as_deref(), connection, *format)
+        RequestCommand::Submit { file, id_token, via, out, connection, format } => {
+            let how = (via, id_token.as_deref());
+            submit(file, how, out.as_deref(), connection, *format)
         }
     }
 }
@@ -94,7 +98,7 @@ pub(super) fn read(path: &Path) -> Result<RequestFile, Failure> {
 
 /// The request in a file.
 pub(super) fn draft(path: &Path, file: &RequestFile) -> Result<Draft, Failure> {
-    file.draft().map_err(|e| Failure::local(format!("{}: {e}", path.display())))
+    Draft::of_file(file).map_err(|e| Failure::local(format!("{}: {e}", path.display())))
 }
 
 fn show(path: &Path, format: Format) -> Result<(), Failure> {
@@ -165,7 +169,7 @@ pub(super) fn agree(yes: bool, what: &str) -> Result<(), Failure> {
 
 /// Writes a request to a file.
 pub(super) fn keep(draft: &Draft, path: &Path) -> Result<(), Failure> {
-    write(&RequestFile::of(draft), path)
+    write(&draft.to_file(), path)
 }
 
 /// Writes a request, an approval or a veto to a file.
@@ -191,7 +195,7 @@ pub(super) fn send_or_keep(
 
 fn submit(
     path: &Path,
-    token: Option<&Path>,
+    (via, token): (&Via, Option<&Path>),
     out: Option<&Path>,
     connection: &Connection,
     format: Format,
@@ -202,6 +206,9 @@ fn submit(
         return Err(Failure::local(
             "the request is for another installation than the trust file's",
         ));
+    }
+    if via.hand_in(&trust, &file)? {
+        return Ok(());
     }
     let done = match (file.kind, file.switch) {
         (Kind::Approval, Some(switch)) => {

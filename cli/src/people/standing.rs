@@ -13,6 +13,7 @@ use super::common::{Connection, state, tell_of_pending};
 use super::moves::key_or_new;
 use super::request::{self, sign_draft};
 use super::signer::SignerArgs;
+use super::via::Via;
 use crate::exit::Failure;
 use crate::output::Format;
 use crate::runtime;
@@ -41,6 +42,8 @@ struct Common {
 pub(crate) struct Suspend {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    via: Via,
 }
 
 /// Lifts a suspension: by the recovery key (`--recovery-key`, which `--new-recovery-key` replaces),
@@ -70,25 +73,28 @@ pub(crate) struct Void {
 }
 
 pub(crate) fn suspend(args: &Suspend) -> Result<(), Failure> {
-    ask(&args.common, Role::CurrentKey, |on| intents::plain(on, EventKind::Suspend))
+    ask(&args.common, Some(&args.via), Role::CurrentKey, |on| {
+        intents::plain(on, EventKind::Suspend)
+    })
 }
 
 pub(crate) fn resume(args: &Resume) -> Result<(), Failure> {
     let next = args.new_recovery_key.as_deref().map(key_or_new).transpose()?;
     let next = next.as_ref().map(Signer::spki_der);
-    ask(&args.common, Role::Officer, |on| intents::resumption(on, next))
+    ask(&args.common, None, Role::Officer, |on| intents::resumption(on, next))
 }
 
 pub(crate) fn retire(args: &Retire) -> Result<(), Failure> {
-    ask(&args.common, Role::Officer, |on| intents::plain(on, EventKind::Retire))
+    ask(&args.common, None, Role::Officer, |on| intents::plain(on, EventKind::Retire))
 }
 
 pub(crate) fn void(args: &Void) -> Result<(), Failure> {
-    ask(&args.common, Role::Officer, |on| intents::plain(on, EventKind::Void))
+    ask(&args.common, None, Role::Officer, |on| intents::plain(on, EventKind::Void))
 }
 
 fn ask(
     common: &Common,
+    via: Option<&Via>,
     usual: Role,
     draft: impl FnOnce(&On) -> Result<client::statement::Draft, client::keys::KeyError>,
 ) -> Result<(), Failure> {
@@ -98,5 +104,10 @@ fn ask(
     let mut draft = draft(&state.on)?;
     let (signer, role) = common.signer.open(usual)?;
     sign_draft(&mut draft, &*signer, role)?;
+    if let (None, Some(via)) = (&common.out, via)
+        && via.hand_in(&trust, &draft.to_file())?
+    {
+        return Ok(());
+    }
     request::send_or_keep(&server, &draft, common.out.as_deref(), common.format)
 }

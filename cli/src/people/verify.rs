@@ -1,13 +1,19 @@
 //! `avouch verify`: is this really that person's key?
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
+use client::bundle::verify_heeding;
+use client::fetch::Server;
 use client::share;
+use client::trust::Trust;
 use wire::UserId;
 
 use super::bundle::{self, BundleArgs};
 use super::chain::{self, Chain};
-use super::common::{Connection, ContactsFile, Demands, now_signed, tell_if_own};
-use crate::exit::Failure;
+use super::common::{Connection, ContactsFile, Demands, now, now_signed, tell_if_own};
+use super::via;
+use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::runtime;
 
@@ -35,6 +41,10 @@ struct Identity {
     /// The user ids.
     #[arg(value_name = "UID", required = true)]
     uids: Vec<UserId>,
+    /// Receipts of auditors (`--receipt` of veto, suspend, recover): nothing may have completed that
+    /// was stopped by what they are for.
+    #[arg(long, value_name = "FILE")]
+    receipt: Vec<PathBuf>,
     #[command(flatten)]
     contacts: ContactsFile,
     #[command(flatten)]
@@ -58,6 +68,7 @@ fn identity(args: &Identity) -> Result<(), Failure> {
     let (trust, server) = args.connection.open(None)?;
     let contacts = args.contacts.path()?;
     tell_if_own(&server, &trust, &args.uids);
+    heed(args, &trust, &server)?;
     let resolved = runtime()?
         .block_on(share::resolve(
             &server,
@@ -74,6 +85,21 @@ fn identity(args: &Identity) -> Result<(), Failure> {
         Some(failure) => Err(failure),
         None => Ok(()),
     }
+}
+
+/// Holds whole histories against receipts.
+fn heed(args: &Identity, trust: &Trust, server: &Server) -> Result<(), Failure> {
+    let receipts: Vec<_> =
+        args.receipt.iter().map(|path| via::read(trust, path)).collect::<Result<_, _>>()?;
+    if receipts.is_empty() {
+        return Ok(());
+    }
+    for uid in &args.uids {
+        let bundle = runtime()?.block_on(server.bundle(uid, 0))?;
+        verify_heeding(trust, uid, &bundle, None, &receipts, now())
+            .map_err(|e| Failure::new(Exit::from_number(e.exit_code()), format!("{uid}: {e}")))?;
+    }
+    Ok(())
 }
 
 /// One person who passed.

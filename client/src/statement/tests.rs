@@ -3,7 +3,7 @@ use wire::event::EventKind;
 use wire::statement::{Role, SignedStatement};
 use wire::{Encoded, Hash32, UserId};
 
-use super::file::{FileError, Kind, RequestFile};
+use super::file::{FileError, Kind, RequestFile, RequestFileError};
 use super::{Draft, On, about, intents};
 use crate::keys::{KeyAlgorithm, PrivateKey, Signer};
 
@@ -82,8 +82,8 @@ fn a_request_in_a_file_is_signed_on_by_others() {
     let (new, old) = (key(), key());
     let mut draft = intents::rekey(&on(), &new).unwrap();
     draft.sign(&new, Role::NewKey).unwrap();
-    let text = RequestFile::of(&draft).to_text();
-    let mut read = RequestFile::parse(text.as_bytes()).unwrap().draft().unwrap();
+    let text = draft.to_file().to_text();
+    let mut read = Draft::of_file(&RequestFile::parse(text.as_bytes()).unwrap()).unwrap();
     assert_eq!(read, draft);
     read.sign(&old, Role::CurrentKey).unwrap();
     verifies(&read, &[&new, &old]);
@@ -95,18 +95,18 @@ fn a_request_in_a_file_is_signed_on_by_others() {
 fn a_file_that_does_not_fit_together_is_refused() {
     let new = key();
     let draft = intents::rekey(&on(), &new).unwrap();
-    let file = RequestFile::of(&draft);
+    let file = draft.to_file();
     let mut other = file.clone();
     other.request.csr = intents::rekey(&on(), &key()).unwrap().to_rest().csr;
-    let refused = RequestFile::parse(other.to_text().as_bytes()).unwrap().draft();
+    let refused = Draft::of_file(&RequestFile::parse(other.to_text().as_bytes()).unwrap());
     assert!(matches!(refused, Err(FileError::OtherRequest { .. })), "{refused:?}");
 
     let newer = file.to_text().replace("\"avouch_request\": 1", "\"avouch_request\": 2");
-    assert!(matches!(RequestFile::parse(newer.as_bytes()), Err(FileError::Version(2))));
+    assert!(matches!(RequestFile::parse(newer.as_bytes()), Err(RequestFileError::Version(2))));
     let unknown = file.to_text().replacen('{', "{\"more\": 1,", 1);
-    assert!(matches!(RequestFile::parse(unknown.as_bytes()), Err(FileError::Json(_))));
+    assert!(matches!(RequestFile::parse(unknown.as_bytes()), Err(RequestFileError::Json(_))));
     let mut veto = file;
     veto.kind = Kind::Veto;
     let refused = RequestFile::parse(veto.to_text().as_bytes());
-    assert!(matches!(refused, Err(FileError::Shape(_))), "{refused:?}");
+    assert!(matches!(refused, Err(RequestFileError::Shape(_))), "{refused:?}");
 }

@@ -8,7 +8,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use evidence::audit::{
-    ADD_ENTRIES, AddEntries, BodyError, MAX_BODY, PROBLEM_TYPE, Refused, RefusedProblem,
+    ADD_ENTRIES, ASK, AddEntries, BodyError, MAX_BODY, PROBLEM_TYPE, Refused, RefusedProblem,
+    STATEMENTS,
 };
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -16,7 +17,7 @@ use http_body_util::BodyExt;
 use tlog::witness::{ADD_CHECKPOINT, AddCheckpoint, MAX_REQUEST, Refusal};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{AuditFailure, Auditor};
+use super::{AuditFailure, Auditor, counter};
 use crate::desk::Step;
 use crate::witness::{self, read};
 
@@ -26,6 +27,8 @@ pub fn routes(auditor: Arc<Auditor>, prefix: &str) -> Router {
     Router::new()
         .route(&format!("{prefix}{ADD_CHECKPOINT}"), post(add_checkpoint))
         .route(&format!("{prefix}{ADD_ENTRIES}"), post(add_entries))
+        .route(&format!("{prefix}{STATEMENTS}"), post(counter::statements))
+        .route(&format!("{prefix}{ASK}"), post(counter::ask))
         .with_state(Arc::clone(&auditor))
         .merge(witness::shown(Arc::clone(auditor.desk()), prefix))
 }
@@ -183,7 +186,7 @@ fn cosigned(auditor: &Auditor, step: Step, taken: Option<&AddEntries>) -> Respon
 }
 
 /// Goes on to its end even when the caller leaves: the log's lock is held until the disk is sure.
-async fn blocking(work: impl FnOnce() -> Response + Send + 'static) -> Response {
+pub(super) async fn blocking(work: impl FnOnce() -> Response + Send + 'static) -> Response {
     match tokio::task::spawn_blocking(work).await {
         Ok(answer) => answer,
         Err(error) => {
@@ -206,6 +209,6 @@ fn problem(refused: Refused) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, [(CONTENT_TYPE, PROBLEM_TYPE)], json).into_response()
 }
 
-fn unavailable(why: &str) -> Response {
+pub(super) fn unavailable(why: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], format!("{why}\n")).into_response()
 }

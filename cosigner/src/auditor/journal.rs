@@ -22,6 +22,7 @@ use wire::event::Event;
 use wire::{Encoded, Hash32};
 
 use super::Audited;
+use super::door::Door;
 use super::vault::{self, Growing};
 use crate::desk::Desk;
 use crate::durable::{self, ReplaceError};
@@ -31,7 +32,7 @@ use crate::durable::{self, ReplaceError};
 const SNAPSHOT_AFTER: u64 = 16 * 1024 * 1024;
 
 /// Longest line that is read, in bytes.
-const MAX_LINE: u64 = 64 * 1024 * 1024;
+pub(super) const MAX_LINE: u64 = 64 * 1024 * 1024;
 
 const OPENING: &str = "opening.json";
 
@@ -152,6 +153,15 @@ impl Journal {
         Ok((journal, begun, seen_ms))
     }
 
+    /// What people handed in, beside the entries.
+    pub(super) fn door(
+        &self,
+        desk: &Desk,
+        replay: Option<&mut Replay>,
+    ) -> Result<Door, JournalError> {
+        Door::open(&self.folder, &self.opened, desk, replay)
+    }
+
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -267,7 +277,11 @@ impl Journal {
     }
 
     /// Files named for a size, by that.
-    fn files(&self, head: &str, tail: &str) -> Result<Vec<(u64, PathBuf)>, JournalError> {
+    pub(super) fn files(
+        &self,
+        head: &str,
+        tail: &str,
+    ) -> Result<Vec<(u64, PathBuf)>, JournalError> {
         let file = |source| JournalError::File { path: self.folder.clone(), source };
         let mut files = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(file)? {

@@ -52,7 +52,7 @@ pub(super) struct Trial {
     installation: usize,
     ends_with_root: bool,
     events: u64,
-    histories: HashMap<UserId, Option<History>>,
+    histories: HashMap<UserId, (Option<History>, Option<Vec<Vec<u8>>>)>,
     keys: Vec<Hash32>,
     /// Leaves that strikes of this batch name, not yet verified.
     claimed: HashSet<Hash32>,
@@ -61,9 +61,14 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    pub(super) fn touches(&mut self, uid: &UserId, before: Option<&History>) {
+    pub(super) fn touches(
+        &mut self,
+        uid: &UserId,
+        before: Option<&History>,
+        proposals: Option<&Vec<Vec<u8>>>,
+    ) {
         if !self.histories.contains_key(uid) {
-            self.histories.insert(uid.clone(), before.cloned());
+            self.histories.insert(uid.clone(), (before.cloned(), proposals.cloned()));
         }
     }
 
@@ -154,7 +159,11 @@ impl Replay {
         self.events = trial.events;
         // A batch begins after a map root, so nothing was pending before it.
         self.changed.clear();
-        for (uid, before) in trial.histories {
+        for (uid, (before, proposals)) in trial.histories {
+            match proposals {
+                Some(proposals) => self.proposals.insert(uid.clone(), proposals),
+                None => self.proposals.remove(&uid),
+            };
             match before {
                 Some(history) => self.histories.insert(uid, history),
                 None => self.histories.remove(&uid),
@@ -199,7 +208,7 @@ impl Replay {
             return Err(refused);
         };
         if let Some(trial) = &mut self.trial {
-            trial.touches(&uid, self.histories.get(&uid));
+            trial.touches(&uid, self.histories.get(&uid), self.proposals.get(&uid));
             trial.passed.push(refused.clone());
         }
         let at = At { leaf: refused.leaf, ..At::index(refused.index) };

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use tlog::map::{EMPTY_ROOT, Map};
 use tlog::{Edge, EdgeError, StoredHash};
-use wire::bundle::ExportLeaf;
+use wire::bundle::{Blob, ExportLeaf};
 use wire::event::Event;
 use wire::head::installation_position;
 use wire::leaf::{Leaf, blinded_key};
-use wire::{Encoded, Hash32};
+use wire::{Encoded, Hash32, UserId};
 
 use super::refused::{At, Refused, commits};
 use super::{BeginError, Replay, nothing_else};
@@ -27,6 +27,9 @@ pub struct LogSnapshot {
     /// The entries of the installation's events.
     installation: Vec<ExportLeaf>,
     histories: Vec<Snapshot>,
+    /// Whose is pending, and the intents that asked for it.
+    #[serde(default)]
+    proposals: Vec<(UserId, Vec<Blob>)>,
 }
 
 /// Why a snapshot is none.
@@ -73,6 +76,10 @@ impl Replay {
             self.histories.values().filter_map(History::snapshot).collect();
         histories.sort_unstable_by(|one, other| one.uid().cmp(other.uid()));
         let edge = self.edge.stored().map(|stored| (stored.index, stored.hash)).collect();
+        let blobs = |intents: &Vec<Vec<u8>>| intents.iter().cloned().map(Blob).collect();
+        let mut proposals: Vec<(UserId, Vec<Blob>)> =
+            self.proposals.iter().map(|(uid, intents)| (uid.clone(), blobs(intents))).collect();
+        proposals.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         Some(LogSnapshot {
             size: self.size(),
             edge,
@@ -80,6 +87,7 @@ impl Replay {
             events: self.events,
             installation: self.installation.clone(),
             histories,
+            proposals,
         })
     }
 
@@ -128,6 +136,11 @@ impl Replay {
         replay.edge = Edge::load(snapshot.size, &stored)?;
         replay.heads = heads;
         replay.histories = histories;
+        replay.proposals = snapshot
+            .proposals
+            .iter()
+            .map(|(uid, intents)| (uid.clone(), intents.iter().map(|i| i.0.clone()).collect()))
+            .collect();
         replay.events = snapshot.events;
         replay.ends_with_root = true;
         Ok(replay)

@@ -112,6 +112,7 @@ impl History {
         let keys = snapshot.keys.iter().map(|der| (Hash32::of(der), der.clone())).collect();
         let requested =
             snapshot.requested.as_ref().map(|der| Csr::parse(der, rules)).transpose()?;
-        Ok(Self { uid: snapshot.uid.clone(), identity: Some(identity), keys, requested })
+        let (uid, objections) = (snapshot.uid.clone(), Vec::new());
+        Ok(Self { uid, identity: Some(identity), keys, requested, objections })
     }
 }
