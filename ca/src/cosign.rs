@@ -12,6 +12,7 @@ mod door;
 mod driver;
 mod feed;
 mod kept;
+mod lent;
 mod start;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,8 @@ pub(crate) use door::{Doors, close, run as fetch_statements};
 pub(crate) use driver::run;
 pub(crate) use feed::Hand;
 pub(crate) use kept::{KeptError, newest};
+pub use lent::LendError;
+pub(crate) use lent::{Borrower, borrow, word};
 pub use start::StartError;
 pub(crate) use start::{load, start};
 

@@ -26,6 +26,7 @@ pub mod notices;
 mod proofs;
 mod queries;
 mod random;
+pub mod refill;
 mod reopen;
 mod search;
 pub mod server;

@@ -12,7 +12,7 @@ mod record;
 mod sign;
 mod strike;
 
-pub(crate) use ask::{Action, Answer, Ask, Brings, Caller, Idempotency, Reply};
+pub(crate) use ask::{Action, Answer, Ask, Brings, Caller, Done, Idempotency, Reply, vouched};
 pub(crate) use change::{ChangeAsk, change};
 pub(crate) use cosign::cosign;
 pub(crate) use decide::{decide, turn_away};

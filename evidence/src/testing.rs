@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use policy::{Installation, Request, State, Time};
 use tlog::Edge;
 use tlog::map::Map;
-use tlog::note::{Checkpoint, LogKey, SignedCheckpoint};
+use tlog::note::{Checkpoint, LogKey, Note, NoteSignature, SignedCheckpoint};
 use tlog::proof::consistency;
 use tlog::witness::{AddCheckpoint, AnyCheckpoint};
 use wire::body::Struck;
@@ -257,6 +257,14 @@ impl Book {
         SignedCheckpoint::assemble(checkpoint, key, &signature).unwrap().text().to_owned()
     }
 
+    /// A note of another text by the log's key.
+    pub fn note(&self, text: &str) -> String {
+        let LogHand { key, sign } = &self.log;
+        let signature = key.signature_from_raw(&sign(text.as_bytes())).unwrap();
+        let line = NoteSignature::new(key.origin(), key.id(), &signature).unwrap();
+        Note::new(text, &[line]).unwrap().to_text()
+    }
+
     /// What a witness is asked that co-signed `old` leaves.
     pub fn add_checkpoint(&self, old: u64) -> AddCheckpoint {
         let proof = consistency(old, self.edge.size(), &self.hashes).unwrap();
@@ -482,6 +490,18 @@ impl Book {
 
     pub fn complete_switch(&mut self, bend: impl FnOnce(&mut Event)) -> Leaf {
         self.act(&Request::CompleteSwitch { uid: alice() }, None, &[], bend)
+    }
+
+    /// A veto of what an intent asked for.
+    pub fn veto(&mut self, intent: &Intent, evidence: &[Piece]) -> Leaf {
+        let request = Request::Veto { uid: alice(), intent: intent.hash() };
+        self.act(&request, Some(intent), evidence, |_| {})
+    }
+
+    /// What an intent asks for.
+    pub fn ask(&mut self, intent: &Intent, evidence: &[Piece]) -> Leaf {
+        let request = Request::Intent(Box::new(intent.clone()));
+        self.act(&request, Some(intent), evidence, |_| {})
     }
 
     /// A change of the installation, signed by two officers.

@@ -5,6 +5,7 @@ mod thief;
 
 use avouch_tests::openssl::Key;
 use avouch_tests::people::{Holder, Town};
+use avouch_tests::silencer::Silencer;
 use avouch_tests::{Witness, patiently};
 use wire::body::Struck;
 use wire::event::EventKind;
@@ -14,14 +15,28 @@ use wire::{Encoded, Hash32};
 use crate::people::{Person, ends};
 
 /// An installation with one auditor, which runs.
-struct Audited {
-    town: Town,
-    auditor: Witness,
+pub(crate) struct Audited {
+    pub(crate) town: Town,
+    pub(crate) auditor: Witness,
+    _between: Option<Silencer>,
 }
 
 impl Audited {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut audited = Self::alone();
+        audited.join();
+        audited
+    }
+
+    /// The authority is told that nobody handed anything to the auditor.
+    pub(crate) fn start_silenced() -> Self {
+        let auditor = Witness::auditor("auditor.example/e2e");
+        let between = Silencer::start(auditor.url());
+        let mut environment = auditor.environment("elsewhere");
+        let url = environment.iter_mut().find(|(name, _)| name.ends_with("__URL"));
+        url.expect("its address").1 = between.url().to_owned();
+        let mut audited = Self::with(auditor, environment, "10s");
+        audited._between = Some(between);
         audited.join();
         audited
     }
@@ -34,10 +49,14 @@ impl Audited {
     /// The same; certificates wait so long.
     fn alone_within(deadline: &str) -> Self {
         let auditor = Witness::auditor("auditor.example/e2e");
-        let mut environment = auditor.environment("elsewhere");
+        let environment = auditor.environment("elsewhere");
+        Self::with(auditor, environment, deadline)
+    }
+
+    fn with(auditor: Witness, mut environment: Vec<(String, String)>, deadline: &str) -> Self {
         environment.push(("AVOUCH_COSIGNING__DEADLINE".to_owned(), deadline.to_owned()));
         environment.push(("AVOUCH_COSIGNING__WHEN_UNREACHABLE".to_owned(), "run".to_owned()));
-        Self { town: Town::under(&[], environment), auditor }
+        Self { town: Town::under(&[], environment), auditor, _between: None }
     }
 
     fn join(&mut self) {
@@ -54,7 +73,7 @@ impl Audited {
     }
 
     /// What the auditor's alarm says; none without one.
-    fn alarm(&self) -> Option<serde_json::Value> {
+    pub(crate) fn alarm(&self) -> Option<serde_json::Value> {
         let status = self.auditor.avouch(&["status", "--format", "json"]);
         let json: serde_json::Value = serde_json::from_slice(&status.stdout).expect("JSON");
         let stands = !json["alarm"].is_null();

@@ -89,7 +89,7 @@ impl Watched {
 }
 
 /// Copies the files of an SQLite database.
-fn copy_database(from: &Path, to: &Path) {
+pub(crate) fn copy_database(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for name in ["avouch.db", "avouch.db-wal", "avouch.db-shm"] {
         let _ = std::fs::remove_file(to.join(name));

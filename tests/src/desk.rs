@@ -64,6 +64,12 @@ impl Desk {
     /// The same with co-signers, witnesses of these names.
     #[must_use]
     pub fn co_signed(names: &[&str]) -> (Self, Vec<TestCosigner>) {
+        Self::co_signed_by("witness", names)
+    }
+
+    /// The same with co-signers that are said to be of this kind.
+    #[must_use]
+    pub fn co_signed_by(kind: &str, names: &[&str]) -> (Self, Vec<TestCosigner>) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (clock, data) = (folder.path().join("clock"), folder.path().join("data"));
         std::fs::write(&clock, "0").expect("a file in a temporary folder");
@@ -72,7 +78,7 @@ impl Desk {
         };
         let cosigners: Vec<TestCosigner> = names.iter().zip(1..).map(start).collect();
         let named = names.iter().zip(&cosigners);
-        let named: Vec<_> = named.map(|(name, cosigner)| (*name, "witness", cosigner)).collect();
+        let named: Vec<_> = named.map(|(name, cosigner)| (*name, kind, cosigner)).collect();
         let clock = ["--test-clock", clock.to_str().expect("UTF-8")];
         let installation = Installation::start_in(&data, &clock, environment(&named));
         (Self { installation, folder }, cosigners)

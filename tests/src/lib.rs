@@ -21,6 +21,7 @@ mod processes;
 mod proxy;
 pub mod receivers;
 pub mod schemathesis;
+pub mod silencer;
 mod socket;
 pub mod thief;
 mod witness;

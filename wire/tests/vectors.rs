@@ -18,6 +18,8 @@ use wire::genesis::Genesis;
 use wire::head::Head;
 use wire::intent::Intent;
 use wire::leaf::{Leaf, blinded_id, blinded_key, blinding_commitment, commitment};
+use wire::receipt::Receipt;
+use wire::request::RequestFile;
 use wire::rules::Rules;
 use wire::statement::{SignedStatement, Statement};
 use wire::trust::TrustFile;
@@ -113,6 +115,26 @@ fn trust_file() {
 }
 
 #[test]
+fn requests_and_receipts() {
+    let request = samples::veto_file();
+    frozen("request-veto.json", request.to_text().as_bytes());
+    assert_eq!(RequestFile::parse(request.to_text().as_bytes()).unwrap(), request);
+    let receipt = samples::receipt();
+    frozen("receipt.txt", receipt.to_text().as_bytes());
+    assert_eq!(Receipt::parse(&receipt.to_text()), Ok(receipt.clone()));
+    // One receipt has one text.
+    for other in [
+        receipt.to_text().replace("at size ", "at size 0"),
+        receipt.to_text().replace("drops", "delays"),
+        receipt.to_text() + "\n",
+        receipt.to_text().replace("drops", "drops "),
+        receipt.to_text().repeat(2),
+    ] {
+        assert!(Receipt::parse(&other).is_err(), "{other}");
+    }
+}
+
+#[test]
 fn bundles() {
     let bundle = samples::bundle();
     let mut text = serde_json::to_string_pretty(&bundle).unwrap();
@@ -125,7 +147,6 @@ fn bundles() {
     let read: wire::bundle::Bundle = frame::decode(&bytes, wire::bundle::MAX_BUNDLE).unwrap();
     assert_eq!(read, bundle);
 }
-
 fn frozen_message<T>(name: &str, message: &T, limit: usize)
 where
     T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
@@ -181,6 +202,8 @@ fn the_index_describes_every_file_and_pins_what_is_derived() {
         ("bundle.json", "bundle", "the bundle after event-enrol"),
         ("bundle.bin", "bundle", "the same in the compact form, postcard"),
         ("trust.json", "trust file", "its fingerprint is below"),
+        ("request-veto.json", "request file", "a veto, its statement made up"),
+        ("receipt.txt", "auditor's receipt", "for request-veto.json: what the auditor signs"),
     ];
     let entry = |file: &str, format: &str, about: &str| {
         let bytes = std::fs::read(self::file(file)).unwrap_or_else(|e| panic!("{file}: {e}"));

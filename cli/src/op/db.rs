@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ca::audit;
+use ca::refill::RefillError;
 use ca::store::copy::{Copied, copy};
 use ca::store::postgres::{Postgres, Settings};
 use ca::store::sqlite::Sqlite;
 use ca::store::{Store, StoreError};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
+use wire::genesis::CosignerKind;
 
-use super::authority::open_store;
+use super::authority::{open_hsm, open_store};
 use crate::config::{self, Config, StoreConfig};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -45,12 +47,23 @@ enum DbCommand {
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
     },
+    /// Fills in what a restored database lost, from an auditor, while the authority is stopped.
+    ///
+    /// The database is verified whole, and so is every entry that comes back, up to the checkpoint
+    /// that the auditor co-signed; only then is anything written. Certificates are signed again when
+    /// the authority starts, over the same bytes.
+    Refill {
+        /// The auditor, as the configuration calls it: `[cosigners.NAME]`.
+        #[arg(long, value_name = "NAME")]
+        from: String,
+    },
 }
 
 pub(crate) fn run(args: &Db) -> Result<(), Failure> {
     let config = config::load(&args.config).map_err(|e| Failure::local(e.to_string()))?;
     match &args.command {
         DbCommand::Migrate => crate::runtime()?.block_on(migrate(&config)),
+        DbCommand::Refill { from } => crate::runtime()?.block_on(refill(&config, from)),
         DbCommand::Copy { to, password_file } => {
             let settings = Settings::parse(to).map_err(|e| Failure::local(format!("--to: {e}")))?;
             crate::runtime()?.block_on(copy_to(&config, settings, password_file.as_deref()))
@@ -127,6 +140,53 @@ async fn migrate(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Nobody else writes meanwhile.
+async fn stopped(config: &Config) -> Result<(), Failure> {
+    if tokio::net::UnixStream::connect(config.admin_socket()).await.is_ok() {
+        let reason =
+            "the authority is running: stop it first, or what it records meanwhile is lost";
+        return Err(Failure::local(reason.to_owned()));
+    }
+    Ok(())
+}
+
+async fn refill(config: &Config, name: &str) -> Result<(), Failure> {
+    stopped(config).await?;
+    let settings = super::cosigning::settings(config)?;
+    let auditor = settings
+        .peers
+        .into_iter()
+        .find(|peer| peer.name() == name && peer.kind() == CosignerKind::Auditor)
+        .ok_or_else(|| Failure::local(format!("`cosigners.{name}` is no auditor's section")))?;
+    let (_, token) = config
+        .tokens()
+        .next()
+        .ok_or_else(|| Failure::local("the configuration names no token".to_owned()))?;
+    let hsm = open_hsm(token, &config.run).await?;
+    let store = open_store(&config.store).await?;
+    let now = config.clock().now_ms() / 1000;
+    let refilled = ca::refill::refill(&*store, hsm.clone(), &auditor, now).await;
+    store.close().await;
+    hsm.shut_down().await;
+    let refilled = refilled.map_err(|error| {
+        let exit = match &error {
+            RefillError::Lend(_) => Exit::Remote,
+            RefillError::Backup(_) | RefillError::Filled(_) | RefillError::Refused(_) => {
+                Exit::LogProof
+            }
+            _ => Exit::Local,
+        };
+        Failure::new(exit, error.to_string())
+    })?;
+    let audit::Verified { events, identities, .. } = refilled.verified;
+    output::line(&format!(
+        "leaves {} to {}: {} events came back, {} certificates are signed at the next start",
+        refilled.from, refilled.to, refilled.events, refilled.certificates
+    ));
+    output::line(&format!("replayed     {events:>10} events of {identities} identities"));
+    Ok(())
+}
+
 async fn copy_to(
     config: &Config,
     settings: Settings,
@@ -135,11 +195,7 @@ async fn copy_to(
     let StoreConfig::Sqlite(path) = &config.store else {
         return Err(Failure::local("the configuration's [store] names no SQLite file".to_owned()));
     };
-    if tokio::net::UnixStream::connect(config.admin_socket()).await.is_ok() {
-        let reason =
-            "the authority is running: stop it first, or what it records meanwhile is lost";
-        return Err(Failure::local(reason.to_owned()));
-    }
+    stopped(config).await?;
     let source = Sqlite::open_existing(path)
         .await
         .map_err(|error| failure(&path.display().to_string(), &error))?;

@@ -20,6 +20,8 @@ use wire::body::Struck;
 use wire::event::EventKind;
 use wire::rules::Rules;
 
+mod door;
+
 use super::*;
 use crate::{Clock, Folder, KeyFile, Metrics, MetricsFormat};
 

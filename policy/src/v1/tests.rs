@@ -4,6 +4,7 @@ mod change;
 mod enrol;
 mod model;
 mod moves;
+mod objection;
 mod particulars;
 mod renew;
 mod replay;

@@ -694,3 +694,25 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
     all.push(("problem", Response { id: 300, result: Err(problem) }));
     all
 }
+
+/// A veto in a file, as it is handed to an auditor.
+pub fn veto_file() -> wire::request::RequestFile {
+    use wire::request::{Kind, RequestFile};
+    // "made up", base64.
+    let statements = vec!["bWFkZSB1cA==".to_owned()];
+    let request = wire::rest::SignedRequest { statements, ..Default::default() };
+    RequestFile::about(genesis_event().hash(), Kind::Veto, enrol_intent().hash(), request)
+}
+
+/// The auditor's receipt for it.
+pub fn receipt() -> wire::receipt::Receipt {
+    let intent = enrol_intent().hash();
+    wire::receipt::Receipt {
+        genesis: genesis_event().hash(),
+        verb: EventKind::Veto,
+        request: Hash32::of(veto_file().to_text().as_bytes()),
+        intent,
+        size: 42,
+        stops: vec![(intent, wire::body::VetoEffect::Dropped)],
+    }
+}
