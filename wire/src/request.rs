@@ -119,7 +119,7 @@ impl RequestFile {
     /// A part that is not base64.
     pub fn signed(&self) -> Result<(Option<Vec<u8>>, Signed), RequestFileError> {
         let request = &self.request;
-        let intent = request.intent.as_ref().map(std::slice::from_ref).unwrap_or_default();
+        let intent = request.intent.as_slice();
         let signed = Signed {
             intent: decoded("intent", intent)?.pop(),
             statements: decoded("statements", &request.statements)?,
