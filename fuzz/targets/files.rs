@@ -16,6 +16,7 @@ fuzz_target!(|data: &[u8]| {
         let again = RequestFile::parse(file.to_text().as_bytes()).expect("written by ourselves");
         assert_eq!(again, file);
         let _ = (Draft::of_file(&file), file.signed());
+        let _ = evidence::handed::Handed::parse(data);
     }
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(receipt) = wire::receipt::Receipt::parse(text)
