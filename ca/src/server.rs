@@ -19,8 +19,8 @@ use tokio_util::task::TaskTracker;
 use crate::authority::Authority;
 
 pub(crate) use hsm::word as hsm_word;
-pub use unlock::{Awaited, Pins};
 pub(crate) use moves::handed;
+pub use unlock::{Awaited, Pins};
 
 /// Most connections on one socket.
 const MAX_CONNECTIONS: usize = 64;
