@@ -272,7 +272,8 @@ async fn doubt(
 /// The checkpoint of this log that a co-signer shows as what it co-signed last.
 async fn shown(peer: &Peer, log: &LogKey, timeout: Duration) -> Result<SignedCheckpoint, String> {
     let asked = peer.client.get(format!("{}{}", peer.url, cosigned_path(log.origin())));
-    let (status, answer) = answer(asked, timeout, MAX_ANSWER).await.map_err(|fault| fault.to_string())?;
+    let (status, answer) =
+        answer(asked, timeout, MAX_ANSWER).await.map_err(|fault| fault.to_string())?;
     if status != 200 {
         return Err(format!("asked for it, it answers {status}"));
     }
