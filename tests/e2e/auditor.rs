@@ -166,7 +166,7 @@ fn what_the_auditor_refuses_is_believed_by_nobody_and_a_strike_lets_the_log_go_o
 #[test]
 #[ignore = "two thousand enrolments"]
 fn a_long_way_is_gone_in_parts() {
-    let mut audited = Audited::alone_within("20ms");
+    let mut audited = Audited::alone_within("100ms");
     let town = &audited.town;
     std::thread::scope(|scope| {
         for n in 0..8 {
