@@ -696,7 +696,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
 }
 
 /// A veto in a file, as it is handed to an auditor.
-pub fn veto_file() -> wire::request::RequestFile {
+pub(crate) fn veto_file() -> wire::request::RequestFile {
     use wire::request::{Kind, RequestFile};
     // "made up", base64.
     let statements = vec!["bWFkZSB1cA==".to_owned()];
@@ -705,7 +705,7 @@ pub fn veto_file() -> wire::request::RequestFile {
 }
 
 /// The auditor's receipt for it.
-pub fn receipt() -> wire::receipt::Receipt {
+pub(crate) fn receipt() -> wire::receipt::Receipt {
     let intent = enrol_intent().hash();
     wire::receipt::Receipt {
         genesis: genesis_event().hash(),
