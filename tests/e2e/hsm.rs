@@ -74,6 +74,8 @@ fn a_token_is_looked_at_drained_and_given_another_pin_while_it_serves() {
     let old = String::from_utf8(installation.read("pin")).expect("UTF-8");
     change_pin(&folder, old.trim(), "changed-4711-pin");
     std::fs::write(folder.join("given"), "wrong-0000-pin").expect("a file");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(folder.join("given"), private).expect("a file of ours");
     let given = folder.join("given").display().to_string();
     let (_, said) = ask(&installation, &["unlock", "--pin-file", &given]).expect_err("wrong");
     assert!(said.contains("refused the PIN") && !said.contains("wrong-0000"), "{said}");

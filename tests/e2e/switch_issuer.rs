@@ -1,5 +1,6 @@
 //! Switches with an issuing authority of their own, whose token operators open and close.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use avouch_tests::openssl::{self, text};
@@ -117,6 +118,9 @@ fn a_switch_waits_for_its_own_token_and_all_else_goes_on_through_kills() {
     desk.installation.restart(true);
     desk.run(12, "verify identity alice").says(&["without an issued certificate"]);
     desk.write("wrong", "0000-wrong\n");
+    // A PIN is read from a file of its owner's alone.
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(desk.file("wrong"), private).expect("a file of ours");
     let wrong = "unlock switch_issuer --pin-file @wrong --config ca:avouch.toml";
     desk.run(3, wrong).says(&["refused the PIN"]);
     desk.run(12, "verify identity alice").says(&["without an issued certificate"]);
