@@ -101,8 +101,11 @@ fn each_check_refuses_with_its_own_reason() {
     pki.cert("tls", "/CN=alice", "ca", &LEAF.replace("emailProtection", "clientAuth"));
     refused(&pki, "alice", "tls", list, "extended-key-usage", 11);
     pki.key("ed", &["-algorithm", "Ed25519"]);
-    pki.cert("ed", "/CN=alice", "ca", LEAF);
+    pki.cert("ed", "/CN=alice", "ca", &LEAF.replace(",keyAgreement", ""));
     refused(&pki, "alice", "ed", list, "key-usage", 11);
+    // A key that only signs is not for key agreement (RFC 8410 section 5).
+    pki.cert("ed", "/CN=alice", "ca", LEAF);
+    refused(&pki, "alice", "ed", list, "nonconforming", 11);
 
     refused(&pki, "alice", "leaf", &[], "status-missing", 16);
     pki.crl("stale", "ca", &[], "", (-2 * DAY, -DAY));
