@@ -44,6 +44,9 @@ pub enum BatchError {
     },
 }
 
+/// What an identity was before a batch: its history, and the proposals in it.
+type Before = (Option<History>, Option<Vec<Vec<u8>>>);
+
 /// What a batch changes, to be undone.
 #[derive(Debug)]
 pub(super) struct Trial {
@@ -52,7 +55,7 @@ pub(super) struct Trial {
     installation: usize,
     ends_with_root: bool,
     events: u64,
-    histories: HashMap<UserId, (Option<History>, Option<Vec<Vec<u8>>>)>,
+    histories: HashMap<UserId, Before>,
     keys: Vec<Hash32>,
     /// Leaves that strikes of this batch name, not yet verified.
     claimed: HashSet<Hash32>,
