@@ -38,7 +38,7 @@ fn a_veto_stops_the_switch_that_it_is_about() {
     let veto = Request::Veto { uid: uid("alice"), intent: intent.hash() };
     let fact = world.says(K::Veto, Role::CurrentKey, "k0", &intent);
     let dropped = Objection { intent: intent.hash(), effect: Dropped };
-    assert_eq!(weighed(&world, &veto, &[fact.clone()]), Ok(vec![dropped]));
+    assert_eq!(weighed(&world, &veto, std::slice::from_ref(&fact)), Ok(vec![dropped]));
     let alice = world.alice();
     let refusal = heeds(&[dropped], Some(alice), &completion()).unwrap_err();
     assert_eq!(refusal.rule, "a-receipted-veto-counts");
@@ -47,7 +47,7 @@ fn a_veto_stops_the_switch_that_it_is_about() {
     // Under an officer's suspension it slows, and what was slowed in the log heeds it.
     suspend(&mut world, "olga").unwrap();
     let slowed = Objection { intent: intent.hash(), effect: Slowed };
-    assert_eq!(weighed(&world, &veto, &[fact.clone()]), Ok(vec![slowed]));
+    assert_eq!(weighed(&world, &veto, std::slice::from_ref(&fact)), Ok(vec![slowed]));
     assert!(heeds(&[slowed], Some(world.alice()), &completion()).is_err());
     world.act("alice", &veto, &[fact]).unwrap();
     assert_eq!(heeds(&[slowed], Some(world.alice()), &completion()), Ok(()));
