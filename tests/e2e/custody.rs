@@ -58,7 +58,7 @@ fn a_token_is_opened_by_two_of_three_operators_with_exactly_one_login() {
     let secret = std::fs::read_to_string(&pin).expect("a PIN").trim().to_owned();
     let wrong = folder.join("wrong");
     let slipped = std::fs::read_to_string(&shares[1]).expect("a share").replacen('q', "p", 1);
-    std::fs::write(&wrong, slipped.replacen("pinshare1", "pinshare1q", 1)).expect("a file");
+    private(&wrong, &slipped.replacen("pinshare1", "pinshare1q", 1));
 
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -106,7 +106,7 @@ fn a_token_is_opened_by_two_of_three_operators_with_exactly_one_login() {
     assert_eq!(logins(&shim), before + 1);
     assert_eq!(state(&installation, 0), "ready");
 
-    std::fs::write(folder.join("new-pin"), "changed-4711-pin\n").expect("a file");
+    private(&folder.join("new-pin"), "changed-4711-pin\n");
     std::fs::remove_file(&set).expect("the old set");
     let shares = split(&installation, &folder.join("new-pin"), &set, "new");
     hand_in(&folder, "--share-file", &shares[1]).expect("the first");
@@ -170,4 +170,11 @@ fn what_a_tokens_maker_attests_is_shown_with_the_key() {
     assert!(said(attested[0]).contains("Maker of tokens"), "{:?}", attested[0]);
     assert!(said(attested[0]).contains("proven up to the root"), "{:?}", attested[0]);
     assert!(others.iter().all(|key| said(key) == "none"), "{others:?}");
+}
+
+/// Writes a file that this user alone can read, as shares and PINs must be.
+fn private(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).expect("a file");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("our file");
 }

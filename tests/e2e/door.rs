@@ -160,12 +160,12 @@ fn whoever_has_the_receipt_refuses_what_completed_after_it() {
     cosigners[0].jump(73 * 3600);
     desk.hours_ahead(73);
     desk.until(0, "switch status alice --out @alice-new.pem");
-    let refused = desk.run(14, "verify identity alice --receipt @receipt");
+    let refused = desk.until(14, "verify identity alice --receipt @receipt");
     refused.says(&["stopped before it took effect", "receipt"]);
     // One who was handed it when all was over says nothing about before.
     desk.write("later", &written(leaves + 100));
     // Nor does whoever has none know of it.
-    desk.run(14, "verify identity alice").says(&["Officers approved this"]);
+    desk.until(14, "verify identity alice").says(&["Officers approved this"]);
     desk.run(0, "contact acknowledge alice");
     desk.run(0, "verify identity alice --receipt @later");
 }

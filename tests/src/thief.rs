@@ -62,7 +62,8 @@ impl Thief {
     /// When it does not.
     #[must_use]
     pub fn token_signs(&self, label: &str, mechanism: &str, data: &[u8]) -> Vec<u8> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("receivers").join("token.py");
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("receivers").join("stolen_token.py");
         let pin = std::fs::read_to_string(self.folder.join("pin")).expect("the PIN");
         let mut program = Command::new("python3")
             .arg(script)

@@ -1,7 +1,7 @@
 """Whoever has the token and its PIN: signs what comes on standard input with a key of SoftHSM's, by
 its label, and writes the raw signature to standard output.
 
-token.py MODULE PIN KEY-LABEL MECHANISM
+stolen_token.py MODULE PIN KEY-LABEL MECHANISM
 """
 
 import ctypes
