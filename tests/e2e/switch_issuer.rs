@@ -109,9 +109,9 @@ fn a_switch_waits_for_its_own_token_and_all_else_goes_on_through_kills() {
     waiting.says(&["not signed yet"]);
     doctor(&desk).says(&["completed switches that wait for its signature: 1"]);
     // Who sends something is not told of a key that nobody certified, and everybody else is there.
-    desk.run(12, "verify identity alice").says(&["without an issued certificate"]);
+    desk.until(12, "verify identity alice").says(&["without an issued certificate"]);
     desk.enrol("bob");
-    desk.run(0, "verify identity bob");
+    desk.until(0, "verify identity bob");
     desk.run(0, "verify identity carol");
 
     // The record outlasts a power failure, and the token stays closed.
@@ -174,7 +174,7 @@ fn what_is_revoked_while_the_token_is_locked_shows_when_it_is_opened() {
     assert_eq!(openssl_says(&desk, "alice-new.pem", 20 * DAY), Ok(()));
     desk.run(0, "revoke alice --key @alice-new.key --reason key-compromise");
     // To those who ask for the proof it shows at once.
-    desk.run(12, "verify identity alice");
+    desk.until(12, "verify identity alice");
     patiently("the doctor to say so", || {
         doctor(&desk).out.contains("its CRL lacks revocations").then_some(())
     });
