@@ -2,8 +2,7 @@
 //!
 //! `enrol` and `directory` say what for; with neither it is both. `uid-prefix=…` and `uid-suffix=…`
 //! say for whom; with none of them it is everybody. `email=DOMAIN` and `upn=DOMAIN` (`*` for every
-//! one) say which names the agent may vouch for; with none of them it is none. `enrol-per-day=N` is
-//! how many identities it enrols a day (UTC).
+//! one) say which names the agent may vouch for; with none of them it is none.
 
 use wire::UserId;
 use wire::genesis::Keyholder;
@@ -17,14 +16,13 @@ pub struct Scope {
     prefixes: Vec<String>,
     suffixes: Vec<String>,
     names: Vec<(NameKind, String)>,
-    per_day: Option<u32>,
 }
 
 /// Why an entry is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{entry:?} is no part of an agent's scope; there are enrol, directory, uid-prefix=TEXT, \
-     uid-suffix=TEXT, email=DOMAIN, upn=DOMAIN and enrol-per-day=N"
+     uid-suffix=TEXT, email=DOMAIN and upn=DOMAIN"
 )]
 pub struct ScopeError {
     entry: String,
@@ -51,12 +49,6 @@ impl Scope {
                 ("uid-suffix", Some(value)) => scope.suffixes.push(value.to_owned()),
                 ("email", Some(value)) => scope.names.push((NameKind::Rfc822, value.to_owned())),
                 ("upn", Some(value)) => scope.names.push((NameKind::Upn, value.to_owned())),
-                ("enrol-per-day", Some(value)) if scope.per_day.is_none() => {
-                    let number: u32 = value.parse().map_err(|_| wrong())?;
-                    let plain = number.to_string() == value;
-                    scope.per_day = Some(number).filter(|n| plain && (1..=1_000_000).contains(n));
-                    scope.per_day.ok_or_else(wrong)?;
-                }
                 _ => return Err(wrong()),
             }
         }
@@ -98,12 +90,6 @@ impl Scope {
         self.names.iter().any(|(kind, domain)| {
             *kind == name.kind && (domain == "*" || name.domain() == Some(domain.as_str()))
         })
-    }
-
-    /// How many identities it enrols a day.
-    #[must_use]
-    pub fn enrolments_per_day(&self) -> Option<u32> {
-        self.per_day
     }
 }
 

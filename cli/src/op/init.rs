@@ -35,7 +35,7 @@ pub(crate) struct Init {
     #[arg(long, value_name = "NAME=FILE")]
     agent: Vec<String>,
     /// What an agent may do, as NAME:ENTRY, all entries of it: enrol, directory, uid-prefix=TEXT,
-    /// uid-suffix=TEXT, email=DOMAIN, upn=DOMAIN, enrol-per-day=N. Without any: all but names.
+    /// uid-suffix=TEXT, email=DOMAIN, upn=DOMAIN. Without any: all but names.
     #[arg(long, value_name = "NAME:ENTRY")]
     scope: Vec<String>,
     /// The first policy, TOML (docs/policy.md); without it the preset `standard`.

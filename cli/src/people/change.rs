@@ -64,7 +64,7 @@ enum ChangeCommand {
         #[arg(long, value_name = "NAME")]
         remove: Vec<String>,
         /// What an agent may do, as NAME:ENTRY, all entries of it: enrol, directory,
-        /// uid-prefix=TEXT, uid-suffix=TEXT, email=DOMAIN, upn=DOMAIN, enrol-per-day=N.
+        /// uid-prefix=TEXT, uid-suffix=TEXT, email=DOMAIN, upn=DOMAIN.
         #[arg(long, value_name = "NAME:ENTRY")]
         scope: Vec<String>,
         #[command(flatten)]
