@@ -488,6 +488,7 @@ impl Hsm {
                     // A PIN that any of them refused is what counts: whoever starts us again
                     // because of another that is away would have it tried again.
                     let refused = status.tokens.into_iter().find_map(|token| match token.state {
+                        HsmState::PinRefused { error: HsmError::PinAwaited } => None,
                         HsmState::PinRefused { error } => Some(error),
                         _ => None,
                     });
