@@ -52,6 +52,17 @@ async fn a_refused_pin_is_told_although_another_token_is_away() {
 }
 
 #[tokio::test]
+async fn a_refused_pin_is_told_although_another_token_waits_for_its_own() {
+    let (soft, shim) = token().await;
+    let mut waits = setup("first", &soft, &shim, pin());
+    waits.pin = None;
+    let refused = setup("second", &soft, &shim, wrong());
+    let error = Hsm::start_all(vec![waits, refused]).await.unwrap_err();
+    assert!(!matches!(error, HsmError::PinAwaited), "a new start would try it again: {error}");
+    assert!(error.is_pin(), "{error}");
+}
+
+#[tokio::test]
 async fn two_doors_to_one_token_try_a_wrong_pin_once() {
     let (soft, shim) = token().await;
     let tokens = ["first", "second", "third"].map(|name| setup(name, &soft, &shim, wrong()));
