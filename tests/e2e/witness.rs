@@ -10,8 +10,12 @@ const ORIGIN: &str = "log.example/e2e";
 
 /// A running witness of one log.
 fn witness(log: &TestLog) -> Witness {
+    witness_of(ORIGIN, log)
+}
+
+fn witness_of(origin: &str, log: &TestLog) -> Witness {
     let mut witness = Witness::new("w.example/one", "");
-    witness.configure("", &[(ORIGIN, log.vkey())]);
+    witness.configure("", &[(origin, log.vkey())]);
     witness.start().unwrap();
     witness
 }

@@ -6,7 +6,11 @@ use std::sync::Mutex;
 use avouch_tests::{TestLog, Witness};
 use tlog::witness::{Answer, read_answer};
 
-use super::{ORIGIN, witness};
+use super::{ORIGIN, witness_of};
+
+/// A log that no other test's witness serves: one that is started while ours is dead may get its
+/// port, and what was meant for ours.
+const KILLED: &str = "log.example/killed";
 
 /// Leaves that each history of a round goes on by.
 const MORE: usize = 60;
@@ -25,6 +29,10 @@ fn show(witness: &Witness, which: usize, log: &TestLog, from: usize, answered: &
         }
         let request = log.request(at as u64, new);
         let Ok(answer) = witness.try_post(&request.to_text()) else { return };
+        // Ours knows the log.
+        if answer.status == 404 {
+            return;
+        }
         let key = witness.key();
         match read_answer(answer.status, &answer.body, request.checkpoint(), &key) {
             Ok(Answer::Cosigned { time, .. }) => {
@@ -54,12 +62,12 @@ fn killed_at_any_moment_a_witness_never_cosigns_two_histories() {
     // The history that the witness's word is for, leaf by leaf.
     let mut leaves = vec!["first".to_owned()];
     let log_of = |leaves: &[String]| {
-        let mut log = TestLog::new(ORIGIN, 1);
+        let mut log = TestLog::new(KILLED, 1);
         leaves.iter().for_each(|leaf| log.append(leaf));
         log
     };
     let first = log_of(&leaves);
-    let mut witness = witness(&first);
+    let mut witness = witness_of(KILLED, &first);
     assert!(witness.ask(&first.request(0, 1)).is_ok());
     let (mut latest, mut cosigned) = (0, 0);
     let mut moments = crate::crash::moments();
@@ -117,7 +125,7 @@ fn killed_at_any_moment_a_witness_never_cosigns_two_histories() {
 #[test]
 fn a_full_disk_cosigns_nothing_and_forgets_nothing() {
     let log = TestLog::with(ORIGIN, 1, "leaf", 9);
-    let mut witness = witness(&log);
+    let mut witness = witness_of(ORIGIN, &log);
     assert!(witness.ask(&log.request(0, 4)).is_ok());
     let limit = |bytes: &str| {
         let mut prlimit = Command::new("prlimit");
