@@ -320,6 +320,37 @@ impl Book {
         piece(EvidenceKind::Statement, signed.to_canonical())
     }
 
+    /// The certificate that an event of this kind calls for at the end of the log is kept; returns
+    /// what the event says of it.
+    fn certify(
+        &mut self,
+        kind: EventKind,
+        csr: &x509::Csr,
+        spki: Hash32,
+        recovery_commitment: Option<Hash32>,
+    ) -> Vec<u8> {
+        let era = self.timeline.current();
+        let (issuance, number) = (era.issuance(), era.installation().log_number());
+        let ca = issuance.ca(kind);
+        let serial = SerialNumber::new(number, self.edge.size(), [5; 8]).unwrap();
+        let tbs = issuance.leaf(ca, csr.key(), (&alice(), &[]), serial, self.now_ms).unwrap();
+        let (not_before, not_after) = issuance.validity(ca, self.now_ms);
+        let certified = Certified {
+            version: 1,
+            spki,
+            issuer: ca.hash(),
+            serial: octets(serial.as_bytes()),
+            not_before,
+            not_after,
+            profile: "person".into(),
+            tbs: Hash32::of(tbs.tbs_der()),
+            possession_proven: true,
+            recovery_commitment,
+        };
+        self.called_for = Some(tbs);
+        certified.to_canonical()
+    }
+
     /// The event that the policy makes of a request for alice; `bend` changes it before it is
     /// logged.
     pub fn act(
@@ -351,27 +382,9 @@ impl Book {
         let approved = policy::decide(&state, request, &facts, time).unwrap();
         let mut body = Vec::new();
         if approved.certificate_follows() {
-            let csr = csr.as_ref().or(self.alice.requested()).unwrap();
-            let number = era.installation().log_number();
-            let serial = SerialNumber::new(number, self.edge.size(), [5; 8]).unwrap();
-            let issuance = era.issuance();
-            let ca = issuance.ca(approved.kind());
-            let tbs = issuance.leaf(ca, csr.key(), (&alice(), &[]), serial, self.now_ms).unwrap();
-            let (not_before, not_after) = issuance.validity(ca, self.now_ms);
-            let certified = Certified {
-                version: 1,
-                spki: approved.spki(),
-                issuer: ca.hash(),
-                serial: octets(serial.as_bytes()),
-                not_before,
-                not_after,
-                profile: "person".into(),
-                tbs: Hash32::of(tbs.tbs_der()),
-                possession_proven: true,
-                recovery_commitment: approved.recovery_commitment_set(),
-            };
-            body = certified.to_canonical();
-            self.called_for = Some(tbs);
+            let csr = csr.as_ref().or(self.alice.requested()).unwrap().clone();
+            let commitment = approved.recovery_commitment_set();
+            body = self.certify(approved.kind(), &csr, approved.spki(), commitment);
         }
         let references = evidence.iter().map(|(reference, _)| reference.clone()).collect();
         let decided = approved.into_event(self.now_ms, references, der.as_deref(), &body);

@@ -116,32 +116,13 @@ impl Book {
             self.write_forged(&mut after, EventKind::SwitchApprove, &intent, &[said], &[]);
         }
         let csr = self.alice.requested().unwrap().clone();
-        let era = self.timeline.current().clone();
-        let issuance = era.issuance();
-        let ca = issuance.ca(EventKind::SwitchComplete);
-        let number = era.installation().log_number();
-        let serial = SerialNumber::new(number, self.edge.size(), [5; 8]).unwrap();
-        let tbs = issuance.leaf(ca, csr.key(), (&alice(), &[]), serial, self.now_ms).unwrap();
-        let (not_before, not_after) = issuance.validity(ca, self.now_ms);
-        let certified = Certified {
-            version: 1,
-            spki: Hash32::of(&key.signer.spki),
-            issuer: ca.hash(),
-            serial: octets(serial.as_bytes()),
-            not_before,
-            not_after,
-            profile: "person".into(),
-            tbs: Hash32::of(tbs.tbs_der()),
-            possession_proven: true,
-            recovery_commitment: None,
-        };
-        self.called_for = Some(tbs);
-        let body = certified.to_canonical();
+        let spki = Hash32::of(&key.signer.spki);
+        let body = self.certify(EventKind::SwitchComplete, &csr, spki, None);
         self.write_forged(&mut after, EventKind::SwitchComplete, &intent, &[], &body);
         after.status = HeadStatus::Active;
-        after.key = Some(certified.spki);
+        after.key = Some(spki);
         after.key_number += 1;
-        self.set(blinded_key(&self.secret, certified.spki), self.blinded());
+        self.set(blinded_key(&self.secret, spki), self.blinded());
         self.set_head(&after);
         after
     }
