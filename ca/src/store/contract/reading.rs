@@ -6,7 +6,7 @@ use wire::IdempotencyKey;
 
 use super::{Author, Harness, certificates, key, refused, uid};
 use crate::store::rows::{HistoryCursor, HistoryRow};
-use crate::store::{Store, Wanted};
+use crate::store::{RecordGroup, Store, Wanted};
 
 pub(crate) async fn an_empty_store_is_empty(harness: &impl Harness) {
     let store = harness.open().await.unwrap();
@@ -59,14 +59,7 @@ pub(crate) async fn unfinished_is_paged(harness: &impl Harness) {
 
 pub(crate) async fn a_history_is_read_in_pages_and_an_event_by_its_leaf(harness: &impl Harness) {
     let store = harness.open().await.unwrap();
-    let mut author = Author::new();
-    let mut group = author.group();
-    author.enrol(&mut group, "alice");
-    author.enrol(&mut group, "bob");
-    for _ in 0..4 {
-        author.renew(&mut group, "alice");
-    }
-    let group = author.seal(group);
+    let group = alice_renewed_four_times();
     store.record(&group).await.unwrap();
     let leaves = async |from, limit| {
         let rows = store.events_from(&uid("alice"), from, limit).await.unwrap();
@@ -87,15 +80,7 @@ pub(crate) async fn a_history_is_read_in_pages_and_an_event_by_its_leaf(harness:
 
 pub(crate) async fn certificates_are_paged_newest_first(harness: &impl Harness) {
     let store = harness.open().await.unwrap();
-    let mut author = Author::new();
-    let mut group = author.group();
-    author.enrol(&mut group, "alice");
-    author.enrol(&mut group, "bob");
-    for _ in 0..4 {
-        author.renew(&mut group, "alice");
-    }
-    let group = author.seal(group);
-    store.record(&group).await.unwrap();
+    store.record(&alice_renewed_four_times()).await.unwrap();
     let leaves = async |before, limit| {
         let rows = store.certificates_of(&uid("alice"), before, limit).await.unwrap();
         rows.iter().map(|row| row.leaf_index).collect::<Vec<_>>()
@@ -231,4 +216,16 @@ pub(crate) async fn the_largest_cursor_is_harmless(harness: &impl Harness) {
     assert!(store.unfinished(Some(u64::MAX), u32::MAX).await.unwrap().is_empty());
     assert!(store.certificate(u64::MAX).await.unwrap().is_none());
     assert!(store.revoked(Author::ISSUER, u32::MAX, u64::MAX).await.unwrap().is_empty());
+}
+
+/// Alice at leaves 0, 2, 3, 4 and 5, bob between.
+fn alice_renewed_four_times() -> RecordGroup {
+    let mut author = Author::new();
+    let mut group = author.group();
+    author.enrol(&mut group, "alice");
+    author.enrol(&mut group, "bob");
+    for _ in 0..4 {
+        author.renew(&mut group, "alice");
+    }
+    author.seal(group)
 }
